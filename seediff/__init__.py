@@ -1,0 +1,32 @@
+"""Training-free synthetic segmentation: masks from a diffusion model's own attention maps."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from seediff.attention.maps import AttentionMaps as AttentionMaps
+    from seediff.attention.recording import record_attention as record_attention
+    from seediff.masks import make_mask as make_mask
+    from seediff.masks import make_score as make_score
+    from seediff.synthesis import load as load
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AttentionMaps": "seediff.attention.maps",
+    "load": "seediff.synthesis",
+    "make_mask": "seediff.masks",
+    "make_score": "seediff.masks",
+    "record_attention": "seediff.attention.recording",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names when they are first used, so that the command line starts without torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seediff' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

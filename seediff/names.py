@@ -1,0 +1,33 @@
+"""Names that become file names: checked once, where they enter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from seediff.errors import SeediffError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return ``name`` if it can safely be part of a path; raise ``SeediffError`` otherwise."""
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise SeediffError(
+            f"{kind} {name!r} cannot be used as a name.\n"
+            "Use letters, digits, spaces, '_', '-' and '.', starting with a letter or digit (64 at most)."
+        )
+    return name
+
+
+def slug(name: str) -> str:
+    """The form of a checked name that stands in paths: spaces become dashes."""
+    return name.replace(" ", "-")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint naming the closest known name, or all of them when none is close."""
+    known = sorted(known)
+    close = get_close_matches(name, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
