@@ -1,0 +1,226 @@
+"""One grid of ready-made cells, written as Markdown, LaTeX, HTML or plain text for a terminal."""
+
+from __future__ import annotations
+
+import html as htmllib
+import math
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+MISSING = "–"
+"""Stands in a cell that has no number."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """``heading`` with a ``detail`` in parentheses below or after it; numbers are set flush right."""
+
+    heading: str
+    detail: str = ""
+    numeric: bool = True
+
+    @property
+    def text(self) -> str:
+        return f"{self.heading} ({self.detail})" if self.detail else self.heading
+
+
+@dataclass(frozen=True)
+class Note:
+    """A sentence below the table, ending in a shell command where there is one."""
+
+    text: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table whose cells are text already; ``bold`` holds (row, column) positions."""
+
+    name: str
+    title: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    bold: frozenset[tuple[int, int]] = frozenset()
+    notes: tuple[Note, ...] = ()
+
+
+def number(value: float, form: str = ".1f") -> str:
+    """The cell of a number; a dash for NaN."""
+    return MISSING if value is None or math.isnan(value) else format(value, form).replace("-", "−")
+
+
+def best(values: Sequence[float], column: int) -> frozenset[tuple[int, int]]:
+    """Positions of the largest value, ties included; nothing stands out among fewer than two."""
+    known = [value for value in values if not math.isnan(value)]
+    return frozenset((i, column) for i, value in enumerate(values) if len(known) > 1 and value == max(known))
+
+
+def markdown(grid: Grid) -> str:
+    """A GitHub-flavoured table with padded columns, its title above and its notes below."""
+    cells = [
+        [f"**{_md(cell)}**" if (i, j) in grid.bold else _md(cell) for j, cell in enumerate(row)]
+        for i, row in enumerate(grid.rows)
+    ]
+    numeric = [column.numeric for column in grid.columns]
+    header, *body = _padded([[_md(column.text) for column in grid.columns], *cells], numeric)
+    rule = ["-" * (len(cell) - 1) + (":" if right else "-") for cell, right in zip(header, numeric, strict=True)]
+    lines = [f"| {' | '.join(row)} |" for row in (header, rule, *body)]
+    blocks = [f"### {_md(grid.title)}", _md(grid.caption), "\n".join(lines)]
+    blocks += ["\n".join(f"- {_md(note.text)}" + (f" `{note.command}`" if note.command else "") for note in grid.notes)]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _padded(rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> list[list[str]]:
+    """The same cells, each as wide as its column, at least the three dashes of a Markdown rule."""
+    widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        [
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(row, widths, numeric, strict=True)
+        ]
+        for row in rows
+    ]
+
+
+def _md(text: str) -> str:
+    """One line of Markdown that reads as ``text``; an underscore inside a word needs no escape."""
+    return re.sub(r"[\\|`*<\[\]#]|(?<!\w)_|_(?!\w)", r"\\\g<0>", " ".join(text.split()))
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "−": "$-$", "–": "--", "±": r"$\pm$", "β": r"$\beta$", "τ": r"$\tau$", "ρ": r"$\rho$",
+}  # fmt: skip
+
+
+def escape_latex(text: str) -> str:
+    """``text`` as LaTeX prints it: every character special to TeX is escaped, white space is one space."""
+    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+
+
+def latex(grid: Grid) -> str:
+    """A ``table`` environment to paste into a paper; it needs the booktabs package."""
+    body = [
+        " & ".join(
+            rf"\textbf{{{escape_latex(c)}}}" if (i, j) in grid.bold else escape_latex(c) for j, c in enumerate(row)
+        )
+        for i, row in enumerate(grid.rows)
+    ]
+    return "\n".join([
+        r"\begin{table}", r"\centering",
+        rf"\caption{{{_latex_caption(grid)}}}", rf"\label{{tab:{re.sub(r'[^A-Za-z0-9-]+', '-', grid.name)}}}",
+        rf"\begin{{tabular}}{{{''.join('r' if column.numeric else 'l' for column in grid.columns)}}}", r"\toprule",
+        " & ".join(map(_latex_heading, grid.columns)) + r" \\", r"\midrule",
+        *(line + r" \\" for line in body), r"\bottomrule", r"\end{tabular}",
+        *_latex_notes(grid.notes), r"\end{table}", "",
+    ])  # fmt: skip
+
+
+def _latex_caption(grid: Grid) -> str:
+    return escape_latex(f"{grid.title.rstrip('.')}. {grid.caption}")
+
+
+def _latex_heading(column: Column) -> str:
+    """The detail goes on a line of its own, or the columns would not fit a page."""
+    if not column.detail:
+        return escape_latex(column.heading)
+    side = "r" if column.numeric else "l"
+    lines = rf"{escape_latex(column.heading)}\\{{\footnotesize ({escape_latex(column.detail)})}}"
+    return rf"\begin{{tabular}}[b]{{@{{}}{side}@{{}}}}{lines}\end{{tabular}}"
+
+
+def _latex_notes(notes: Iterable[Note]) -> list[str]:
+    lines = [
+        escape_latex(note.text)
+        + (
+            rf" \texttt{{{escape_latex(note.command).replace('/', '/' + chr(92) + 'allowbreak ')}}}"
+            if note.command
+            else ""
+        )
+        for note in notes
+    ]
+    wrapped = [
+        r"\par\smallskip",
+        r"\begin{minipage}{\linewidth}\footnotesize\raggedright",
+        *(f"{line}\\par" for line in lines),
+    ]
+    return [*wrapped, r"\end{minipage}"] if lines else []
+
+
+def html(grid: Grid) -> str:
+    """A ``<figure>`` fragment holding the ``<table>`` and its notes; all text is escaped, no style is inline."""
+    head = "".join(_html_heading(column) for column in grid.columns)
+    body = "".join(
+        "<tr>"
+        + "".join(_html_cell(cell, grid.columns[j], (i, j) in grid.bold) for j, cell in enumerate(row))
+        + "</tr>\n"
+        for i, row in enumerate(grid.rows)
+    )
+    notes = "".join(f"<li>{_html_note(note)}</li>\n" for note in grid.notes)
+    return (
+        f'<figure class="table" id="table-{_text(grid.name)}">\n<div class="scroll"><table>\n'
+        f"<caption><strong>{_text(grid.title)}</strong> {_text(grid.caption)}</caption>\n"
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n"
+        + (f'<ul class="notes">\n{notes}</ul>\n' if notes else "")
+        + "</figure>\n"
+    )
+
+
+def _text(text: str) -> str:
+    return htmllib.escape(text, quote=True)
+
+
+def _html_heading(column: Column) -> str:
+    detail = f" <small>({_text(column.detail)})</small>" if column.detail else ""
+    return f'<th scope="col" class="{"number" if column.numeric else "label"}">{_text(column.heading)}{detail}</th>'
+
+
+def _html_cell(cell: str, column: Column, bold: bool) -> str:
+    content = f"<strong>{_text(cell)}</strong>" if bold else _text(cell)
+    return f'<td class="number">{content}</td>' if column.numeric else f'<th scope="row" class="label">{content}</th>'
+
+
+def _html_note(note: Note) -> str:
+    return _text(note.text) + (f" <code>{_text(note.command)}</code>" if note.command else "")
+
+
+WIDTH = 100
+"""Columns of a terminal that prose is wrapped to."""
+HEADING_WIDTH = 18
+
+
+def plain(text: str) -> str:
+    """Markdown as written by ``markdown``, for a terminal: no markers, columns aligned, headings on several lines."""
+    lines = text.splitlines()
+    table = [line for line in lines if line.startswith("| ")]
+    shown = [_plain_line(line) for line in lines if not line.startswith("| ")]
+    at = lines.index(table[0])
+    return "\n".join([*shown[:at], *_plain_table(table), *shown[at:]]) + "\n"
+
+
+def _plain_line(line: str) -> str:
+    """Prose wrapped; a command stays on a line of its own, whole, to be pasted."""
+    words, _, command = line.partition(" `")
+    wrapped = textwrap.fill(_unmarked(words), WIDTH, subsequent_indent="  " * line.startswith("- "))
+    return f"{wrapped}\n    {command.removesuffix('`')}" if command else wrapped
+
+
+def _plain_table(table: Sequence[str]) -> list[str]:
+    """The lines of a table: wrapped headings, a rule, the body."""
+    header, rule, *body = ([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table)
+    headings = [textwrap.wrap(_unmarked(cell), HEADING_WIDTH) for cell in header]
+    depth = max(map(len, headings))
+    stacked = [[""] * (depth - len(lines)) + lines for lines in headings]
+    rows = [*zip(*stacked, strict=True), *([_unmarked(cell) for cell in row] for row in body)]
+    shown = ["   ".join(row).rstrip() for row in _padded(rows, [cell.endswith(":") for cell in rule])]
+    return [*shown[:depth], "─" * max(map(len, shown)), *shown[depth:]]
+
+
+def _unmarked(markdown_text: str) -> str:
+    """The words of a line: heading marks, bold and code marks gone, escaped characters themselves."""
+    bare = re.sub(r"(?<!\\)(?:\*\*|`)|^### ", "", markdown_text.strip())
+    return re.sub(r"\\([\\|`*<\[\]#_])", r"\1", bare)

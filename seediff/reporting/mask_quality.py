@@ -1,0 +1,82 @@
+"""The mask quality table: every variant against exact annotation, with the baselines it has to beat."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from seediff.errors import SeediffError
+from seediff.files import read_json
+from seediff.reporting.formats import Column, Grid, Note, best, number
+from seediff.reporting.specs import MaskQualitySpec
+
+BASELINES = ("centre_disc", "distance")
+"""Scores that look at no attention: a variant that does not beat them has shown nothing."""
+
+
+def is_baseline(name: str) -> bool:
+    """Whether a variant's name, with or without its refinement (``distance+pamr``), is one of the baselines."""
+    return name.startswith(BASELINES)
+
+
+def mask_quality_frame(spec: MaskQualitySpec, results_folder: Path) -> pd.DataFrame:
+    """One line a variant, baselines last; IoU in percent with the standard error of its mean, AUC in [0, 1]."""
+    path = results_folder / "mask_quality" / f"{spec.benchmark}.json"
+    if not path.is_file():
+        raise SeediffError(f"There is no {path}.\nMake it: snakemake --cores all {shlex.quote(str(path))}")
+    content = read_json(path, "Mask quality file")
+    try:
+        lines = [_mask_quality_line(name, one, content["images"]) for name, one in content["variants"].items()]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SeediffError(
+            f"Mask quality file {path} is broken ({error!r}).\nDelete it and run the workflow again."
+        ) from None
+    return pd.DataFrame(sorted(lines, key=lambda line: line["baseline"])).assign(source=str(path))
+
+
+def _mask_quality_line(name: str, one: Mapping[str, Any], images: int) -> dict[str, Any]:
+    count = one.get("objects", images)
+    return {
+        "variant": name,
+        "baseline": is_baseline(name),
+        "iou": round(100 * one["iou_mean"], 1),
+        "standard_error": round(100 * one["iou_std"] / math.sqrt(count), 1),
+        "best_iou": round(100 * one["best_iou"], 1),
+        "best_threshold": one["best_threshold"],
+        "auc": round(one["auc"], 3),
+        "n": count,
+    }
+
+
+def mask_quality_grid(spec: MaskQualitySpec, frame: pd.DataFrame) -> Grid:
+    columns = (
+        Column("variant", numeric=False),
+        Column("IoU", "at β"),
+        Column("standard error"),
+        Column("IoU", "at the best threshold"),
+        Column("best threshold"),
+        Column("AUC"),
+    )
+    rows = tuple(
+        (
+            f"{line['variant']} (baseline)" if line["baseline"] else line["variant"],
+            number(line["iou"]),
+            number(line["standard_error"]),
+            number(line["best_iou"]),
+            number(line["best_threshold"], ".2f"),
+            number(line["auc"], ".3f"),
+        )
+        for line in frame.to_dict("records")
+    )
+    bold = best(frame["iou"], 1) | best(frame["best_iou"], 3) | best(frame["auc"], 5)
+    caption = f"{spec.caption} IoU in percent, mean over {frame['n'].max()} masks with its standard error.".strip()
+    notes = (
+        Note("The best threshold is chosen on the same images, one for all: an upper bound, not a result."),
+        Note("Baselines look at no image: a disc in the centre, and self-attention replaced by mere distance."),
+    )
+    return Grid(spec.name, spec.title, caption, columns, rows, bold, notes)

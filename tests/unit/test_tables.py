@@ -1,0 +1,274 @@
+"""Tables: every number recomputed from the confusion matrices by slow loops, and every format read back."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from seediff.errors import SeediffError
+from seediff.reporting.formats import Column, Grid, Note, escape_latex, html, latex, markdown, plain
+from seediff.reporting.tables import MaskQualitySpec, TableSpec, print_tables, rank_agreement, write_table
+
+CLASSES = ["background", "bus", "cat", "tvmonitor"]
+RECIPES = {"caa": 60.1, "cre": 65.2, "seediff": 70.3}
+
+
+def row(recipe: str, paper: float | None) -> dict[str, Any]:
+    return {"label": recipe.upper(), "recipe": recipe, "segmenter": "swin", "benchmark": "voc", "paper": paper}
+
+
+def spec(**changes: Any) -> TableSpec:
+    content = {
+        "name": "table2",
+        "title": "Ablation",
+        "caption": "One step at a time.",
+        "rows": [row(recipe, paper) for recipe, paper in RECIPES.items()],
+        "study": "paper",
+        "repeats": 2,
+        "reported_on": "VOC 2012 val",
+    }
+    return TableSpec.from_dict(content | changes)
+
+
+def metrics_file(results: Path, recipe: str, repeat: int) -> Path:
+    return results / "metrics" / recipe / "swin" / str(repeat) / "voc.json"
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Two repeats of every recipe; later recipes make fewer mistakes."""
+    rng = np.random.default_rng(7)
+    for noise, recipe in zip((400, 250, 90), RECIPES, strict=True):
+        for repeat in range(2):
+            confusion = rng.integers(0, noise, (4, 4)) + np.diag(rng.integers(800, 1000, 4))
+            path = metrics_file(tmp_path, recipe, repeat)
+            path.parent.mkdir(parents=True)
+            path.write_text(json.dumps({"classes": CLASSES, "confusion": confusion.tolist(), "images": 5}))
+    return tmp_path
+
+
+def naive_miou(path: Path, classes: list[str]) -> float:
+    """Percent, from long-format pandas: one line per (truth, prediction) pair."""
+    content = json.loads(path.read_text())
+    cells = pd.DataFrame(content["confusion"], index=content["classes"], columns=content["classes"]).stack()
+    cells = cells.rename_axis(["truth", "predicted"]).rename("pixels").reset_index()
+    ious = []
+    for name in classes:
+        truth, predicted = cells.truth == name, cells.predicted == name
+        ious.append(cells[truth & predicted].pixels.sum() / cells[truth | predicted].pixels.sum())
+    return 100 * sum(ious) / len(ious)
+
+
+def written(spec: TableSpec | MaskQualitySpec, results: Path, name: str = "t") -> dict[str, str]:
+    write_table(spec, results, results / "tables" / name)
+    return {path.suffix[1:]: path.read_text() for path in (results / "tables").glob(f"{name}.*")}
+
+
+def frame(texts: dict[str, str]) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(texts["csv"])).set_index("label")
+
+
+def test_numbers_are_those_of_the_confusion_matrices(results: Path) -> None:
+    found = frame(written(spec(listed_classes=CLASSES[1:]), results))
+    for recipe, paper in RECIPES.items():
+        runs = [naive_miou(metrics_file(results, recipe, repeat), CLASSES) for repeat in range(2)]
+        listed = [naive_miou(metrics_file(results, recipe, repeat), CLASSES[1:]) for repeat in range(2)]
+        line = found.loc[recipe.upper()]
+        assert line.reproduced == round(sum(runs) / 2, 1)
+        assert line["std"] == round(abs(runs[0] - runs[1]) / 2**0.5, 1)
+        assert line.reported == paper
+        assert line.difference == round(line.reproduced - paper, 1)
+        assert line.miou_listed == round(sum(listed) / 2, 1)
+        assert line.runs == 2
+        assert line.source.split(";") == [str(metrics_file(results, recipe, repeat)) for repeat in range(2)]
+
+
+def test_listed_metric_swaps_the_two_means(results: Path) -> None:
+    found = frame(written(spec(metric="miou_listed", listed_classes=["bus", "cat"]), results))
+    runs = [naive_miou(metrics_file(results, "cre", repeat), ["bus", "cat"]) for repeat in range(2)]
+    assert found.loc["CRE"].reproduced == round(sum(runs) / 2, 1)
+    assert "miou" in found and "miou_listed" not in found
+
+
+def test_absent_class_does_not_count(results: Path) -> None:
+    path = metrics_file(results, "caa", 0)
+    content = json.loads(path.read_text())
+    confusion = np.array(content["confusion"])
+    confusion[3, :] = confusion[:, 3] = 0
+    path.write_text(json.dumps(content | {"confusion": confusion.tolist()}))
+    found = frame(written(spec(repeats=1), results))
+    assert found.loc["CAA"].reproduced == round(naive_miou(path, CLASSES[:3]), 1)
+
+
+def test_missing_runs_are_dashes_with_the_command_that_makes_them(results: Path) -> None:
+    metrics_file(results, "cre", 1).unlink()
+    for repeat in range(2):
+        metrics_file(results, "seediff", repeat).unlink()
+    texts = written(spec(), results)
+    found = frame(texts)
+    assert (
+        found.loc["CRE"].runs == 1 and np.isnan(found.loc["CRE", "std"]) and not np.isnan(found.loc["CRE"].reproduced)
+    )
+    assert found.loc["SEEDIFF"].runs == 0 and np.isnan(found.loc["SEEDIFF"].reproduced)
+    cells = next(line for line in texts["md"].splitlines() if line.startswith("| SEEDIFF")).split("|")
+    assert [cell.strip() for cell in cells[3:7]] == ["–", "–", "–", "0 of 2"]
+    for suffix in ("md", "html"):
+        assert f"snakemake --cores all {metrics_file(results, 'cre', 1)}" in texts[suffix]
+        assert str(metrics_file(results, "seediff", 1)) in texts[suffix]
+        assert str(metrics_file(results, "caa", 0)) not in texts[suffix]
+
+
+def test_a_study_without_any_run_still_has_its_table(tmp_path: Path) -> None:
+    texts = written(spec(listed_classes=["bus"], embedded=True), tmp_path)
+    assert frame(texts).reproduced.isna().all()
+    assert "Order of rows" not in texts["md"]
+
+
+def test_embedded_numbers_are_set_apart_from_the_papers(results: Path) -> None:
+    texts = written(spec(embedded=True, study="mini"), results)
+    assert frame(texts).difference.isna().all()
+    for suffix in ("md", "html", "csv"):
+        assert "mini: embedded pictogram world" in texts[suffix] and "paper: VOC 2012 val" in texts[suffix]
+    assert "not to be compared" in texts["md"]
+    assert "Order of rows as in the paper: yes" in texts["md"]
+    other = [row("caa", 70.0), row("cre", 65.0), row("seediff", 75.0)]
+    assert "Order of rows as in the paper: no" in written(spec(embedded=True, rows=other), results)["html"]
+
+
+def test_best_values_are_bold(results: Path) -> None:
+    texts = written(spec(), results)
+    best = frame(texts).reproduced.max()
+    assert f"**{best}**" in texts["md"] and "**70.3**" in texts["md"]
+    assert f"<strong>{best}</strong>" in texts["html"] and rf"\textbf{{{best}}}" in texts["tex"]
+    assert texts["tex"].count(r"\textbf") == 2
+
+
+def test_same_input_gives_the_same_bytes(results: Path) -> None:
+    assert written(spec(), results, "a") == written(spec(), results, "b")
+    assert not list(results.rglob("*.partial"))
+
+
+values = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=3, max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(values)
+def test_rank_agreement_is_scipys(pairs: list[tuple[int, int]]) -> None:
+    reported, reproduced = ([float(value) for value in side] for side in zip(*pairs, strict=True))
+    found = rank_agreement(reported, reproduced)
+    if len(set(reported)) == 1 or len(set(reproduced)) == 1:
+        assert np.isnan(found.tau) and np.isnan(found.rho)
+        return
+    assert found.tau == pytest.approx(stats.kendalltau(reported, reproduced).statistic)
+    assert found.rho == pytest.approx(stats.spearmanr(reported, reproduced).statistic)
+    assert found.same_order == (stats.rankdata(reported) == stats.rankdata(reproduced)).all()
+
+
+def test_mask_quality_lists_every_variant_and_ends_with_the_baselines(tmp_path: Path) -> None:
+    one = {"iou_std": 0.2, "best_threshold": 0.35, "auc": 0.91}
+    ious = {"centre_disc": 0.333, "caa": 0.4, "distance+pamr": 0.41, "seediff+pamr": 0.7}
+    variants = {name: one | {"iou_mean": iou, "best_iou": iou + 0.05} for name, iou in ious.items()}
+    (tmp_path / "mask_quality").mkdir()
+    path = tmp_path / "mask_quality" / "voc.json"
+    path.write_text(json.dumps({"images": 100, "variants": variants}))
+    texts = written(MaskQualitySpec("q", "Quality", "Exact masks.", "voc", "mini"), tmp_path)
+    found = pd.read_csv(io.StringIO(texts["csv"])).set_index("variant")
+    assert list(found.index) == ["caa", "seediff+pamr", "centre_disc", "distance+pamr"]
+    assert found.loc["centre_disc", "iou"] == 33.3 and found.loc["caa", "best_iou"] == 45.0
+    assert (found.standard_error == 2.0).all()
+    assert "centre_disc (baseline)" in texts["md"] and "**70.0**" in texts["md"]
+    assert r"centre\_disc" in texts["tex"] and r"$\beta$" in texts["tex"]
+
+
+def test_missing_mask_quality_names_its_command(tmp_path: Path) -> None:
+    with pytest.raises(SeediffError, match="snakemake --cores all .*voc.json"):
+        write_table(MaskQualitySpec("q", "Quality", "", "voc", "mini"), tmp_path, tmp_path / "q")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"metrc": "miou"}, "metric"),
+        ({"metric": "iou"}, "unknown metric 'iou'"),
+        ({"metric": "miou_listed"}, "listed_classes"),
+        ({"rows": [row("../../etc", None)]}, "cannot be used as a name"),
+        ({"rows": [{"label": "x"}]}, "lacks the key 'recipe'"),
+    ],
+)
+def test_bad_specs_are_said_plainly(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(SeediffError, match=message):
+        spec(**change)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"classes": ["a"], "confusion": [[1, 2]]}', '{"classes": [], "confusion": []}']
+)
+def test_broken_metrics_name_the_file(results: Path, content: str) -> None:
+    path = metrics_file(results, "caa", 0)
+    path.write_text(content)
+    with pytest.raises(SeediffError, match="voc.json"):
+        write_table(spec(), results, results / "t")
+    assert not (results / "t.csv").exists()
+
+
+HOSTILE = r"""<script>alert("1")</script> | `x` **b** 50%_of $5 & {a}~^\b#"""
+
+
+def hostile_grid() -> Grid:
+    columns = (Column(HOSTILE, numeric=False), Column("n", HOSTILE))
+    return Grid(
+        "t", HOSTILE, HOSTILE, columns, ((HOSTILE, "1.0"),), frozenset({(0, 0)}), (Note(HOSTILE, "make a/b_c"),)
+    )
+
+
+def test_html_escapes_everything() -> None:
+    text = html(hostile_grid())
+    assert "<script" not in text and text.count("&lt;script&gt;") == 6
+    assert "<strong>&lt;script" in text
+
+
+def test_latex_escapes_every_special_character() -> None:
+    assert escape_latex(r"50%_of $5 & {a}~^\b#") == (
+        r"50\%\_of \$5 \& \{a\}\textasciitilde{}\textasciicircum{}\textbackslash{}b\#"
+    )
+    assert escape_latex("−1 – ±2\n<β>") == r"$-$1 -- $\pm$2 \textless{}$\beta$\textgreater{}"
+    text = latex(hostile_grid())
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 2
+    assert r"\texttt{make a/\allowbreak b\_c}" in text and r"\toprule" in text
+
+
+def test_plain_text_gives_the_words_back() -> None:
+    grid = hostile_grid()
+    table = [line for line in markdown(grid).splitlines() if line.startswith("| ")]
+    assert len(table) == 3
+    shown = plain(markdown(grid))
+    for word in HOSTILE.split():
+        assert word in shown
+    assert HOSTILE in next(line for line in shown.splitlines() if line.endswith("1.0"))
+    assert "    make a/b_c" in shown.splitlines()
+
+
+def test_print_tables_aligns_numbers(results: Path) -> None:
+    written(spec(), results)
+    out = io.StringIO()
+    print_tables([results / "tables" / "t.md"], out)
+    lines = [line for line in out.getvalue().splitlines() if line.startswith(("CAA", "CRE", "SEEDIFF"))]
+    assert len({line.index(".") for line in lines}) == 1 and "**" not in out.getvalue()
+    with pytest.raises(SeediffError, match="snakemake"):
+        print_tables([results / "none.md"], out)
+
+
+def test_tables_need_no_torch() -> None:
+    code = "import sys, seediff.reporting.tables; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
