@@ -1,0 +1,37 @@
+"""From a score to a mask of the image's size: upsampling, refinement by the image, threshold (Eq. 12, S2.4)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seediff.errors import SeediffError
+from seediff.masks.pamr import pamr
+from seediff.masks.refinement import Refinement
+from seediff.masks.scores import resize
+
+IGNORE_INDEX = 255
+
+
+def refine(score: Tensor, image: NDArray[np.uint8], refinement: Refinement) -> Tensor:
+    """The score (r, r), bilinearly at the size of ``image`` (H, W, 3) and refined by it: (H, W) float32 in [0, 1]."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise SeediffError(f"An image must be (height, width, 3) uint8, not {image.shape} {image.dtype}.")
+    soft = resize(score.float(), image.shape[:2])
+    if refinement.pamr is None:
+        return soft
+    if refinement.input == "binary":
+        soft = (soft >= refinement.beta).float()
+    pixels = torch.tensor(image, device=soft.device).permute(2, 0, 1).float() / 255
+    return pamr(pixels[None], soft[None, None], **asdict(refinement.pamr))[0, 0].clamp(0, 1)
+
+
+def to_mask(score: Tensor, label: int, threshold: float) -> NDArray[np.uint8]:
+    """``label`` where the score reaches ``threshold`` (Eq. 12's beta), else 0 (background): uint8 of the same shape."""
+    if not 0 < label < IGNORE_INDEX:
+        raise SeediffError(f"Label {label} is not between 1 and {IGNORE_INDEX - 1} (0 is background, 255 is ignored).")
+    return ((score >= threshold).to(torch.uint8) * label).cpu().numpy()

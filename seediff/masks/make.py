@@ -1,0 +1,53 @@
+"""A score or a mask of one word in one call, from the attention recorded while its image was drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from seediff.attention.maps import AttentionMaps
+from seediff.errors import SeediffError
+from seediff.masks.labels import refine, to_mask
+from seediff.masks.refinement import SOFT_PAMR, Refinement
+from seediff.masks.variants import ALPHA, VARIANTS, Steps, apply, resolve
+from seediff.names import nearest
+
+
+def make_score(
+    maps: AttentionMaps, word: str, variant: str | Steps = "seediff", alpha: float = ALPHA
+) -> NDArray[np.float32]:
+    """How much each place belongs to ``word``: (latent side, latent side) float32 in [0, 1].
+
+    ``variant`` is a name in ``VARIANTS`` or mask steps of your own, ``alpha`` the threshold for seeds (Eq. 6, 9).
+    """
+    steps = resolve(_steps(variant), alpha=alpha)
+    return apply(steps, maps.for_word(word)).cpu().numpy()
+
+
+def make_mask(
+    maps: AttentionMaps,
+    word: str,
+    image: Image.Image | NDArray[np.uint8],
+    variant: str | Steps = "seediff",
+    alpha: float = ALPHA,
+    beta: float = 0.3,
+    label: int = 1,
+    refinement: Refinement = SOFT_PAMR,
+) -> NDArray[np.uint8]:
+    """The mask of ``word`` in ``image``, (H, W) uint8: ``label`` on the object, 0 elsewhere.
+
+    ``image`` is a PIL image or (H, W, 3) uint8, ``beta`` the threshold (Eq. 12) if ``refinement`` has none.
+    """
+    pixels = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
+    refinement = refinement.with_default_threshold(beta)
+    score = apply(resolve(_steps(variant), alpha=alpha), maps.for_word(word))
+    return to_mask(refine(score, pixels, refinement), label, refinement.final_threshold)
+
+
+def _steps(variant: str | Steps) -> Steps:
+    if not isinstance(variant, str):
+        return variant
+    if variant not in VARIANTS:
+        raise SeediffError(f"There is no variant {variant!r}.\n{nearest(variant, VARIANTS)}")
+    return VARIANTS[variant]

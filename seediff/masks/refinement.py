@@ -1,0 +1,67 @@
+"""How a score becomes a mask, as settings; ``labels`` and ``pamr`` carry them out. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from seediff.errors import SeediffError
+
+
+@dataclass(frozen=True)
+class PamrSettings:
+    """Pixel-adaptive mask refinement: its rounds, its neighbours' distances in pixels, its contrast."""
+
+    iterations: int = 10
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 12, 24)
+    sigma_factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1 or not self.dilations or min(self.dilations) < 1 or self.sigma_factor <= 0:
+            raise SeediffError(
+                f"PAMR cannot run with {self.iterations} iterations, dilations {tuple(self.dilations)} "
+                f"and sigma_factor {self.sigma_factor}.\nAll of them must be above 0."
+            )
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """From the score at image size to the mask.
+
+    ``pamr``: its settings, or None to go without. ``input``: what PAMR sees, the soft score (S2.4) or the binary
+    mask (S2.5). ``threshold``: beta of Eq. 12; None takes the study's. ``pamr_threshold``: where PAMR's result is
+    cut when its input was binary.
+    """
+
+    pamr: PamrSettings | None = PamrSettings()
+    input: Literal["soft", "binary"] = "soft"
+    threshold: float | None = None
+    pamr_threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "pamr_threshold"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= 1:
+                raise SeediffError(f"Refinement: {name} is {value}, but must be above 0 and at most 1.")
+        if self.input not in ("soft", "binary"):
+            raise SeediffError(f"Refinement: input is {self.input!r}, but must be 'soft' or 'binary'.")
+
+    def with_default_threshold(self, beta: float) -> Refinement:
+        """The same, with ``beta`` as threshold if it has none of its own."""
+        return self if self.threshold is not None else replace(self, threshold=beta)
+
+    @property
+    def beta(self) -> float:
+        """The threshold, which must be known by now."""
+        if self.threshold is None:
+            raise SeediffError("The refinement has no threshold. Set one, or use with_default_threshold(beta).")
+        return self.threshold
+
+    @property
+    def final_threshold(self) -> float:
+        """Where the refined score is cut: ``pamr_threshold`` after PAMR on a binary mask, else beta."""
+        return self.pamr_threshold if self.pamr and self.input == "binary" else self.beta
+
+
+SOFT_PAMR = Refinement()
+"""What the paper describes: PAMR on the soft score."""

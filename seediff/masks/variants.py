@@ -1,0 +1,161 @@
+"""Variants: named lists of mask steps that read aloud, checked and carried out.
+
+A mask step is a pure function ``(score, maps, *, params) -> score``. The first step of a variant, its source, gets
+no score and starts one from the cross-attention; each other step goes on from the score it is given, at whatever
+side it has. Resolutions are fractions of the latents' side: '1/4', '1/2' and '1' are the paper's 16, 32 and 64.
+
+Nothing here imports torch before a step runs: studies are checked while the job graph is built.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from seediff.errors import SeediffError
+from seediff.masks.aggregation import guided_expansion, mean_cross_attention
+from seediff.masks.background import background
+from seediff.masks.expansion import expand
+from seediff.masks.propagation import propagate
+from seediff.masks.released_code import expand_similar, suppress_background
+from seediff.masks.scores import resize
+from seediff.masks.seeds import cross_attention
+from seediff.names import nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from seediff.attention.maps import ClassMaps
+
+Step = tuple[str, dict[str, Any]]
+Steps = tuple[Step, ...]
+
+ALPHA = 0.5
+"""The paper's threshold for seeds."""
+
+SOURCES: dict[str, Callable[..., Tensor]] = {
+    "cross_attention": cross_attention,
+    "guided_expansion": guided_expansion,
+    "mean_cross_attention": mean_cross_attention,
+}
+
+STEPS: dict[str, Callable[..., Tensor]] = {
+    **SOURCES,
+    "background": background,
+    "expand": expand,
+    "expand_similar": expand_similar,
+    "propagate": propagate,
+    "suppress_background": suppress_background,
+}
+
+_IRE: Steps = (
+    ("cross_attention", {"resolution": "1/4"}),
+    ("expand", {"resolution": "1/4"}),
+    ("expand", {"resolution": "1/2"}),
+    ("expand", {"resolution": "1"}),
+)
+
+VARIANTS: dict[str, Steps] = {
+    "caa": (("mean_cross_attention", {}),),
+    "cre": (("guided_expansion", {}),),
+    "ire": _IRE,
+    "seediff": (*_IRE, ("background", {"resolution": "1"})),
+    "ca_16": (("cross_attention", {"resolution": "1/4"}),),
+    "ca_32": (("cross_attention", {"resolution": "1/2"}),),
+    "ca_64": (("cross_attention", {"resolution": "1"}),),
+    "ca_sa": (("cross_attention", {"resolution": "1/4"}), ("propagate", {"resolution": "1/2", "power": 4})),
+    "released_code": (
+        ("cross_attention", {"resolution": "1/4"}),
+        ("expand_similar", {"resolution": "1/4"}),
+        ("suppress_background", {"resolution": "1/2"}),
+        ("suppress_background", {"resolution": "1"}),
+    ),
+}
+"""Table 2: caa, cre, ire, seediff. Table 4: ca_16, ca_32, ca_64. Table 5: caa, ca_sa, seediff."""
+
+
+def apply(steps: Sequence[Sequence[Any]], maps: ClassMaps) -> Tensor:
+    """Run resolved steps: the score at the latents' side, (side, side) float32 in [0, 1]."""
+    (source, params), *others = steps
+    score = STEPS[source](None, maps, **params)
+    for name, params in others:
+        score = STEPS[name](score, maps, **params)
+    return resize(score, (maps.latent_side, maps.latent_side)).clamp(0, 1)
+
+
+def resolve(steps: Sequence[Step], *, alpha: float = ALPHA) -> Steps:
+    """The steps with every parameter explicit, ready for JSON; ``alpha`` where a step takes one and sets none.
+
+    A step or parameter that does not exist, lacks, or has no possible value is a ``SeediffError``.
+    """
+    if not steps:
+        raise SeediffError(f"A variant needs at least one mask step. Start with one of {', '.join(SOURCES)}.")
+    resolved = tuple((name, _explicit(name, params, alpha)) for name, params in steps)
+    for position, (name, _) in enumerate(resolved):
+        if (name in SOURCES) != (position == 0):
+            raise SeediffError(
+                f"Mask step {name!r} cannot be number {position + 1} of a variant.\n"
+                f"The first step, and no other, is one of {', '.join(SOURCES)}."
+            )
+    return resolved
+
+
+def _explicit(name: str, params: Mapping[str, Any], alpha: float) -> dict[str, Any]:
+    if name not in STEPS:
+        raise SeediffError(f"There is no mask step {name!r}.\n{nearest(name, STEPS)}")
+    signature = inspect.signature(STEPS[name])
+    accepted = [key for key, one in signature.parameters.items() if one.kind is one.KEYWORD_ONLY]
+    for key in params:
+        if key not in accepted:
+            raise SeediffError(f"Mask step {name!r} has no parameter {key!r}.\n{nearest(str(key), accepted)}")
+    given = {"alpha": alpha, **params} if "alpha" in accepted else params
+    try:
+        bound = signature.bind(None, None, **given)
+    except TypeError as error:
+        raise SeediffError(f"Mask step {name!r}: {error}.") from None
+    bound.apply_defaults()
+    return {key: _checked(name, key, bound.arguments[key]) for key in accepted}
+
+
+def _checked(step: str, key: str, value: Any) -> Any:
+    read, wanted = _VALUES[key]
+    try:
+        return read(value)
+    except (ValueError, TypeError, ArithmeticError):
+        raise SeediffError(f"Mask step {step!r}: {key} is {value!r}, but must be {wanted}.") from None
+
+
+def _share(value: Any) -> float:
+    if not 0 <= float(value) <= 1:
+        raise ValueError
+    return float(value)
+
+
+def _count(value: Any) -> int:
+    if value != int(value) or value < 1:
+        raise ValueError
+    return int(value)
+
+
+def _fraction(value: Any) -> str:
+    """One spelling for each resolution, so that 0.5 and '1/2' are the same run."""
+    if not 0 < Fraction(value) <= 1:
+        raise ValueError
+    return str(Fraction(value))
+
+
+def _fractions(values: Any) -> list[str]:
+    if isinstance(values, str):
+        raise TypeError
+    return [_fraction(value) for value in values]
+
+
+_VALUES: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "alpha": (_share, "a number from 0 to 1"),
+    "power": (_count, "a whole number from 1"),
+    "resolution": (_fraction, "a fraction of the latents' side such as '1/4', at most '1'"),
+    "resolutions": (_fractions, "a list of fractions of the latents' side such as ['1/4', '1/2']"),
+}
+"""What each parameter of a step may be, whichever step it is."""

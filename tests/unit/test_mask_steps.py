@@ -1,0 +1,294 @@
+"""Mask steps against slow float64 loops, and the properties that every step and variant has."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seediff.attention.maps import ClassMaps, normalize
+from seediff.errors import SeediffError
+from seediff.masks.released_code import otsu_region
+from seediff.masks.seeds import seed_region
+from seediff.masks.variants import SOURCES, STEPS, VARIANTS, apply, resolve
+
+few = settings(max_examples=25, deadline=None, derandomize=True)
+
+SIDE, SIDES = 8, (2, 4, 8)
+FRACTIONS = {2: "1/4", 4: "1/2", 8: "1"}
+
+
+def random_maps(seed: int, sharpness: float = 3.0) -> ClassMaps:
+    """Class maps of latent side 8, recorded at sides 2, 4 and 8: softmax rows divided by their maximum."""
+    generator = torch.Generator().manual_seed(seed)
+    cross = {r: normalize(torch.rand(r, r, generator=generator)) for r in SIDES}
+    rows = {r: (sharpness * torch.randn(r * r, r * r, generator=generator)).softmax(1) for r in SIDES}
+    return ClassMaps(cross, {r: row / row.max() for r, row in rows.items()}, SIDE)
+
+
+def degenerate_maps(kind: str) -> ClassMaps:
+    """The word seen nowhere, in one place, or everywhere but one; positions that see themselves alone, or all."""
+    cross = {r: torch.zeros(r, r) for r in SIDES}
+    for r in SIDES if kind != "nowhere" else ():
+        cross[r][0, -1] = 1
+    if kind == "everywhere":
+        cross = {r: 1 - one for r, one in cross.items()}
+    rows = {r: torch.ones(r * r, r * r) if kind == "nowhere" else torch.eye(r * r) for r in SIDES}
+    return ClassMaps(cross, rows, SIDE)
+
+
+seeds = st.integers(0, 2**32)
+degenerate = st.builds(degenerate_maps, st.sampled_from(["nowhere", "one place", "everywhere"]))
+class_maps = st.one_of(st.builds(random_maps, seeds), degenerate)
+extreme_maps = st.one_of(st.builds(random_maps, seeds, st.sampled_from([0.1, 30.0])), degenerate)
+alphas = st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0])
+
+
+# The oracles: nested lists of Python floats, written from the equations.
+
+Grid = list[list[float]]
+
+
+def grid(tensor: torch.Tensor) -> Grid:
+    return tensor.double().tolist()
+
+
+def slow_normalize(score: Grid) -> Grid:
+    low, high = min(map(min, score)), max(map(max, score))
+    return [[(value - low) / (high - low) if high > low else 0.0 for value in row] for row in score]
+
+
+def slow_bilinear(score: Grid, side: int) -> Grid:
+    """Pixel (i, j) of the result looks at ((i + 1/2) * scale - 1/2, ...), clamped to the map."""
+    r = len(score)
+
+    def taps(i: int) -> list[tuple[int, float]]:
+        at = max((i + 0.5) * r / side - 0.5, 0.0)
+        low = math.floor(at)
+        return [(low, 1 - (at - low)), (min(low + 1, r - 1), at - low)]
+
+    return [
+        [sum(wy * wx * score[y][x] for y, wy in taps(i) for x, wx in taps(j)) for j in range(side)] for i in range(side)
+    ]
+
+
+def slow_seeds(score: Grid, alpha: float) -> list[tuple[int, int]]:
+    places = [(i, j) for i in range(len(score)) for j in range(len(score))]
+    best = max(score[i][j] for i, j in places)
+    return [(i, j) for i, j in places if score[i][j] >= alpha] or [(i, j) for i, j in places if score[i][j] == best]
+
+
+def slow_spread(seeds: list[tuple[int, int]], attention: Grid, r: int) -> Grid:
+    mean = [[0.0] * r for _ in range(r)]
+    for i, j in seeds:
+        for k in range(r * r):
+            mean[k // r][k % r] += attention[i * r + j][k] / len(seeds)
+    return slow_normalize(mean)
+
+
+def slow_expand(score: Grid, maps: ClassMaps, r: int, alpha: float) -> Grid:
+    return slow_spread(slow_seeds(slow_bilinear(score, r), alpha), grid(maps.self_attention[r]), r)
+
+
+def slow_background(score: Grid, maps: ClassMaps, r: int, alpha: float) -> Grid:
+    score = slow_bilinear(score, r)
+    behind = slow_expand([[1 - value for value in row] for row in score], maps, r, alpha)
+    return slow_normalize([[(1 - behind[i][j]) * score[i][j] for j in range(r)] for i in range(r)])
+
+
+def slow_mean(scores: list[Grid]) -> Grid:
+    resized = [slow_bilinear(score, SIDE) for score in scores]
+    mean = [[sum(one[i][j] for one in resized) / len(resized) for j in range(SIDE)] for i in range(SIDE)]
+    return slow_normalize(mean)
+
+
+def close(result: torch.Tensor, expected: Grid) -> None:
+    torch.testing.assert_close(result.double(), torch.tensor(expected, dtype=torch.float64), atol=5e-5, rtol=0)
+
+
+# Each step against its oracle.
+
+
+@few
+@given(class_maps, st.sampled_from(SIDES))
+def test_cross_attention_is_the_class_map_of_that_resolution(maps: ClassMaps, r: int) -> None:
+    close(STEPS["cross_attention"](None, maps, resolution=FRACTIONS[r]), grid(maps.cross_attention[r]))
+
+
+@few
+@given(class_maps, st.sampled_from([(), ("1",), ("1/4", "1")]))
+def test_mean_cross_attention_is_caa(maps: ClassMaps, resolutions: tuple[str, ...]) -> None:
+    sides = [r for r in SIDES if FRACTIONS[r] in resolutions] or list(SIDES)
+    expected = slow_mean([grid(maps.cross_attention[r]) for r in sides])
+    close(STEPS["mean_cross_attention"](None, maps, resolutions=resolutions), expected)
+
+
+@few
+@given(class_maps, st.sampled_from([(), ("1/2", "1")]), alphas)
+def test_guided_expansion_is_cre(maps: ClassMaps, resolutions: tuple[str, ...], alpha: float) -> None:
+    sides = [r for r in SIDES if FRACTIONS[r] in resolutions] or list(SIDES)
+    expected = slow_mean([slow_expand(grid(maps.cross_attention[r]), maps, r, alpha) for r in sides])
+    close(STEPS["guided_expansion"](None, maps, resolutions=resolutions, alpha=alpha), expected)
+
+
+@few
+@given(class_maps, st.sampled_from([(2, 2), (2, 4), (4, 8), (2, 8), (8, 4)]), alphas)
+def test_expand_is_equations_7_to_9(maps: ClassMaps, sides: tuple[int, int], alpha: float) -> None:
+    before, after = sides
+    score = maps.cross_attention[before]
+    expected = slow_expand(grid(score), maps, after, alpha)
+    close(STEPS["expand"](score, maps, resolution=FRACTIONS[after], alpha=alpha), expected)
+
+
+@few
+@given(class_maps, st.sampled_from([(8, 8), (2, 4), (4, 8)]), alphas)
+def test_background_is_equations_10_and_11(maps: ClassMaps, sides: tuple[int, int], alpha: float) -> None:
+    before, after = sides
+    score = maps.cross_attention[before]
+    expected = slow_background(grid(score), maps, after, alpha)
+    close(STEPS["background"](score, maps, resolution=FRACTIONS[after], alpha=alpha), expected)
+
+
+@few
+@given(class_maps, st.integers(1, 5))
+def test_propagate_applies_a_matrix_power(maps: ClassMaps, power: int) -> None:
+    attention = maps.self_attention[4].double().numpy()
+    score = slow_bilinear(grid(maps.cross_attention[2]), 4)
+    product = np.linalg.matrix_power(attention, power) @ np.ravel(score)
+    close(
+        STEPS["propagate"](maps.cross_attention[2], maps, resolution="1/2", power=power),
+        slow_normalize(product.reshape(4, 4).tolist()),
+    )
+
+
+def test_propagate_survives_large_powers() -> None:
+    maps = random_maps(0)
+    assert STEPS["propagate"](maps.cross_attention[2], maps, resolution="1/2", power=200).isfinite().all()
+
+
+@few
+@given(seeds)
+def test_otsu_finds_the_split_of_largest_between_class_variance(seed: int) -> None:
+    values = torch.rand(4, 4, generator=torch.Generator().manual_seed(seed)).square()
+    flat = sorted(grid(values.view(1, -1))[0])
+
+    def spread_within(low: list[float], high: list[float]) -> float:
+        return sum(len(part) * float(np.var(part)) for part in (low, high))
+
+    split = min(range(1, len(flat)), key=lambda cut: spread_within(flat[:cut], flat[cut:]))
+    assert otsu_region(values).tolist() == (values >= flat[split]).tolist()
+
+
+def slow_similar(seeds: torch.Tensor, attention: torch.Tensor) -> torch.Tensor:
+    rows = attention.double().numpy()
+    picked = [
+        sum(seed @ row / np.sqrt((seed @ seed) * (row @ row)) for seed in rows[seeds.flatten().numpy()]) for row in rows
+    ]
+    return normalize(torch.tensor(picked, dtype=torch.float64).view(seeds.shape))
+
+
+@few
+@given(seeds)
+def test_released_code_expands_by_cosine_similarity(seed: int) -> None:
+    maps = random_maps(seed)
+    score = maps.cross_attention[4]
+    seeds = otsu_region(score.square())
+    expanded = slow_similar(seeds, maps.self_attention[4])
+    close(STEPS["expand_similar"](score, maps, resolution="1/2"), expanded.tolist())
+    remaining = normalize(1 - slow_similar(~seeds, maps.self_attention[4]))
+    close(STEPS["suppress_background"](score, maps, resolution="1/2"), normalize(remaining * score.double()).tolist())
+
+
+def test_released_code_upsamples_bicubically() -> None:
+    """On a self-attention that sees itself alone, the expansion of the seeds is the seeds."""
+    score = torch.tensor([[0.0, 0.0], [0.0, 1.0]])
+    maps = degenerate_maps("one place")
+    bicubic = torch.nn.functional.interpolate(score[None, None], size=(8, 8), mode="bicubic")[0, 0]
+    expanded = STEPS["expand_similar"](score, maps, resolution="1")
+    assert torch.equal(expanded.bool(), otsu_region(bicubic.square()))
+
+
+# What the paper leaves open, and what it rests on.
+
+
+def test_seeds_include_alpha_itself() -> None:
+    assert seed_region(torch.tensor([[0.5, 0.49], [1.0, 0.0]]), 0.5).tolist() == [[True, False], [True, False]]
+
+
+def test_without_seeds_the_maximum_positions_are_the_seeds() -> None:
+    assert seed_region(torch.tensor([[0.2, 0.3], [0.3, 0.0]]), 0.5).tolist() == [[False, True], [True, False]]
+
+
+def test_a_seed_in_one_of_two_regions_fills_that_region() -> None:
+    """Two halves that see only themselves: one seed on the left is enough to find the left half."""
+    halves = {r: torch.arange(r * r) % r < r // 2 for r in SIDES}
+    rows = {r: (half[:, None] == half[None, :]).float() for r, half in halves.items()}
+    cross = {r: torch.zeros(r, r) for r in SIDES}
+    cross[2][1, 0] = 1
+    maps = ClassMaps(cross, rows, SIDE)
+    for variant in ("ire", "seediff", "released_code", "ca_sa"):
+        score = apply(resolve(VARIANTS[variant]), maps)
+        assert score[:, :3].min() > 0.8 and score[:, 5:].max() < 0.2, variant
+    assert torch.equal(apply(resolve(VARIANTS["seediff"]), maps).flatten().bool(), halves[8])
+
+
+# Properties of all steps and variants.
+
+
+@pytest.mark.parametrize("name", STEPS)
+@few
+@given(maps=extreme_maps, side=st.sampled_from(SIDES), alpha=alphas)
+def test_every_step_is_a_pure_function_between_scores(name: str, maps: ClassMaps, side: int, alpha: float) -> None:
+    source = (("cross_attention", {"resolution": "1"}),) if name not in SOURCES else ()
+    params = {"resolution": FRACTIONS[side]} if "resolution'" in _missing(name) else {}
+    *_, (_, explicit) = resolve((*source, (name, params)), alpha=alpha)
+    start = None if name in SOURCES else maps.cross_attention[2]
+    before = copy.deepcopy((start, maps.cross_attention, maps.self_attention))
+    first = STEPS[name](start, maps, **explicit)
+    assert first.dtype == torch.float32 and first.shape[0] == first.shape[1] and first.shape[0] in SIDES
+    assert first.isfinite().all() and first.min() >= 0 and first.max() <= 1
+    assert torch.equal(first, STEPS[name](start, maps, **explicit))
+    torch.testing.assert_close((start, maps.cross_attention, maps.self_attention), before, rtol=0, atol=0)
+
+
+def _missing(name: str) -> str:
+    try:
+        resolve(((name, {}),))
+    except SeediffError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@few
+@given(maps=extreme_maps, alpha=alphas)
+def test_every_variant_gives_a_score_at_the_latents_side(variant: str, maps: ClassMaps, alpha: float) -> None:
+    steps = resolve(VARIANTS[variant], alpha=alpha)
+    before = copy.deepcopy((maps.cross_attention, maps.self_attention))
+    score = apply(steps, maps)
+    assert score.dtype == torch.float32 and score.shape == (SIDE, SIDE)
+    assert score.isfinite().all() and score.min() >= 0 and score.max() <= 1
+    assert torch.equal(score, apply(steps, maps))
+    score.fill_(0.5)
+    torch.testing.assert_close((maps.cross_attention, maps.self_attention), before, rtol=0, atol=0)
+
+
+def test_seediff_is_the_paper_s_chain() -> None:
+    """Cross-attention at 1/4, expansion at 1/4, 1/2 and 1, background; oracles all the way."""
+    for seed in range(5):
+        maps = random_maps(seed)
+        score = slow_expand(grid(maps.cross_attention[2]), maps, 2, 0.5)
+        for r in (4, 8):
+            score = slow_expand(score, maps, r, 0.5)
+        close(apply(resolve(VARIANTS["ire"]), maps), score)
+        close(apply(resolve(VARIANTS["seediff"]), maps), slow_background(score, maps, 8, 0.5))
+
+
+def test_a_resolution_that_was_not_recorded_is_named() -> None:
+    with pytest.raises(SeediffError, match="1/8"):
+        STEPS["cross_attention"](None, random_maps(0), resolution="1/8")
