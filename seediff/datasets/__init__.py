@@ -1,0 +1,1 @@
+"""Where images and labels live: shards, benchmarks and training sets. Nothing here imports torch."""

@@ -1,0 +1,107 @@
+"""Images and masks as bytes: PNG and JPEG in, PNG and JPEG out."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from seediff.errors import SeediffError
+
+Array = NDArray[np.uint8]
+
+
+def _colour_map() -> Array:
+    """PASCAL VOC's colour map, (256, 3): the bits of an index, spread over red, green and blue from the top."""
+    indices = np.arange(256)
+    colours = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= ((indices >> (3 * bit + channel) & 1) << (7 - bit)).astype(np.uint8)
+    return colours
+
+
+VOC_COLOURS: Array = _colour_map()
+
+
+def encode_png(image: Array) -> bytes:
+    """An image (H, W, 3) uint8 as PNG."""
+    return _saved(Image.fromarray(image), format="PNG")
+
+
+def encode_jpeg(image: Array) -> bytes:
+    """An image (H, W, 3) uint8 as JPEG of quality 95 with colours at full resolution."""
+    return _saved(Image.fromarray(image), format="JPEG", quality=95, subsampling=0)
+
+
+def encode_mask(mask: Array) -> bytes:
+    """A mask (H, W) uint8 of label indices as palette PNG in VOC's colours."""
+    picture = Image.fromarray(mask)
+    picture.putpalette(VOC_COLOURS.tobytes())
+    return _saved(picture, format="PNG")
+
+
+def encode_labels(labels: Array) -> bytes:
+    """Labels (H, W) uint8 as grey PNG, the way Cityscapes and ADE20K store them."""
+    return _saved(Image.fromarray(labels), format="PNG")
+
+
+def _saved(picture: Image.Image, **options: str | int) -> bytes:
+    buffer = BytesIO()
+    picture.save(buffer, **options)
+    return buffer.getvalue()
+
+
+def decode_rgb(content: bytes, name: str) -> Array:
+    """PNG or JPEG bytes as (H, W, 3) uint8; ``SeediffError`` naming ``name`` if they are broken."""
+    return np.array(_opened(content, name).convert("RGB"))
+
+
+def decode_mask(content: bytes, name: str) -> Array:
+    """Bytes of a palette or grey PNG as (H, W) uint8 of label indices.
+
+    Raises ``SeediffError`` naming ``name`` if they are broken, or hold colours instead of indices.
+    """
+    picture = _opened(content, name)
+    if picture.mode not in ("P", "L"):
+        raise SeediffError(f"{name} is not a mask: its pixels are {picture.mode}, not 8-bit indices (palette or grey).")
+    return np.array(picture)
+
+
+def _opened(content: bytes, name: str) -> Image.Image:
+    try:
+        picture = Image.open(BytesIO(content), formats=("PNG", "JPEG"))
+        picture.load()
+    except Exception as error:  # PIL's decoders raise a dozen different types for bytes that make no sense
+        raise SeediffError(f"{name} is not a readable PNG or JPEG ({error}).") from None
+    return picture
+
+
+def read_rgb(path: Path) -> Array:
+    """The image file as (H, W, 3) uint8."""
+    return decode_rgb(_content(path), str(path))
+
+
+def read_mask(path: Path) -> Array:
+    """The mask file as (H, W) uint8."""
+    return decode_mask(_content(path), str(path))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SeediffError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def check_same_size(image: Array, mask: Array, image_name: str, mask_name: str) -> None:
+    """Raise ``SeediffError`` unless image (H, W, 3) and mask (H, W) have the same height and width."""
+    if image.shape[:2] != mask.shape:
+        (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
+        raise SeediffError(
+            f"Image and mask of different sizes:\n"
+            f"{image_name} is {width} x {height}, {mask_name} is {mask_width} x {mask_height} pixels."
+        )

@@ -1,0 +1,253 @@
+"""Shards: many samples in one tar file, in WebDataset's layout (``<key>.<extension>``, a sample's files together).
+
+Why tar and not parquet: a tar streams while it is written, holds images and tensors as they are, is read with any
+tool, and, its members being uncompressed, is read at random by offset as cheaply as in order. The offsets are in
+the manifest, ``x.json`` beside ``x.tar``, with a checksum of every member.
+
+The manifest appears last and goes first: whenever a writer is killed, what it leaves is refused by the readers.
+Members are read into memory and never extracted, and their names must be plain names.
+(Other readers of WebDataset take a name's first dot for the end of the key; here it is the last.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from seediff.errors import SeediffError
+from seediff.files import partial, read_json
+from seediff.names import check_name
+
+FORMAT_VERSION = 1
+_BLOCK = 512
+"""Size in bytes of a tar header, and what everything in a tar is padded to."""
+_EXTENSION = re.compile(r"[A-Za-z0-9_]{1,16}")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """``files``: extension -> content, such as ``{'png': ..., 'json': ...}``."""
+
+    key: str
+    files: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file in a shard: ``offset`` and ``size`` of its content in bytes."""
+
+    name: str
+    offset: int
+    size: int
+    sha256: str
+
+    @property
+    def key(self) -> str:
+        return self.name.rpartition(".")[0]
+
+    @property
+    def extension(self) -> str:
+        return self.name.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a whole shard holds; ``size`` and ``sha256`` are those of the tar file."""
+
+    size: int
+    sha256: str
+    members: tuple[Member, ...]
+
+
+def manifest_path(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def write_shard(path: Path, samples: Iterable[Sample]) -> None:
+    """Write the samples in their order; the same samples give the same bytes.
+
+    One sample is held at a time. Raises ``SeediffError`` for a key that is not a plain name or comes twice, and
+    when the disk is full; nothing unfinished is left behind.
+    """
+    manifest_file = manifest_path(path)
+    with partial(manifest_file) as unfinished_manifest, partial(path) as unfinished:
+        with unfinished.open("wb") as file:
+            manifest = _write_tar(_HashedWriter(file), samples)
+        unfinished_manifest.write_text(_to_json(manifest), encoding="utf-8")
+        # From here until the new manifest is in place there is none, so no old one can vouch for the new tar.
+        manifest_file.unlink(missing_ok=True)
+
+
+class _HashedWriter:
+    """Knows how much went into a file, and its checksum."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.digest, self.position = file, hashlib.sha256(), 0
+
+    def write(self, content: bytes) -> None:
+        self._file.write(content)
+        self.digest.update(content)
+        self.position += len(content)
+
+
+def _write_tar(writer: _HashedWriter, samples: Iterable[Sample]) -> Manifest:
+    members: list[Member] = []
+    keys: set[str] = set()
+    for sample in samples:
+        _check_sample(sample, keys)
+        keys.add(sample.key)
+        members += [_append(writer, f"{sample.key}.{name}", sample.files[name]) for name in sorted(sample.files)]
+    writer.write(bytes(2 * _BLOCK))
+    return Manifest(writer.position, writer.digest.hexdigest(), tuple(members))
+
+
+def _check_sample(sample: Sample, keys: set[str]) -> None:
+    if sample.key in keys:
+        raise SeediffError(f"Two samples of a shard have the key {sample.key!r}.")
+    if not sample.files:
+        raise SeediffError(f"The sample {sample.key!r} has no files.")
+    for extension in sample.files:
+        _check_name(sample.key, extension)
+
+
+def _check_name(key: str, extension: str) -> None:
+    check_name("Key", key)
+    if not _EXTENSION.fullmatch(extension):
+        raise SeediffError(f"{extension!r} is not a file name extension: letters, digits and '_' (16 at most).")
+
+
+def _append(writer: _HashedWriter, name: str, content: bytes) -> Member:
+    writer.write(_header(name, len(content)))
+    member = Member(name, writer.position, len(content), hashlib.sha256(content).hexdigest())
+    writer.write(content)
+    writer.write(bytes(_padding(len(content))))
+    return member
+
+
+def _header(name: str, size: int) -> bytes:
+    """A member's tar header; time, owner and group are zero, so that equal content gives equal bytes."""
+    header = tarfile.TarInfo(name)
+    header.size = size
+    return header.tobuf(tarfile.USTAR_FORMAT)
+
+
+def _padding(size: int) -> int:
+    return -size % _BLOCK
+
+
+def _to_json(manifest: Manifest) -> str:
+    samples = len({member.key for member in manifest.members})
+    return json.dumps({"format_version": FORMAT_VERSION, "samples": samples, **asdict(manifest)}, indent=1) + "\n"
+
+
+def _broken(path: Path, reason: str) -> SeediffError:
+    return SeediffError(f"The shard {path} cannot be used: {reason}.\nDelete it and run again to make it anew.")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest of the shard ``path``, checked against the tar's size.
+
+    Raises ``SeediffError`` naming the shard if either file is missing, unfinished or does not make sense.
+    """
+    if not path.is_file():
+        raise SeediffError(f"There is no shard {path}.\nRun again to make it.")
+    if not manifest_path(path).is_file():
+        raise _broken(path, f"it has no manifest ({manifest_path(path).name}), so it was never finished")
+    manifest = _parse_manifest(read_json(manifest_path(path), "The shard manifest"), path)
+    if (size := path.stat().st_size) != manifest.size:
+        raise _broken(path, f"it has {size} bytes, its manifest says {manifest.size}")
+    return manifest
+
+
+def _parse_manifest(content: Any, path: Path) -> Manifest:
+    try:
+        if content["format_version"] != FORMAT_VERSION:
+            raise _broken(path, f"format version {content['format_version']!r} is not {FORMAT_VERSION}")
+        members = tuple(Member(**member) for member in content["members"])
+        manifest = Manifest(content["size"], content["sha256"], members)
+        consistent = _is_consistent(manifest) and len({member.key for member in members}) == content["samples"]
+    except (KeyError, TypeError, AttributeError):
+        raise _broken(path, f"its manifest {manifest_path(path).name} is not a shard manifest") from None
+    if not consistent:
+        raise _broken(path, "its manifest contradicts itself")
+    try:
+        for member in members:
+            _check_name(member.key, member.extension)
+    except SeediffError:
+        raise _broken(path, f"{member.name!r} is not a plain name") from None
+    return manifest
+
+
+def _is_consistent(manifest: Manifest) -> bool:
+    """Whether the members fill the tar one after another, and no name comes twice."""
+    position = 0
+    for member in manifest.members:
+        if member.offset != position + _BLOCK or member.size < 0:
+            return False
+        position = member.offset + member.size + _padding(member.size)
+    distinct = len({member.name for member in manifest.members})
+    return manifest.size == position + 2 * _BLOCK and distinct == len(manifest.members)
+
+
+def read_shard(path: Path) -> Iterator[Sample]:
+    """Every sample in order, each checked against the manifest before it is handed out.
+
+    Raises ``SeediffError`` naming the shard for a missing manifest, a truncated file or changed bytes (also those
+    between the members, once the end is reached).
+    """
+    manifest = read_manifest(path)
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for key, members in groupby(manifest.members, key=lambda member: member.key):
+            files = {}
+            for member in members:
+                files[member.extension] = _read_member(file, member, path)
+                digest.update(_header(member.name, member.size))
+                digest.update(files[member.extension])
+                digest.update(file.read(_padding(member.size)))
+            yield Sample(key, files)
+        digest.update(file.read())
+    if digest.hexdigest() != manifest.sha256:
+        raise _broken(path, "its bytes have changed since it was written")
+
+
+def _read_member(file: BinaryIO, member: Member, path: Path) -> bytes:
+    """The member whose header comes next; header, size and checksum have to be those of the manifest."""
+    header, content = file.read(_BLOCK), file.read(member.size)
+    if header != _header(member.name, member.size) or hashlib.sha256(content).hexdigest() != member.sha256:
+        raise _broken(path, f"{member.name} has changed since it was written")
+    return content
+
+
+@dataclass(frozen=True)
+class ShardIndex:
+    """Random access to a shard. It holds no open file, so it can be handed to other processes."""
+
+    path: Path
+    members: Mapping[str, Member]
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(member.key for member in self.members.values()))
+
+    def read(self, key: str, extension: str) -> bytes:
+        """The content of ``<key>.<extension>``, checked; ``SeediffError`` if the shard does not hold it."""
+        member = self.members.get(f"{key}.{extension}")
+        if member is None:
+            raise SeediffError(f"The shard {self.path} holds no {key}.{extension}.")
+        with self.path.open("rb") as file:
+            file.seek(member.offset - _BLOCK)
+            return _read_member(file, member, self.path)
+
+
+def open_shard(path: Path) -> ShardIndex:
+    """Open a shard for reading by key; raises ``SeediffError`` like ``read_manifest``."""
+    return ShardIndex(path, {member.name: member for member in read_manifest(path).members})
