@@ -24,6 +24,7 @@ from seediff.names import nearest
 from seediff.reporting.formats import Column, Grid, Note, best, html, latex, markdown, number, plain
 from seediff.reporting.mask_quality import mask_quality_frame, mask_quality_grid
 from seediff.reporting.specs import MaskQualitySpec, Metric, Row, TableSpec
+from seediff.segmenter.metrics import miou
 
 __all__ = ["MaskQualitySpec", "Row", "TableSpec", "print_tables", "write_table"]
 
@@ -81,21 +82,14 @@ def read_confusion(path: Path) -> tuple[list[str], NDArray[np.int64]]:
     return classes, confusion
 
 
-def class_iou(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(C,) intersection over union in percent; NaN for a class neither present nor predicted."""
-    hits = np.diag(confusion).astype(np.float64)
-    union = confusion.sum(axis=0) + confusion.sum(axis=1) - hits
-    return 100 * np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
-
-
 def score(path: Path, metric: str, listed_classes: Sequence[str]) -> float:
     """The run's mean IoU in percent, over all its classes or over the listed ones."""
     classes, confusion = read_confusion(path)
     if metric == "miou":
-        return float(np.nanmean(class_iou(confusion)))
+        return 100 * miou(confusion)
     if unknown := [name for name in listed_classes if name not in classes]:
         raise SeediffError(f"Metrics file {path} knows no class {unknown[0]!r}.\n{nearest(unknown[0], classes)}")
-    return float(np.nanmean(class_iou(confusion)[[classes.index(name) for name in listed_classes]]))
+    return 100 * miou(confusion, [classes.index(name) for name in listed_classes])
 
 
 def segmentation_frame(spec: TableSpec, results_folder: Path) -> pd.DataFrame:

@@ -192,7 +192,7 @@ def test_mask_quality_lists_every_variant_and_ends_with_the_baselines(tmp_path: 
 
 
 def test_missing_mask_quality_names_its_command(tmp_path: Path) -> None:
-    with pytest.raises(SeediffError, match="snakemake --cores all .*voc.json"):
+    with pytest.raises(SeediffError, match=r"snakemake --cores all .*voc\.json"):
         write_table(MaskQualitySpec("q", "Quality", "", "voc", "mini"), tmp_path, tmp_path / "q")
 
 
@@ -217,7 +217,7 @@ def test_bad_specs_are_said_plainly(change: dict[str, Any], message: str) -> Non
 def test_broken_metrics_name_the_file(results: Path, content: str) -> None:
     path = metrics_file(results, "caa", 0)
     path.write_text(content)
-    with pytest.raises(SeediffError, match="voc.json"):
+    with pytest.raises(SeediffError, match=r"voc\.json"):
         write_table(spec(), results, results / "t")
     assert not (results / "t.csv").exists()
 

@@ -1,0 +1,214 @@
+"""The report and its figures: whole, self-contained, the same bytes twice, and safe with hostile names."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+from seediff.errors import SeediffError
+from seediff.reporting.figures import GAP, TILE, bar_chart, overlay, png_bytes, strip, training_curves
+from seediff.reporting.report import StageTime, data_uri, stage_times, write_report
+from seediff.reporting.tables import MaskQualitySpec, TableSpec, write_table
+
+HOSTILE = '<img src="http://evil.example/x" onerror=alert(1)> & "co"'
+RNG = np.random.default_rng(3)
+IMAGE = RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+SCORE = RNG.random((8, 8))
+VARIANT = {"iou_mean": 0.5, "iou_std": 0.1, "best_iou": 0.6, "best_threshold": 0.35, "auc": 0.9}
+QUALITY = {"images": 25, "variants": {"centre_disc": VARIANT, "seediff": VARIANT | {"iou_mean": 0.7}}}
+
+
+class Page(HTMLParser):
+    """What a page is made of: tags, attributes that make a browser fetch something, and the text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.resources: list[str] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        fetching = {"src", "srcset", "data", "poster", "action"} | ({"href"} if tag != "a" else set())
+        self.resources += [value or "" for name, value in attrs if name in fetching]
+        assert not any(name.startswith("on") for name, _ in attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+@pytest.fixture
+def histories(tmp_path: Path) -> dict[str, list[Path]]:
+    paths = []
+    for repeat in range(2):
+        path = tmp_path / "models" / str(repeat) / "history.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text(
+            "iteration,loss,learning_rate\n" + "".join(f"{i},{9 / (i + 1) + repeat},0.1\n" for i in range(50))
+        )
+        paths.append(path)
+    return {"caa, swin": paths, "seediff, swin": paths[:1]}
+
+
+def tables(results: Path) -> list[Path]:
+    row = {"label": HOSTILE, "recipe": "caa", "segmenter": "swin", "benchmark": "voc", "paper": 68.8}
+    content = {
+        "name": "table2",
+        "title": "Ablation",
+        "caption": HOSTILE,
+        "rows": [row],
+        "study": "mini",
+        "embedded": True,
+    }
+    quality = results / "mask_quality" / "voc.json"
+    quality.parent.mkdir()
+    quality.write_text(json.dumps(QUALITY))
+    write_table(TableSpec.from_dict(content), results, results / "tables" / "table2")
+    write_table(MaskQualitySpec("quality", "Mask quality", "", "voc", "mini"), results, results / "tables" / "quality")
+    return [results / "tables" / "table2.html", results / "tables" / "quality.html"]
+
+
+def study(**changes: Any) -> dict[str, Any]:
+    facts = {"classes": ["bus", HOSTILE], "diffusion": {"model": "m", "dtype": None}}
+    base = {"name": "mini", "title": "A small study", "embedded": True, "repeats": 2, "rng_seed": 17, "facts": facts}
+    return base | changes
+
+
+def report(tmp_path: Path, table_paths: list[Path], histories: dict[str, list[Path]], name: str = "report.html") -> str:
+    picture = png_bytes(strip([("image", IMAGE), ("CA 1/4", SCORE)]))
+    curves = {"Training loss": training_curves(histories), "Mask quality": bar_chart(QUALITY)}
+    provenance = {"seediff": "0.1.0", "packages": {"torch": "2.13.0"}, "commit": None}
+    stages = [StageTime("train", 4, 12.25, 1.5), StageTime("prompts", 1, 0.01, None)]
+    out = tmp_path / name
+    write_report(
+        study(notes=[HOSTILE]), table_paths, [("bus", picture), (HOSTILE, picture)], curves, provenance, out, stages
+    )
+    return out.read_text(encoding="utf-8")
+
+
+def test_report_holds_everything_and_fetches_nothing(tmp_path: Path, histories: dict[str, list[Path]]) -> None:
+    text = report(tmp_path, paths := tables(tmp_path), histories)
+    page = Page(text)
+    for path in paths:
+        assert path.read_text() in text
+    assert page.tags.count("table") == 3 and page.tags.count("img") == 4
+    assert page.resources and all(source.startswith("data:image/") for source in page.resources)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert not re.search(r"url\(|@import", text)
+    assert HOSTILE in page.words and '<img src="http' not in text
+    for words in ("17", "torch 2.13.0", "12.2", "not to be compared", "--config study=mini", "embedded world"):
+        assert words in page.words
+    assert "None" not in page.words
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_report_of_photographs_speaks_of_no_embedded_world(tmp_path: Path) -> None:
+    write_report(study(embedded=False, repeats=1), [], [], {}, {}, tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text()
+    assert "embedded" not in text and "pictogram" not in text and "one training run" in text
+    assert 'href="#tables"' not in text
+
+
+def test_report_is_the_same_bytes_twice(tmp_path: Path, histories: dict[str, list[Path]]) -> None:
+    paths = tables(tmp_path)
+    assert report(tmp_path, paths, histories, "a.html") == report(tmp_path, paths, histories, "b.html")
+
+
+def test_report_without_one_of_its_tables_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(SeediffError, match=r"none\.html"):
+        write_report(study(), [tmp_path / "none.html"], [], {}, {}, tmp_path / "r.html")
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_stage_times_add_up_snakemakes_benchmarks(tmp_path: Path) -> None:
+    header = "s\th:m:s\tmax_rss\n"
+    files = {
+        "train/caa/0.tsv": "90.0\t0:01:30\t2048.0\n",
+        "train/caa/1.tsv": "30.0\t0:00:30\t1024.0\n",
+        "prompts.tsv": "3.0\t0:00:03\t-\n",
+    }
+    for name, line in files.items():
+        path = tmp_path / "benchmarks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(header + line)
+    assert stage_times(tmp_path) == [StageTime("train", 2, 2.0, 2.0), StageTime("prompts", 1, 0.05, None)]
+    assert stage_times(tmp_path / "nowhere") == []
+
+
+def test_pictures_are_inlined_by_what_they_are() -> None:
+    png = png_bytes(Image.new("RGB", (2, 2)))
+    assert base64.b64decode(data_uri(png).removeprefix("data:image/png;base64,")) == png
+    with pytest.raises(SeediffError, match="neither PNG nor SVG"):
+        data_uri(b"GIF89a")
+
+
+def test_strip_shows_scores_enlarged_in_the_colours_of_the_map() -> None:
+    picture = np.asarray(
+        strip([("image", IMAGE), ("a score with a long title that wraps", SCORE), ("seeds", SCORE > 0.5)])
+    )
+    assert picture.shape[1] == 3 * TILE + 2 * GAP
+    tiles = [picture[-TILE:, start : start + TILE] for start in (0, TILE + GAP, 2 * (TILE + GAP))]
+    colormap = matplotlib.colormaps["viridis"]
+    for i, j in ((0, 0), (3, 5), (7, 7)):
+        expected = colormap(SCORE[i, j], bytes=True)[:3]
+        square = tiles[1][24 * i : 24 * (i + 1), 24 * j : 24 * (j + 1)]
+        assert (square == expected).all()
+        assert (tiles[2][24 * i, 24 * j] == colormap(float(SCORE[i, j] > 0.5), bytes=True)[:3]).all()
+    assert (tiles[0][::3, ::3] == IMAGE).all()
+
+
+def test_strip_reduces_large_images_and_keeps_their_shape() -> None:
+    picture = strip([("wide", np.zeros((512, 1024, 3), np.uint8))])
+    assert picture.width == 2 * TILE
+
+
+@pytest.mark.parametrize("tile", [SCORE * 3, SCORE * np.nan, np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)])
+def test_strip_refuses_what_is_neither_image_nor_score(tile: np.ndarray) -> None:
+    with pytest.raises(SeediffError, match="'odd'"):
+        strip([("odd", tile)])
+
+
+def test_overlay_tints_outlines_and_pales() -> None:
+    image = np.full((5, 5, 3), 100, np.uint8)
+    palette = np.array([[0, 0, 0], [200, 0, 0]], np.uint8)
+    mask = np.zeros((5, 5), np.uint8)
+    mask[1:4, 1:4] = 1
+    mask[4, :] = 255
+    picture = np.asarray(overlay(image, mask, palette))
+    assert (picture[2, 2] == [150, 50, 50]).all()
+    assert (picture[1, 1] == [200, 0, 0]).all()
+    assert (picture[0, 0] > image[0, 0]).all()
+    assert (picture[4, 2] == 128).all()
+    with pytest.raises(SeediffError, match="palette ends at 1"):
+        overlay(image, mask * 0 + 2, palette)
+    with pytest.raises(SeediffError, match="differ in size"):
+        overlay(image, mask[:3], palette)
+
+
+def test_charts_are_well_formed_and_the_same_twice(histories: dict[str, list[Path]]) -> None:
+    for draw, content in ((training_curves, histories), (bar_chart, QUALITY)):
+        first, second = draw(content), draw(content)
+        assert first == second
+        assert ElementTree.parse(io.BytesIO(first)).getroot().tag.endswith("svg")
+    more = histories | {"real": histories["caa, swin"]}
+    assert training_curves(more).count(b'id="axes_') == 3
+
+
+def test_unreadable_history_is_named(tmp_path: Path) -> None:
+    (tmp_path / "history.csv").write_text("step,value\n1,2\n")
+    with pytest.raises(SeediffError, match=r"history\.csv"):
+        training_curves({"caa": [tmp_path / "history.csv"]})
+    with pytest.raises(SeediffError, match="no training history"):
+        training_curves({"caa": []})
