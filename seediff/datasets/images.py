@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,7 @@ def encode_labels(labels: Array) -> bytes:
     return _saved(Image.fromarray(labels), format="PNG")
 
 
-def _saved(picture: Image.Image, **options: str | int) -> bytes:
+def _saved(picture: Image.Image, **options: Any) -> bytes:
     buffer = BytesIO()
     picture.save(buffer, **options)
     return buffer.getvalue()

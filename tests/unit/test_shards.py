@@ -16,7 +16,9 @@ from seediff.datasets.shards import Sample, manifest_path, open_shard, read_shar
 from seediff.errors import SeediffError
 
 KEYS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,20}", fullmatch=True)
-FILES = st.dictionaries(st.from_regex(r"[a-z0-9_]{1,8}", fullmatch=True), st.binary(max_size=1200), min_size=1, max_size=3)
+FILES = st.dictionaries(
+    st.from_regex(r"[a-z0-9_]{1,8}", fullmatch=True), st.binary(max_size=1200), min_size=1, max_size=3
+)
 SAMPLES = st.dictionaries(KEYS, FILES, max_size=5).map(lambda found: [Sample(*item) for item in found.items()])
 
 THREE = [Sample(f"cat-{i:06d}", {"png": bytes([i]) * (500 + 20 * i), "json": b'{"index": %d}' % i}) for i in range(3)]
@@ -125,7 +127,9 @@ def test_changed_content_is_noticed_at_random_access(shard: Path) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_a_damaged_manifest_never_changes_what_is_read(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_a_damaged_manifest_never_changes_what_is_read(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     path = tmp_path_factory.mktemp("shard") / "0000.tar"
     write_shard(path, THREE)
     content = bytearray(manifest_path(path).read_bytes())

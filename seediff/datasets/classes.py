@@ -1,0 +1,114 @@
+"""Class names: those of the data sets, the label space a study gives its own, and how one finds the other.
+
+A study names its classes as VOC does. ``ALIASES`` says what a class is called elsewhere; a class may take in several
+classes of a data set, which also expresses groups (Cityscapes' human and vehicle).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from seediff.errors import SeediffError
+from seediff.names import nearest
+
+BACKGROUND = "background"
+IGNORE_LABEL = 255
+
+VOC_CLASSES: tuple[str, ...] = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+"""PASCAL VOC's classes; label k + 1 is ``VOC_CLASSES[k]``."""
+
+CITYSCAPES_TRAIN_IDS: dict[str, int] = {
+    "road": 0, "sidewalk": 1, "building": 2, "wall": 3, "fence": 4, "pole": 5, "traffic light": 6, "traffic sign": 7,
+    "vegetation": 8, "terrain": 9, "sky": 10, "person": 11, "rider": 12, "car": 13, "truck": 14, "bus": 15, "train": 16,
+    "motorcycle": 17, "bicycle": 18,
+}  # fmt: skip
+"""Cityscapes' evaluated classes in the order of their training ids."""
+
+CITYSCAPES_IDS: dict[int, str] = {
+    7: "road", 8: "sidewalk", 11: "building", 12: "wall", 13: "fence", 17: "pole", 19: "traffic light",
+    20: "traffic sign", 21: "vegetation", 22: "terrain", 23: "sky", 24: "person", 25: "rider", 26: "car", 27: "truck",
+    28: "bus", 31: "train", 32: "motorcycle", 33: "bicycle",
+}  # fmt: skip
+"""Label id -> name of the evaluated classes; the other ids up to 33 are void."""
+
+CITYSCAPES_LABEL_COUNT = 34
+"""Label ids run from 0 to 33."""
+
+ADE20K_CLASSES: tuple[str, ...] = (
+    "wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed", "windowpane", "grass", "cabinet",
+    "sidewalk", "person", "earth", "door", "table", "mountain", "plant", "curtain", "chair", "car", "water",
+    "painting", "sofa", "shelf", "house", "sea", "mirror", "rug", "field", "armchair", "seat", "fence", "desk",
+    "rock", "wardrobe", "lamp", "bathtub", "railing", "cushion", "base", "box", "column", "signboard",
+    "chest of drawers", "counter", "sand", "sink", "skyscraper", "fireplace", "refrigerator", "grandstand", "path",
+    "stairs", "runway", "case", "pool table", "pillow", "screen door", "stairway", "river", "bridge", "bookcase",
+    "blind", "coffee table", "toilet", "flower", "book", "hill", "bench", "countertop", "stove", "palm",
+    "kitchen island", "computer", "swivel chair", "boat", "bar", "arcade machine", "hovel", "bus", "towel", "light",
+    "truck", "tower", "chandelier", "awning", "streetlight", "booth", "television receiver", "airplane", "dirt track",
+    "apparel", "pole", "land", "bannister", "escalator", "ottoman", "bottle", "buffet", "poster", "stage", "van",
+    "ship", "fountain", "conveyer belt", "canopy", "washer", "plaything", "swimming pool", "stool", "barrel",
+    "basket", "waterfall", "tent", "bag", "minibike", "cradle", "oven", "ball", "food", "step", "tank", "trade name",
+    "microwave", "pot", "animal", "bicycle", "lake", "dishwasher", "screen", "blanket", "sculpture", "hood", "sconce",
+    "vase", "traffic light", "tray", "ashcan", "fan", "pier", "crt screen", "plate", "monitor", "bulletin board",
+    "shower", "radiator", "glass", "clock", "flag",
+)  # fmt: skip
+"""The 150 classes of ADE20K's scene parsing benchmark, by the first of their names; label k + 1 is entry k."""
+
+ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
+    "voc": {},
+    "cityscapes": {
+        "motorbike": ("motorcycle",),
+        "human": ("person", "rider"),
+        "vehicle": ("car", "bus", "truck", "train"),
+    },
+    "ade20k": {
+        "aeroplane": ("airplane",),
+        "diningtable": ("table",),
+        "motorbike": ("minibike",),
+        "pottedplant": ("plant",),
+        "tvmonitor": ("television receiver", "crt screen", "monitor"),
+    },
+}
+"""Format -> class of a study -> what the data set calls it. Everything else goes by its own name.
+
+The groups are the paper's (Table 3): its vehicles are car, bus, truck and train; Cityscapes' own category of that
+name has the two-wheelers too. VOC's tvmonitor is either kind of screen, which ADE20K tells apart.
+"""
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """``names[k]`` is what label k stands for; label 0 is the background, ``ignore_label`` counts nowhere."""
+
+    names: tuple[str, ...]
+    ignore_label: int = IGNORE_LABEL
+
+
+def label_space(classes: Sequence[str]) -> LabelSpace:
+    """The label space of a study: the background, then its classes in order."""
+    return LabelSpace((BACKGROUND, *classes))
+
+
+def own_names(format: str, name: str) -> tuple[str, ...]:
+    """What a data set of this format calls the class ``name`` of a study."""
+    return ALIASES[format].get(name, (name,))
+
+
+def label_by_name(format: str, known: Sequence[str], classes: Sequence[str]) -> Mapping[str, int]:
+    """The data set's class names -> labels of the study; classes the study does not have are left out.
+
+    Raises ``SeediffError`` if the data set has none of the study's classes, or if two of them claim the same one.
+    """
+    labels: dict[str, int] = {}
+    for label, name in enumerate(classes, start=1):
+        for own in own_names(format, name):
+            if own in labels:
+                raise SeediffError(f"Both {classes[labels[own] - 1]!r} and {name!r} stand for {format}'s {own!r}.")
+            if own in known:
+                labels[own] = label
+    if not labels:
+        raise SeediffError(f"{format} has none of the classes {', '.join(classes)}.\n{nearest(classes[0], known)}")
+    return labels

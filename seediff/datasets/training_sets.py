@@ -1,0 +1,213 @@
+"""Training sets: the image-label pairs a recipe trains on, listed in one JSON file and read at random.
+
+The file, ``training_sets/<recipe>.json``, has a list of entries, read one after the other:
+
+    {"kind": "pairs", "images": <shard>, "masks": <shard>, "keys": [...]}      drawn images and their masks
+    {"kind": "benchmark", "format": ..., "folder": ..., "split": ..., "classes": [...], "names": [...]}
+
+Shards are given relative to the file, so that a results folder can be moved whole; a benchmark's folder is as the
+study gives it, relative to the working directory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from itertools import accumulate, groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seediff.datasets.benchmarks import open_benchmark
+from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
+from seediff.datasets.shards import ShardIndex, open_shard
+from seediff.errors import SeediffError
+from seediff.files import read_json, write_json
+
+Array = NDArray[np.uint8]
+Pair = tuple[Array, Array]
+Entry = dict[str, Any]
+
+FORMAT_VERSION = 1
+CACHED_BYTES = 256 * 2**20
+"""A training set whose pairs take less than this is kept in memory once decoded."""
+
+
+class Pairs(Protocol):
+    """Image (H, W, 3) uint8 and labels (H, W) uint8, by number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Pair: ...
+
+
+@dataclass(frozen=True)
+class ShardPairs:
+    """The samples ``keys`` of an image shard, with their masks from a mask shard."""
+
+    images: ShardIndex
+    masks: ShardIndex
+    keys: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Pair:
+        key = self.keys[index]
+        image_name, mask_name = f"{key}.png in {self.images.path}", f"{key}.png in {self.masks.path}"
+        image = decode_rgb(self.images.read(key, "png"), image_name)
+        mask = decode_mask(self.masks.read(key, "png"), mask_name)
+        check_same_size(image, mask, image_name, mask_name)
+        return image, mask
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Pairs from several sources under one numbering; a small set is decoded once and then kept."""
+
+    sources: Sequence[Pairs]
+    _cache: dict[int, Pair] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return list(accumulate(map(len, self.sources)))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def __getitem__(self, index: int) -> Pair:
+        """Image (H, W, 3) uint8 and labels (H, W) uint8; both the caller's own.
+
+        Raises ``SeediffError`` naming the file if its bytes are broken or the two differ in size.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"{index} is not between 0 and {len(self) - 1}")
+        image, labels = self._cache.get(index) or self._read(index)
+        if len(self) * (image.nbytes + labels.nbytes) <= CACHED_BYTES:
+            self._cache[index] = image, labels
+            return image.copy(), labels.copy()
+        return image, labels
+
+    def _read(self, index: int) -> Pair:
+        source = bisect_right(self._ends, index)
+        return self.sources[source][index - self._ends[source] + len(self.sources[source])]
+
+
+def assemble(image_shards: Sequence[Path], mask_shards: Sequence[Path], per_class: int | None, out: Path) -> None:
+    """Write the training set of all images with their masks, or of the first ``per_class`` images of each class.
+
+    Raises ``SeediffError`` if the shards do not match (see ``pair_entries``) or the first pair differs in size.
+    """
+    write_training_set(pair_entries(image_shards, mask_shards, per_class, out.parent), out)
+
+
+def assemble_real(format: str, folder: Path, split: str, classes: Sequence[str], number: int | None, out: Path) -> None:
+    """Write the training set of a benchmark's own images and labels; see ``benchmark_entry``."""
+    write_training_set([benchmark_entry(format, folder, split, classes, number)], out)
+
+
+def write_training_set(entries: Sequence[Entry], out: Path) -> None:
+    """Write the list of entries, once it is sure that all can be opened and the first pair fits together."""
+    training_set = _open_entries(entries, out.parent)
+    training_set[0]
+    write_json(out, {"format_version": FORMAT_VERSION, "number": len(training_set), "entries": list(entries)})
+
+
+def load_training_set(path: Path) -> TrainingSet:
+    """Open a training set; every shard's manifest is read and checked now, its images when they are asked for.
+
+    Raises ``SeediffError`` if the file, or anything it lists, is missing or broken.
+    """
+    content = read_json(path, "The training set")
+    try:
+        if content["format_version"] != FORMAT_VERSION:
+            raise SeediffError(f"The training set {path} has another format version.\nDelete it and run again.")
+        return _open_entries(content["entries"], path.parent)
+    except (KeyError, TypeError):
+        raise SeediffError(f"{path} is not a training set.\nDelete it and run again to make it anew.") from None
+
+
+def pair_entries(
+    image_shards: Sequence[Path], mask_shards: Sequence[Path], per_class: int | None, root: Path
+) -> list[Entry]:
+    """Images with their masks, paired and ordered by key, so that it is all one how they are divided into shards.
+
+    ``root`` is the folder the training set will be in. Raises ``SeediffError`` if an image has no mask or a mask no
+    image, if a key comes twice, or if a class has fewer than ``per_class`` images.
+    """
+    images, masks = _homes(image_shards), _homes(mask_shards)
+    for key in sorted(images.keys() ^ masks.keys()):
+        lacking, present = ("mask", images) if key in images else ("image", masks)
+        raise SeediffError(f"{key} in {present[key].path} has no {lacking}.\nDelete what is outdated and run again.")
+    keys = sorted(images) if per_class is None else _first_of_each_class(images, per_class)
+    return [
+        {"kind": "pairs", "images": os.path.relpath(drawn, root), "masks": os.path.relpath(made, root), "keys": [*same]}
+        for (drawn, made), same in groupby(keys, key=lambda key: (images[key].path, masks[key].path))
+    ]
+
+
+def _homes(shards: Iterable[Path]) -> dict[str, ShardIndex]:
+    """Key -> the shard it is in."""
+    homes: dict[str, ShardIndex] = {}
+    for shard in map(open_shard, shards):
+        for key in shard.keys:
+            if key in homes:
+                raise SeediffError(f"{key} is in both {homes[key].path} and {shard.path}.")
+            homes[key] = shard
+    return homes
+
+
+def _first_of_each_class(images: Mapping[str, ShardIndex], per_class: int) -> list[str]:
+    """The first keys of each class in the order of keys: a smaller set is part of every larger one."""
+    by_class: dict[str, list[str]] = {}
+    for key in sorted(images):
+        by_class.setdefault(_class_of(images[key], key), []).append(key)
+    for name, keys in by_class.items():
+        if len(keys) < per_class:
+            raise SeediffError(f"{per_class} images of each class were asked for, but {name!r} has {len(keys)}.")
+    return sorted(key for keys in by_class.values() for key in keys[:per_class])
+
+
+def _class_of(shard: ShardIndex, key: str) -> str:
+    try:
+        return str(json.loads(shard.read(key, "json"))["class_name"])
+    except (ValueError, KeyError, TypeError):
+        raise SeediffError(f"{key}.json in {shard.path} does not say which class was drawn (class_name).") from None
+
+
+def benchmark_entry(format: str, folder: Path, split: str, classes: Sequence[str], number: int | None) -> Entry:
+    """A benchmark's own images: all, or ``number`` of them, evenly over the split (so from every year or city).
+
+    Raises ``SeediffError`` if the split has fewer.
+    """
+    names = [item.name for item in open_benchmark(format, folder, split, classes).items]
+    if number is not None and number > len(names):
+        raise SeediffError(f"{number} images were asked for, but split {split!r} of {folder} has {len(names)}.")
+    chosen = names if number is None else [names[k * len(names) // number] for k in range(number)]
+    source = {"format": format, "folder": str(folder), "split": split, "classes": list(classes)}
+    return {"kind": "benchmark", **source, "names": chosen}
+
+
+def _open_entries(entries: Sequence[Entry], root: Path) -> TrainingSet:
+    shard = cache(lambda path: open_shard(Path(os.path.normpath(root / path))))  # a mask shard may serve many entries
+    sources = [_open_entry(entry, shard) for entry in entries]
+    if not any(map(len, sources)):
+        raise SeediffError("The training set would hold no images.")
+    return TrainingSet(sources)
+
+
+def _open_entry(entry: Entry, shard: Callable[[str], ShardIndex]) -> Pairs:
+    if entry["kind"] == "pairs":
+        return ShardPairs(shard(entry["images"]), shard(entry["masks"]), entry["keys"])
+    benchmark = open_benchmark(entry["format"], Path(entry["folder"]), entry["split"], entry["classes"])
+    items = {item.name: item for item in benchmark.items}
+    for name in entry["names"]:
+        if name not in items:
+            raise SeediffError(f"{name} is no longer in split {entry['split']!r} of {entry['folder']}.\nRun again.")
+    return replace(benchmark, items=[items[name] for name in entry["names"]])

@@ -1,0 +1,250 @@
+"""Image coding, label names and the readers of the three formats, on hand-made and on damaged data sets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from seediff.datasets import ade20k, cityscapes, voc
+from seediff.datasets.benchmarks import Benchmark, open_benchmark
+from seediff.datasets.classes import (
+    ADE20K_CLASSES,
+    ALIASES,
+    CITYSCAPES_IDS,
+    CITYSCAPES_TRAIN_IDS,
+    VOC_CLASSES,
+    label_by_name,
+)
+from seediff.datasets.images import (
+    VOC_COLOURS,
+    check_same_size,
+    decode_mask,
+    decode_rgb,
+    encode_jpeg,
+    encode_labels,
+    encode_mask,
+    encode_png,
+)
+from seediff.errors import SeediffError
+
+MASKS = arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)))
+CLASSES = ("bus", "car", "motorbike", "person")
+
+
+@settings(max_examples=25, deadline=None)
+@given(MASKS, st.integers(0, 2**32))
+def test_round_trips(mask: np.ndarray, rng_seed: int) -> None:
+    image = np.random.default_rng(rng_seed).integers(0, 256, (*mask.shape, 3), np.uint8)
+    assert np.array_equal(decode_rgb(encode_png(image), "x"), image)
+    for encode in (encode_mask, encode_labels):
+        decoded = decode_mask(encode(mask), "x")
+        assert np.array_equal(decoded, mask) and decoded.dtype == np.uint8 and decoded.flags.writeable
+
+
+def test_masks_have_vocs_colours() -> None:
+    assert VOC_COLOURS[[0, 1, 15, 20, 255]].tolist() == [
+        [0, 0, 0], [128, 0, 0], [192, 128, 128], [0, 64, 128], [224, 224, 192],
+    ]  # fmt: skip
+    picture = Image.open(BytesIO(encode_mask(np.array([[0, 15]], np.uint8))))
+    assert picture.mode == "P" and np.asarray(picture.convert("RGB")).tolist() == [[[0, 0, 0], [192, 128, 128]]]
+
+
+def test_jpeg_is_nearly_lossless_and_keeps_colours() -> None:
+    image = np.zeros((16, 16, 3), np.uint8)
+    image[:8, :8, 0] = image[8:, 8:, 2] = 255
+    decoded = decode_rgb(encode_jpeg(image), "x")
+    assert np.abs(decoded.astype(int) - image).max() < 20
+
+
+def test_grey_images_become_rgb() -> None:
+    buffer = BytesIO()
+    Image.new("L", (3, 2), 77).save(buffer, format="PNG")
+    assert np.array_equal(decode_rgb(buffer.getvalue(), "x"), np.full((2, 3, 3), 77))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_broken_bytes_end_in_an_error_that_names_the_sample(data: st.DataObject) -> None:
+    content = bytearray(encode_mask(np.arange(64, dtype=np.uint8).reshape(8, 8)))
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    cut = bytes(content[: data.draw(st.integers(0, len(content)))])
+    for decode in (decode_rgb, decode_mask):
+        try:
+            decode(cut, "cat-000001.png in x.tar")
+        except SeediffError as error:
+            assert "cat-000001.png in x.tar" in str(error) and str(error).count("\n") < 3
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", encode_png(np.zeros((9, 9, 3), np.uint8))[:50]])
+def test_unreadable_bytes(content: bytes) -> None:
+    with pytest.raises(SeediffError, match=r"^sample 7 is not a readable"):
+        decode_rgb(content, "sample 7")
+
+
+def test_a_colour_image_is_no_mask() -> None:
+    with pytest.raises(SeediffError, match=r"sample 7 is not a mask.*RGB"):
+        decode_mask(encode_png(np.zeros((2, 2, 3), np.uint8)), "sample 7")
+
+
+def test_different_sizes() -> None:
+    check_same_size(np.zeros((2, 3, 3), np.uint8), np.zeros((2, 3), np.uint8), "a", "b")
+    with pytest.raises(SeediffError, match=r"a\.jpg is 3 x 2, b\.png is 2 x 3 pixels"):
+        check_same_size(np.zeros((2, 3, 3), np.uint8), np.zeros((3, 2), np.uint8), "a.jpg", "b.png")
+
+
+def test_class_lists() -> None:
+    assert len(VOC_CLASSES) == 20 and VOC_CLASSES.index("tvmonitor") == 19 and VOC_CLASSES.index("bus") == 5
+    assert len(set(ADE20K_CLASSES)) == 150
+    numbers = {"wall": 1, "person": 13, "car": 21, "sofa": 24, "bus": 81, "minibike": 117, "bicycle": 128, "flag": 150}
+    assert {name: ADE20K_CLASSES.index(name) + 1 for name in numbers} == numbers
+    by_training_id = [name for _, name in sorted(CITYSCAPES_IDS.items())]
+    assert by_training_id == list(CITYSCAPES_TRAIN_IDS) and list(CITYSCAPES_TRAIN_IDS.values()) == list(range(19))
+
+
+def test_aliases_name_classes_that_exist() -> None:
+    known = {"voc": VOC_CLASSES, "cityscapes": CITYSCAPES_TRAIN_IDS, "ade20k": ADE20K_CLASSES}
+    for format, aliases in ALIASES.items():
+        assert all(own in known[format] for names in aliases.values() for own in names)
+
+
+def test_groups_and_overlapping_classes() -> None:
+    known = list(CITYSCAPES_TRAIN_IDS)
+    assert label_by_name("cityscapes", known, ["human", "vehicle"]) == {
+        "person": 1, "rider": 1, "car": 2, "bus": 2, "truck": 2, "train": 2,
+    }  # fmt: skip
+    with pytest.raises(SeediffError, match="'person' and 'human'"):
+        label_by_name("cityscapes", known, ["person", "human"])
+    with pytest.raises(SeediffError, match="none of the classes cart"):
+        label_by_name("cityscapes", known, ["cart"])
+
+
+# One image of every format: a row of pixel values, and what the study (bus, car, motorbike, person) makes of it.
+VALUES = {
+    "voc": ([0, 6, 7, 14, 15, 255, 12, 20], [0, 1, 2, 3, 4, 255, 0, 0]),
+    "cityscapes": ([28, 26, 32, 24, 25, 7, 33, 0, 5, 29], [1, 2, 3, 4, 0, 0, 0, 255, 255, 255]),
+    "ade20k": ([81, 21, 117, 13, 0, 1, 150, 84], [1, 2, 3, 4, 255, 0, 0, 0]),
+}
+PLACES = {
+    "voc": ("JPEGImages/2007_000032.jpg", "SegmentationClass/2007_000032.png"),
+    "cityscapes": (
+        "leftImg8bit/val/ulm/ulm_000000_000019_leftImg8bit.png",
+        "gtFine/val/ulm/ulm_000000_000019_gtFine_labelIds.png",
+    ),
+    "ade20k": ("images/validation/ADE_val_00000001.jpg", "annotations/validation/ADE_val_00000001.png"),
+}
+FORMATS = sorted(PLACES)
+
+
+def make(format: str, folder: Path, values: list[int], width: int | None = None) -> tuple[Path, Path]:
+    """A data set of one grey image and a label file with one row of the given values."""
+    image, labels = (folder / place for place in PLACES[format])
+    for path in (image, labels):
+        path.parent.mkdir(parents=True)
+    Image.new("RGB", (width or len(values), 1), (90, 90, 90)).save(image)
+    row = np.array([values], np.uint8)
+    labels.write_bytes(encode_mask(row) if format == "voc" else encode_labels(row))
+    if format == "voc":
+        lists = folder / "ImageSets" / "Segmentation"
+        lists.mkdir(parents=True)
+        (lists / "val.txt").write_text("2007_000032\n")
+    return image, labels
+
+
+def opened(format: str, folder: Path, split: str = "val") -> Benchmark:
+    return open_benchmark(format, folder, split, CLASSES)
+
+
+def refusal(format: str, folder: Path, split: str = "val") -> str:
+    with pytest.raises(SeediffError) as caught:
+        opened(format, folder, split)[0]
+    assert str(caught.value).count("\n") <= 2
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_labels_are_mapped_by_name(tmp_path: Path, format: str) -> None:
+    values, expected = VALUES[format]
+    make(format, tmp_path, values)
+    benchmark = opened(format, tmp_path)
+    assert benchmark.label_space.names == ("background", *CLASSES) and benchmark.name == f"{format} val"
+    (image, labels), *others = list(benchmark)
+    assert len(benchmark) == 1 and others == []
+    assert image.shape == (1, len(values), 3) and image.dtype == labels.dtype == np.uint8
+    assert labels.tolist() == [expected]
+
+
+def test_ade20k_has_three_kinds_of_screens(tmp_path: Path) -> None:
+    make("ade20k", tmp_path, [90, 142, 144, 18, 132])
+    _, labels = open_benchmark("ade20k", tmp_path, "val", ["pottedplant", "tvmonitor"])[0]
+    assert labels.tolist() == [[2, 2, 2, 1, 0]]
+
+
+@pytest.mark.parametrize(("format", "value"), [("voc", 21), ("voc", 254), ("cityscapes", 34), ("ade20k", 151)])
+def test_values_the_data_set_does_not_define(tmp_path: Path, format: str, value: int) -> None:
+    _, labels = make(format, tmp_path, [1, value])
+    assert str(labels) in (message := refusal(format, tmp_path)) and f" {value}," in message
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_damaged_data_sets(tmp_path: Path, format: str) -> None:
+    image, labels = make(format, tmp_path, [1, 2, 3])
+    content = labels.read_bytes()
+    labels.write_bytes(content[:40])
+    assert str(labels) in refusal(format, tmp_path)
+    labels.unlink()
+    assert str(labels) in (message := refusal(format, tmp_path)) and "missing" in message
+    labels.write_bytes(content)
+    image.write_bytes(image.read_bytes()[:40])
+    assert str(image) in refusal(format, tmp_path)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_image_and_labels_of_different_sizes(tmp_path: Path, format: str) -> None:
+    image, labels = make(format, tmp_path, [1, 2, 3], width=4)
+    assert str(image) in (message := refusal(format, tmp_path)) and str(labels) in message
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_missing_folders_and_splits(tmp_path: Path, format: str) -> None:
+    assert str(tmp_path / "nowhere") in refusal(format, tmp_path / "nowhere")
+    make(format, tmp_path, [1])
+    assert "trainval" in refusal(format, tmp_path, "trainval")
+
+
+def test_missing_images_and_empty_lists(tmp_path: Path) -> None:
+    image, _ = make("voc", tmp_path, [1])
+    image.unlink()
+    assert str(image) in refusal("voc", tmp_path)
+    split = tmp_path / "ImageSets" / "Segmentation" / "val.txt"
+    split.write_text("\n")
+    assert "lists no images" in refusal("voc", tmp_path)
+    split.write_text("../../../etc/passwd\n")
+    assert "cannot be used as a name" in refusal("voc", tmp_path)
+
+
+def test_unknown_format(tmp_path: Path) -> None:
+    with pytest.raises(SeediffError, match="'voc'"):
+        open_benchmark("vocs", tmp_path, "val", CLASSES)
+
+
+def test_every_value_of_a_format_is_named() -> None:
+    assert set(voc.LABELS) == {*range(21), 255}
+    assert set(cityscapes.LABELS) == set(range(34)) and set(ade20k.LABELS) == set(range(151))
+
+
+def test_nothing_here_imports_torch() -> None:
+    modules = "images, shards, benchmarks, training_sets"
+    code = f"from seediff.datasets import {modules}; from seediff.pictograms import domains; import sys"
+    found = subprocess.run(
+        [sys.executable, "-c", f"{code}; print('torch' in sys.modules)"], capture_output=True, text=True
+    )
+    assert found.stdout.strip() == "False", found.stderr
