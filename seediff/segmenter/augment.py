@@ -1,0 +1,89 @@
+"""Mask2Former's augmentation for semantic segmentation: scale, crop, colour, flip; image and labels together."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from PIL import Image
+
+from seediff.segmenter.settings import SegmenterSettings
+
+Array = NDArray[np.uint8]
+
+PADDING_GREY = 128
+IGNORE_INDEX = 255
+
+
+def augment(rng: Generator, image: Array, labels: Array, settings: SegmenterSettings) -> tuple[Array, Array]:
+    """A random view of an image (H, W, 3) and its labels (H, W): both of side ``settings.crop``.
+
+    What lies beyond the image is grey and labelled 255.
+    """
+    image, labels = random_scale(rng, image, labels, settings)
+    image, labels = random_crop(rng, image, labels, settings.crop)
+    if settings.colour_jitter > 0:
+        image = jitter_colours(rng, image, settings.colour_jitter)
+    if rng.random() < settings.flip:
+        image, labels = image[:, ::-1], labels[:, ::-1]
+    return pad(image, labels, settings.crop)
+
+
+def random_scale(rng: Generator, image: Array, labels: Array, settings: SegmenterSettings) -> tuple[Array, Array]:
+    """Resize so that the shorter edge is a random fraction of the crop: bilinear image, nearest labels."""
+    edge = settings.crop * rng.uniform(settings.scale_min, settings.scale_max)
+    ratio = edge / min(labels.shape)
+    size = max(round(labels.shape[1] * ratio), 1), max(round(labels.shape[0] * ratio), 1)
+    resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(resized), np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
+
+
+def random_crop(rng: Generator, image: Array, labels: Array, side: int) -> tuple[Array, Array]:
+    """A random window of at most ``side`` x ``side`` pixels."""
+    top, left = (int(rng.integers(0, max(length - side, 0) + 1)) for length in labels.shape)
+    window = slice(top, top + side), slice(left, left + side)
+    return image[window], labels[window]
+
+
+def pad(image: Array, labels: Array, side: int) -> tuple[Array, Array]:
+    """Fill up to ``side`` x ``side`` on the right and below, with grey and with label 255."""
+    height, width = labels.shape
+    padded = np.full((side, side, 3), PADDING_GREY, np.uint8)
+    padded_labels = np.full((side, side), IGNORE_INDEX, np.uint8)
+    padded[:height, :width], padded_labels[:height, :width] = image, labels
+    return padded, padded_labels
+
+
+def jitter_colours(rng: Generator, image: Array, strength: float) -> Array:
+    """The photometric distortion of SSD (Liu et al. 2016): brightness, contrast, saturation and hue.
+
+    Each is applied half of the time, contrast before or after the other colours; ``strength`` scales all amounts.
+    """
+    contrast_first = rng.random() < 0.5
+    pixels = image.astype(np.float32)
+    pixels = pixels + _sometimes(rng, 32 * strength)
+    if contrast_first:
+        pixels = pixels * (1 + _sometimes(rng, 0.5 * strength))
+    pixels = _jitter_hue(rng, _as_uint8(pixels), strength).astype(np.float32)
+    if not contrast_first:
+        pixels = pixels * (1 + _sometimes(rng, 0.5 * strength))
+    return _as_uint8(pixels)
+
+
+def _jitter_hue(rng: Generator, image: Array, strength: float) -> Array:
+    """Scale the saturation by up to half and turn the hue by up to a tenth of the circle."""
+    saturation, turn = 1 + _sometimes(rng, 0.5 * strength), _sometimes(rng, 0.1 * 256 * strength)
+    hsv = np.asarray(Image.fromarray(image).convert("HSV")).astype(np.float32)
+    hsv[..., 0] = (hsv[..., 0] + turn) % 256
+    hsv[..., 1] *= saturation
+    return np.asarray(Image.fromarray(_as_uint8(hsv), mode="HSV").convert("RGB"))
+
+
+def _sometimes(rng: Generator, amount: float) -> float:
+    """A number in [-amount, amount] half of the time, else 0."""
+    value = rng.uniform(-amount, amount)
+    return float(value) if rng.random() < 0.5 else 0.0
+
+
+def _as_uint8(pixels: NDArray[np.float32]) -> Array:
+    return np.clip(pixels, 0, 255).astype(np.uint8)

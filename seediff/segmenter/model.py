@@ -1,0 +1,186 @@
+"""Mask2Former (Cheng et al. 2022) on four backbones, built from its settings.
+
+``resnet-50`` and ``swin-base`` are the paper's; ``resnet-mini`` and ``swin-mini`` are the same architectures at a
+size that trains from scratch on 64 x 64 images in about a minute on one core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    Mask2FormerConfig,
+    Mask2FormerForUniversalSegmentation,
+    ResNetBackbone,
+    ResNetConfig,
+    SwinBackbone,
+    SwinConfig,
+)
+
+from seediff.errors import SeediffError
+from seediff.segmenter.initialization import initialize_head
+from seediff.segmenter.settings import SegmenterSettings
+
+PIXEL_MEAN = (123.675, 116.280, 103.530)
+PIXEL_STD = (58.395, 57.120, 57.375)
+STRIDE = 32
+"""Images are padded to a multiple of this."""
+
+_STAGES = {"out_features": ["stage1", "stage2", "stage3", "stage4"]}
+_MINI_HEAD: dict[str, Any] = {
+    "feature_size": 64,
+    "mask_feature_size": 64,
+    "hidden_dim": 64,
+    "encoder_feedforward_dim": 128,
+    "dim_feedforward": 256,
+    "encoder_layers": 2,
+    "decoder_layers": 4,
+    "num_attention_heads": 4,
+}
+
+BACKBONES: dict[str, dict[str, Any]] = {
+    "resnet-mini": {
+        "backbone": {
+            "embedding_size": 16,
+            "hidden_sizes": [16, 32, 64, 128],
+            "depths": [1, 1, 1, 1],
+            "layer_type": "basic",
+        },
+        "head": _MINI_HEAD,
+    },
+    "swin-mini": {
+        "backbone": {
+            "image_size": 64,
+            "embed_dim": 24,
+            "depths": [1, 1, 1, 1],
+            "num_heads": [1, 2, 4, 8],
+            "window_size": 4,
+            "drop_path_rate": 0.0,
+        },
+        "head": _MINI_HEAD,
+    },
+    "resnet-50": {"backbone": {}, "head": {}},
+    "swin-base": {
+        "backbone": {
+            "image_size": 384,
+            "embed_dim": 128,
+            "depths": [2, 2, 18, 2],
+            "num_heads": [4, 8, 16, 32],
+            "window_size": 12,
+            "drop_path_rate": 0.3,
+        },
+        "head": {},
+    },
+}
+"""Arguments of the backbone's and of Mask2Former's configuration; ``decoder_layers`` counts the queries themselves."""
+
+_FAMILIES = {"resnet": (ResNetConfig, ResNetBackbone), "swin": (SwinConfig, SwinBackbone)}
+
+
+def build_segmenter(settings: SegmenterSettings, num_classes: int) -> Mask2FormerForUniversalSegmentation:
+    """A new segmenter for ``num_classes`` classes, background included, drawn from torch's global generator.
+
+    The backbone's weights come from ``settings.pretrained`` (a hub id or a local folder) if it is given.
+    Raises ``SeediffError`` when they cannot be loaded.
+    """
+    model = empty_segmenter(settings, num_classes)
+    initialize_head(model)
+    if settings.pretrained is not None:
+        encoder = model.model.pixel_level_module.encoder
+        encoder.load_state_dict(_pretrained_backbone(settings).state_dict())
+        freeze_batch_norm(encoder)
+    return model
+
+
+def empty_segmenter(settings: SegmenterSettings, num_classes: int) -> Mask2FormerForUniversalSegmentation:
+    """The architecture alone, for weights that are loaded next."""
+    plan = BACKBONES[settings.backbone]
+    config_class, _ = _FAMILIES[settings.backbone.split("-")[0]]
+    config = Mask2FormerConfig(
+        backbone_config=config_class(**plan["backbone"], **_STAGES),
+        num_queries=settings.queries,
+        train_num_points=settings.points,
+        num_labels=num_classes,
+        **plan["head"],
+    )
+    return Mask2FormerForUniversalSegmentation(config)
+
+
+def _pretrained_backbone(settings: SegmenterSettings) -> nn.Module:
+    plan = BACKBONES[settings.backbone]
+    config_class, backbone_class = _FAMILIES[settings.backbone.split("-")[0]]
+    try:
+        config = config_class(**plan["backbone"], **_STAGES)
+        return backbone_class.from_pretrained(settings.pretrained, config=config, use_safetensors=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SeediffError(
+            f"Backbone weights {settings.pretrained!r} could not be loaded: {_first_line(error)}\n"
+            "Give a hub id or a local folder with config.json and model.safetensors as 'pretrained', or null for none."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+class FrozenBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation with the statistics and weights it was pretrained with."""
+
+    def train(self, mode: bool = True) -> FrozenBatchNorm2d:
+        return super().train(False)
+
+
+def freeze_batch_norm(module: nn.Module) -> None:
+    """Replace every batch normalisation inside ``module`` by a frozen one, as Mask2Former does for ResNet."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            frozen = FrozenBatchNorm2d(child.num_features, child.eps)
+            frozen.load_state_dict(child.state_dict())
+            setattr(module, name, frozen.requires_grad_(False).eval())
+        else:
+            freeze_batch_norm(child)
+
+
+def parameter_groups(model: Mask2FormerForUniversalSegmentation, settings: SegmenterSettings) -> list[dict[str, Any]]:
+    """Optimiser groups: the backbone learns at ``backbone_lr_factor``, norms and embeddings do not decay.
+
+    Each group has ``params``, ``weight_decay`` and ``lr_factor``, the learning rate as a fraction of the schedule's.
+    """
+    backbone = {id(parameter) for parameter in model.model.pixel_level_module.encoder.parameters()}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for parameter, decays in _trainable(model):
+        factor = settings.backbone_lr_factor if id(parameter) in backbone else 1.0
+        groups.setdefault((factor, settings.weight_decay if decays else 0.0), []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": decay, "lr_factor": factor}
+        for (factor, decay), parameters in groups.items()
+    ]
+
+
+_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d)
+_EMBEDDINGS = ("level_embed", "relative_position_bias_table", "position_embeddings")
+
+
+def _trainable(model: nn.Module) -> Iterator[tuple[nn.Parameter, bool]]:
+    """Every trainable parameter once, and whether weight decay applies to it."""
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.requires_grad:
+                yield parameter, not isinstance(module, (*_NORMS, nn.Embedding)) and name not in _EMBEDDINGS
+
+
+def normalize(images: Tensor) -> Tensor:
+    """(n, H, W, 3) uint8 images to (n, 3, H, W) float32 with ImageNet's mean and deviation taken out."""
+    mean = torch.tensor(PIXEL_MEAN, device=images.device)
+    std = torch.tensor(PIXEL_STD, device=images.device)
+    return ((images.float() - mean) / std).permute(0, 3, 1, 2).contiguous()
+
+
+def predict_layers(model: Mask2FormerForUniversalSegmentation, images: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Class logits (n, Q, C + 1) and mask logits (n, Q, h, w) after every decoder layer, the last one last."""
+    output = model(pixel_values=images, output_auxiliary_logits=True)
+    layers = [(layer["class_queries_logits"], layer["masks_queries_logits"]) for layer in output.auxiliary_logits]
+    return [*layers, (output.class_queries_logits, output.masks_queries_logits)]

@@ -1,0 +1,98 @@
+"""What fixes a segmenter and its training: plain values only, so that reading a study never imports torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from seediff.errors import SeediffError
+from seediff.names import nearest
+
+
+@dataclass(frozen=True)
+class SegmenterSettings:
+    """Backbone, head, optimiser and augmentation of one segmenter.
+
+    ``learning_rate`` rises linearly over ``warmup`` iterations and falls as (1 - t / iterations) ** ``power``.
+    Scales are lengths of the image's shorter edge as fractions of ``crop``; ``colour_jitter`` is the strength of
+    the photometric distortion of SSD (0: none, 1: as in Mask2Former). ``test_edge`` is the shorter edge images
+    are resized to for prediction (0: as they are).
+    """
+
+    backbone: str
+    pretrained: str | None = None
+    queries: int = 100
+    points: int = 12544
+    iterations: int = 90_000
+    batch_size: int = 16
+    learning_rate: float = 1e-4
+    backbone_lr_factor: float = 0.1
+    weight_decay: float = 0.05
+    warmup: int = 0
+    power: float = 0.9
+    clip: float = 0.01
+    crop: int = 512
+    scale_min: float = 0.5
+    scale_max: float = 2.0
+    flip: float = 0.5
+    colour_jitter: float = 1.0
+    test_edge: int = 512
+    checkpoint_every: int = 2000
+
+    def __post_init__(self) -> None:
+        positive = ("queries", "points", "iterations", "batch_size", "learning_rate", "clip", "crop", "scale_min")
+        for name in (*positive, "checkpoint_every"):
+            if getattr(self, name) <= 0:
+                raise SeediffError(f"Segmenter setting {name} is {getattr(self, name)}, but has to be above 0.")
+        for name in ("backbone_lr_factor", "weight_decay", "warmup", "power", "colour_jitter", "test_edge"):
+            if getattr(self, name) < 0:
+                raise SeediffError(f"Segmenter setting {name} is {getattr(self, name)}, but cannot be negative.")
+        if self.backbone not in PRESETS_BY_BACKBONE:
+            raise SeediffError(f"Unknown backbone {self.backbone!r}.\n{nearest(self.backbone, PRESETS_BY_BACKBONE)}")
+        if self.crop % 32:
+            raise SeediffError(f"Segmenter setting crop is {self.crop}, but has to be a multiple of 32.")
+        if self.scale_max < self.scale_min:
+            raise SeediffError(f"Segmenter setting scale_max {self.scale_max} is below scale_min {self.scale_min}.")
+        if not 0 <= self.flip <= 1:
+            raise SeediffError(f"Segmenter setting flip is {self.flip}, but is a probability.")
+
+
+_MINI: dict[str, Any] = {
+    "queries": 16,
+    "points": 512,
+    "iterations": 800,
+    "batch_size": 8,
+    "learning_rate": 2e-3,
+    "backbone_lr_factor": 1.0,
+    "warmup": 30,
+    "crop": 64,
+    "scale_min": 0.8,
+    "scale_max": 1.25,
+    "colour_jitter": 0.0,
+    "test_edge": 0,
+    "checkpoint_every": 200,
+}
+
+PRESETS_BY_BACKBONE: dict[str, dict[str, Any]] = {
+    "resnet-mini": _MINI,
+    "swin-mini": _MINI,
+    "resnet-50": {"pretrained": "microsoft/resnet-50"},
+    "swin-base": {"pretrained": "microsoft/swin-base-patch4-window12-384-in22k"},
+}
+"""What differs from Mask2Former's own training (its ADE20K recipe), by backbone."""
+
+
+def segmenter_settings(backbone: str, **changes: Any) -> SegmenterSettings:
+    """The backbone's usual settings with ``changes``; raises ``SeediffError`` for an unknown backbone or key."""
+    known = [field.name for field in fields(SegmenterSettings)]
+    for key in changes:
+        if key not in known:
+            raise SeediffError(f"Unknown segmenter setting {key!r}.\n{nearest(key, known)}")
+    if backbone not in PRESETS_BY_BACKBONE:
+        raise SeediffError(f"Unknown backbone {backbone!r}.\n{nearest(backbone, PRESETS_BY_BACKBONE)}")
+    return replace(SegmenterSettings(backbone, **PRESETS_BY_BACKBONE[backbone]), **changes)
+
+
+def as_json(settings: SegmenterSettings) -> dict[str, Any]:
+    """The settings as a JSON object; ``segmenter_settings(**as_json(s)) == s``."""
+    return asdict(settings)

@@ -1,0 +1,203 @@
+"""Training a segmenter on image-mask pairs, resumable at any moment.
+
+Order, augmentation and sampled points follow from the random-number seed and the iteration alone, so a run that was
+interrupted ends in exactly the weights of one that was not.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from seediff.errors import SeediffError
+from seediff.rng import derive_seed
+from seediff.segmenter.augment import augment
+from seediff.segmenter.checkpoint import Progress, load_state, save_state, save_tensors
+from seediff.segmenter.loss import make_targets, set_loss
+from seediff.segmenter.model import build_segmenter, normalize, parameter_groups, predict_layers
+from seediff.segmenter.settings import SegmenterSettings, as_json
+
+HISTORY_ROWS = 100
+
+
+class Pairs(Protocol):
+    """A training set: pair i is an image (H, W, 3) and its labels (H, W), both uint8, 255 = ignore."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]: ...
+
+
+def train(
+    pairs: Pairs,
+    settings: SegmenterSettings,
+    classes: Sequence[str],
+    folder: Path,
+    state_folder: Path,
+    rng_seed: int,
+    workers: int = 0,
+) -> None:
+    """Train and write ``model.safetensors``, ``config.json`` and ``history.csv`` to ``folder`` when done.
+
+    ``classes``: names in label order, background first. Every ``checkpoint_every`` iterations the state goes to
+    ``state_folder/state.safetensors``, from which the same run resumes; it is removed at the end. ``workers``
+    processes read and augment pairs (0: this one does). Runs on the GPU if there is one.
+    """
+    if len(pairs) == 0:
+        raise SeediffError(f"The training set for {folder} is empty.")
+    with torch.random.fork_rng():
+        trainer = _Trainer(pairs, settings, classes, Path(state_folder) / "state.safetensors", rng_seed)
+        trainer.run(workers)
+    _write_results(Path(folder), trainer.model, settings, classes, trainer.history)
+    trainer.state.unlink(missing_ok=True)
+
+
+class _Trainer:
+    """Model, optimiser and progress of one run."""
+
+    def __init__(
+        self, pairs: Pairs, settings: SegmenterSettings, classes: Sequence[str], state: Path, rng_seed: int
+    ) -> None:
+        self.pairs, self.settings, self.num_classes = pairs, settings, len(classes)
+        self.state, self.rng_seed = state, rng_seed
+        self.name = _run_name(settings, classes, len(pairs), rng_seed)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        torch.manual_seed(derive_seed(rng_seed, "initialization"))
+        self.model = build_segmenter(settings, len(classes)).to(self.device).train()
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.model, settings), lr=settings.learning_rate, fused=True
+        )
+        progress = load_state(state, self.name, self.model, self.optimizer) or Progress(0, [])
+        self.iteration, self.history = progress.iteration, progress.history
+
+    def run(self, workers: int) -> None:
+        settings = self.settings
+        every = max(settings.iterations // HISTORY_ROWS, 1)
+        clock, since = time.perf_counter(), self.iteration
+        for images, labels in _progress_bar(self._batches(workers), self.iteration, settings.iterations):
+            parts = self.step(images, labels)
+            self.iteration += 1
+            if self.iteration % every == 0 or self.iteration == settings.iterations:
+                seconds, clock = time.perf_counter() - clock, time.perf_counter()
+                self._record(parts, (self.iteration - since) * settings.batch_size / seconds)
+                since = self.iteration
+            if self.iteration % settings.checkpoint_every == 0 and self.iteration < settings.iterations:
+                save_state(self.state, self.name, Progress(self.iteration, self.history), self.model, self.optimizer)
+
+    def step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """One optimiser step; returns the loss parts."""
+        torch.manual_seed(derive_seed(self.rng_seed, "iteration", self.iteration))
+        set_learning_rate(self.optimizer, self.settings, self.iteration)
+        images, labels = images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            layers = predict_layers(self.model, normalize(images))
+        parts = set_loss(layers, make_targets(labels, self.num_classes), self.settings.points)
+        self.optimizer.zero_grad()
+        torch.stack(list(parts.values())).sum().backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        self.optimizer.step()
+        return parts
+
+    def _batches(self, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
+        size = self.settings.batch_size
+        numbers = range(self.iteration * size, self.settings.iterations * size)
+        views = _Views(self.pairs, self.settings, self.rng_seed)
+        return iter(
+            DataLoader(views, size, sampler=numbers, num_workers=workers, pin_memory=self.device.type == "cuda")
+        )
+
+    def _record(self, parts: dict[str, Tensor], images_per_second: float) -> None:
+        values = {f"loss_{name}": part.item() for name, part in parts.items()}
+        loss = sum(values.values())
+        if not np.isfinite(loss):
+            raise SeediffError(f"The loss became {loss} at iteration {self.iteration}.\nTry a lower learning_rate.")
+        row = {"iteration": self.iteration, "loss": loss, **values}
+        row |= {
+            "learning_rate": learning_rate(self.settings, self.iteration - 1),
+            "images_per_second": images_per_second,
+        }
+        self.history.append(row)
+
+
+class _Views(Dataset[tuple[Tensor, Tensor]]):
+    """The endless sequence of augmented views: view k is the same whoever computes it, and when."""
+
+    def __init__(self, pairs: Pairs, settings: SegmenterSettings, rng_seed: int) -> None:
+        self.pairs, self.settings, self.rng_seed = pairs, settings, rng_seed
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
+        epoch, position = divmod(number, len(self.pairs))
+        image, labels = self.pairs[int(_order(self.rng_seed, epoch, len(self.pairs))[position])]
+        rng = np.random.default_rng(derive_seed(self.rng_seed, "view", number))
+        image, labels = augment(rng, image, labels, self.settings)
+        return torch.from_numpy(image), torch.from_numpy(labels)
+
+
+@lru_cache(maxsize=2)
+def _order(rng_seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    return np.random.default_rng(derive_seed(rng_seed, "epoch", epoch)).permutation(count)
+
+
+def learning_rate(settings: SegmenterSettings, iteration: int) -> float:
+    """Linear warm-up, then polynomial decay that would reach 0 one iteration after the last."""
+    warm = min((iteration + 1) / (settings.warmup + 1), 1.0)
+    return settings.learning_rate * warm * (1 - iteration / settings.iterations) ** settings.power
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, settings: SegmenterSettings, iteration: int) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = group["lr_factor"] * learning_rate(settings, iteration)
+
+
+def _run_name(settings: SegmenterSettings, classes: Sequence[str], pairs: int, rng_seed: int) -> str:
+    """A digest of all that the weights follow from, the pairs' content apart."""
+    spec = json.dumps([as_json(settings), list(classes), pairs, rng_seed], sort_keys=True)
+    return hashlib.sha256(spec.encode()).hexdigest()
+
+
+def _progress_bar(batches: Iterator[Any], done: int, total: int) -> Iterator[Any]:
+    """A bar on a terminal; in a log, a line every tenth of the way."""
+    if sys.stderr.isatty():
+        yield from tqdm(batches, "train", total, initial=done, unit="it")
+        return
+    print(f"train: iteration {done} of {total}", file=sys.stderr, flush=True)
+    for iteration, batch in enumerate(batches, done + 1):
+        yield batch
+        if iteration * 10 // total > (iteration - 1) * 10 // total:
+            print(f"train: iteration {iteration} of {total}", file=sys.stderr, flush=True)
+
+
+def _write_results(
+    folder: Path, model: nn.Module, settings: SegmenterSettings, classes: Sequence[str], history: list[dict[str, float]]
+) -> None:
+    """The model last: where it stands, the other two do."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"settings": as_json(settings), "num_classes": len(classes), "classes": list(classes)}
+    _write_whole(folder / "config.json", json.dumps(config, indent=2) + "\n")
+    partial = folder / "history.csv.partial"
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, history[0].keys())
+        writer.writeheader()
+        writer.writerows(history)
+    partial.replace(folder / "history.csv")
+    save_tensors(folder / "model.safetensors", model.state_dict())
+
+
+def _write_whole(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)

@@ -1,0 +1,114 @@
+"""Semantic inference against a slow reference, and the confusion matrix."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch.nn import functional as F
+
+from seediff.errors import SeediffError
+from seediff.segmenter.evaluate import Segmenter, confusion, load_segmenter, predict
+from seediff.segmenter.model import build_segmenter, normalize
+from seediff.segmenter.settings import as_json, segmenter_settings
+
+SETTINGS = segmenter_settings("resnet-mini", queries=5, points=32)
+CLASSES = ("background", "a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    torch.manual_seed(0)
+    return Segmenter(build_segmenter(SETTINGS, len(CLASSES)).eval(), SETTINGS, CLASSES)
+
+
+def images(count: int, height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, height, width, 3)).astype(np.uint8)
+
+
+def test_predict_is_mask2formers_semantic_inference(segmenter):
+    batch = images(2, 40, 50)
+    padded = torch.zeros(2, 3, 64, 64)
+    padded[:, :, :40, :50] = normalize(torch.from_numpy(batch))
+    with torch.no_grad():
+        output = segmenter.model(pixel_values=padded)
+    masks = F.interpolate(output.masks_queries_logits, (64, 64), mode="bilinear")[:, :, :40, :50].sigmoid()
+    scores = np.zeros((2, 4, 40, 50))
+    for image in range(2):
+        for query in range(5):
+            probabilities = output.class_queries_logits[image, query].softmax(0)
+            for label in range(4):
+                scores[image, label] += (probabilities[label] * masks[image, query]).double().numpy()
+    predicted = predict(segmenter, batch)
+    assert predicted.shape == (2, 40, 50) and predicted.dtype == np.uint8
+    best = np.sort(scores, 1)
+    clear = best[:, -1] - best[:, -2] > 1e-5
+    assert clear.mean() > 0.9 and (predicted == scores.argmax(1))[clear].all()
+
+
+def test_the_test_edge_changes_the_resolution_not_the_size(segmenter):
+    larger = Segmenter(segmenter.model, segmenter_settings("resnet-mini", test_edge=70), CLASSES)
+    assert predict(larger, images(1, 40, 50)).shape == (1, 40, 50)
+
+
+def test_predict_does_not_depend_on_the_batch(segmenter):
+    batch = images(3, 32, 32)
+    assert np.array_equal(predict(segmenter, batch), np.concatenate([predict(segmenter, one[None]) for one in batch]))
+
+
+def test_confusion_counts_pixels_row_truth_column_prediction(segmenter):
+    pictures = [*images(3, 32, 32), *images(2, 32, 40)]
+    rng = np.random.default_rng(1)
+    truths = [rng.choice([0, 1, 2, 3, 255], picture.shape[:2]).astype(np.uint8) for picture in pictures]
+    samples = [(f"s{i}", picture, truth) for i, (picture, truth) in enumerate(zip(pictures, truths, strict=True))]
+    expected = np.zeros((4, 4), int)
+    for picture, truth in zip(pictures, truths, strict=True):
+        for t, p in zip(truth.ravel(), predict(segmenter, picture[None]).ravel(), strict=True):
+            if t != 255:
+                expected[t, p] += 1
+    for batch_size in (2, 16):
+        assert np.array_equal(confusion(segmenter, iter(samples), batch_size), expected)
+
+
+def test_a_label_beyond_the_classes_names_the_sample(segmenter):
+    picture = images(1, 32, 32)[0]
+    with pytest.raises(SeediffError, match="street_17 hold 4"):
+        confusion(segmenter, [("street_17", picture, np.full((32, 32), 4, np.uint8))])
+    with pytest.raises(SeediffError, match="street_18"):
+        confusion(segmenter, [("street_18", picture, np.zeros((16, 16), np.uint8))])
+
+
+@pytest.fixture
+def folder(segmenter, tmp_path):
+    save_file(
+        {name: tensor.contiguous() for name, tensor in segmenter.model.state_dict().items()},
+        tmp_path / "model.safetensors",
+    )
+    (tmp_path / "config.json").write_text(json.dumps({"settings": as_json(SETTINGS), "classes": CLASSES}))
+    return tmp_path
+
+
+def test_a_loaded_segmenter_predicts_the_same(segmenter, folder):
+    batch = images(1, 32, 32)
+    assert np.array_equal(predict(load_segmenter(folder), batch), predict(segmenter, batch))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-100]),
+        lambda folder: (folder / "model.safetensors").unlink(),
+        lambda folder: (folder / "config.json").unlink(),
+        lambda folder: (folder / "config.json").write_text("{}"),
+        lambda folder: (folder / "config.json").write_text(
+            json.dumps({"settings": as_json(segmenter_settings("swin-mini")), "classes": CLASSES})
+        ),
+    ],
+)
+def test_a_broken_segmenter_is_an_error(folder, spoil):
+    spoil(folder)
+    with pytest.raises(SeediffError, match="could not be read"):
+        load_segmenter(folder)

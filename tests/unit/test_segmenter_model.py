@@ -1,0 +1,131 @@
+"""The segmenter's architecture, initialisation and optimiser groups."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import ResNetBackbone, ResNetConfig
+
+from seediff.errors import SeediffError
+from seediff.segmenter import model as model_module
+from seediff.segmenter.model import build_segmenter, normalize, parameter_groups, predict_layers
+from seediff.segmenter.settings import PRESETS_BY_BACKBONE, as_json, segmenter_settings
+
+TINY = {"queries": 4, "points": 32}
+
+
+@pytest.fixture(scope="module", params=["resnet-mini", "swin-mini"])
+def model(request):
+    torch.manual_seed(0)
+    return build_segmenter(segmenter_settings(request.param, **TINY), 5)
+
+
+def test_every_layer_predicts(model):
+    layers = predict_layers(model, torch.randn(2, 3, 64, 32))
+    assert len(layers) == model.config.decoder_layers
+    for classes, masks in layers:
+        assert classes.shape == (2, 4, 6) and masks.shape == (2, 4, 16, 8)
+
+
+def test_the_head_is_drawn_as_the_authors_do(model):
+    decoder = model.model.pixel_level_module.decoder
+    convolution = decoder.output_convolutions[0][0]
+    assert convolution.weight.std().item() == pytest.approx(math.sqrt(1 / (9 * 64)), rel=0.05)
+    layer = decoder.encoder.layers[0]
+    assert layer.fc1.weight.std().item() == pytest.approx(math.sqrt(2 / sum(layer.fc1.weight.shape)), rel=0.05)
+    assert layer.fc1.bias.abs().max() > 0
+    attention = model.model.transformer_module.decoder.layers[0].self_attn
+    assert attention.q_proj.weight.std().item() == pytest.approx(math.sqrt(2 / (4 * 64)), rel=0.05)
+    assert model.class_predictor.weight.std().item() == pytest.approx(math.sqrt(1 / (3 * 64)), rel=0.2)
+    assert model.model.transformer_module.queries_features.weight.std().item() == pytest.approx(1, rel=0.2)
+
+
+def test_every_trainable_parameter_is_in_one_group(model):
+    groups = parameter_groups(model, segmenter_settings("swin-mini", backbone_lr_factor=0.1))
+    listed = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(listed) == sorted(id(parameter) for parameter in model.parameters())
+
+
+EXAMPLES = {
+    "model.pixel_level_module.encoder.embedder.embedder.convolution.weight": (0.1, 0.05),
+    "model.pixel_level_module.encoder.embedder.embedder.normalization.weight": (0.1, 0.0),
+    "relative_position_bias_table": (0.1, 0.0),
+    "layernorm_before.weight": (0.1, 0.0),
+    "model.pixel_level_module.decoder.adapter_1.0.weight": (1.0, 0.05),
+    "model.pixel_level_module.decoder.adapter_1.1.weight": (1.0, 0.0),
+    "model.pixel_level_module.decoder.level_embed": (1.0, 0.0),
+    "model.transformer_module.level_embed.weight": (1.0, 0.0),
+    "model.transformer_module.queries_features.weight": (1.0, 0.0),
+    "model.transformer_module.decoder.layers.0.final_layer_norm.bias": (1.0, 0.0),
+    "model.transformer_module.decoder.layers.0.fc1.weight": (1.0, 0.05),
+    "class_predictor.bias": (1.0, 0.05),
+}
+"""Ends of parameter names, with the fraction of the learning rate and the weight decay they get."""
+
+
+def test_norms_and_embeddings_do_not_decay_and_the_backbone_learns_slowly(model):
+    groups = parameter_groups(model, segmenter_settings("swin-mini", backbone_lr_factor=0.1))
+    where = {id(parameter): (g["lr_factor"], g["weight_decay"]) for g in groups for parameter in g["params"]}
+    seen = {}
+    for name, parameter in model.named_parameters():
+        for end in EXAMPLES:
+            if name.endswith(end):
+                seen[end] = where[id(parameter)]
+    assert len(seen) >= 10 and seen == {end: EXAMPLES[end] for end in seen}
+
+
+def test_normalize_takes_out_the_mean():
+    images = torch.tensor(np.array([124, 116, 104], np.uint8)).expand(1, 2, 2, 3)
+    pixels = normalize(images)
+    assert pixels.shape == (1, 3, 2, 2) and pixels.abs().max() < 0.01
+
+
+def test_pretrained_backbone_is_loaded_and_its_batch_norm_frozen(tmp_path, monkeypatch):
+    """A ResNet saved by transformers itself, in a local folder."""
+    plan = model_module.BACKBONES["resnet-mini"]["backbone"]
+    source = ResNetBackbone(ResNetConfig(**plan, out_features=["stage1", "stage2", "stage3", "stage4"]))
+    for module in source.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_()
+    source.save_pretrained(tmp_path)
+    model = build_segmenter(segmenter_settings("resnet-mini", pretrained=str(tmp_path), **TINY), 5).train()
+    encoder = model.model.pixel_level_module.encoder
+    expected = {name: tensor.clone() for name, tensor in source.state_dict().items()}
+    encoder(torch.randn(2, 3, 32, 32))
+    for name, tensor in encoder.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+    frozen = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert frozen and not any(module.training or module.weight.requires_grad for module in frozen)
+    assert any(parameter.requires_grad for parameter in encoder.parameters())
+
+
+def test_missing_backbone_weights_are_an_error(tmp_path):
+    with pytest.raises(SeediffError, match="could not be loaded"):
+        build_segmenter(segmenter_settings("resnet-mini", pretrained=str(tmp_path)), 5)
+
+
+@pytest.mark.parametrize("backbone", PRESETS_BY_BACKBONE)
+def test_settings_survive_json(backbone):
+    settings = segmenter_settings(backbone, iterations=7)
+    assert segmenter_settings(**as_json(settings)) == settings
+
+
+@pytest.mark.parametrize(
+    "backbone, changes, message",
+    [
+        ("swin-mimi", {}, "swin-mini"),
+        ("swin-mini", {"querries": 3}, "queries"),
+        ("swin-mini", {"crop": 48}, "multiple of 32"),
+        ("swin-mini", {"points": 0}, "above 0"),
+        ("swin-mini", {"weight_decay": -1}, "negative"),
+        ("swin-mini", {"scale_max": 0.1}, "below scale_min"),
+        ("swin-mini", {"flip": 2}, "probability"),
+    ],
+)
+def test_bad_settings_are_errors(backbone, changes, message):
+    with pytest.raises(SeediffError, match=message):
+        segmenter_settings(backbone, **changes)

@@ -1,0 +1,156 @@
+"""Training resumes exactly, and leaves whole files or none."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from seediff.errors import SeediffError
+from seediff.segmenter import train as train_module
+from seediff.segmenter.evaluate import load_segmenter
+from seediff.segmenter.settings import segmenter_settings
+from seediff.segmenter.train import learning_rate, train
+
+CLASSES = ("background", "square", "bar")
+SETTINGS = segmenter_settings(
+    "resnet-mini",
+    queries=4,
+    points=32,
+    batch_size=2,
+    iterations=6,
+    crop=32,
+    warmup=2,
+    checkpoint_every=3,
+    colour_jitter=0.5,
+)
+
+
+class Squares:
+    """Bright squares and bars on a dark ground, with a border to ignore."""
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.zeros((40, 36), np.uint8)
+        labels[5 + index : 25, 8:28] = 1
+        labels[30:34] = 2
+        labels[0] = 255
+        return np.stack([100 * labels, 80 * (labels == 1), 0 * labels], -1).astype(np.uint8), labels
+
+
+def weights(folder) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The folder of an uninterrupted run."""
+    folder = tmp_path_factory.mktemp("straight")
+    train(Squares(), SETTINGS, CLASSES, folder / "out", folder / "state", rng_seed=3)
+    return folder
+
+
+def interrupt(monkeypatch, at: int) -> None:
+    """Let the run die in the step after ``at`` iterations, as a killed job does."""
+    step = train_module._Trainer.step
+
+    def dying(self, images, labels):
+        if self.iteration == at:
+            raise KeyboardInterrupt
+        return step(self, images, labels)
+
+    monkeypatch.setattr(train_module._Trainer, "step", dying)
+
+
+def count_steps(monkeypatch) -> list[int]:
+    """The iterations that are really computed from now on."""
+    steps, step = [], train_module._Trainer.step
+
+    def counting(self, images, labels):
+        steps.append(self.iteration)
+        return step(self, images, labels)
+
+    monkeypatch.setattr(train_module._Trainer, "step", counting)
+    return steps
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(straight, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt(patch, at=4)
+        with pytest.raises(KeyboardInterrupt):
+            train(Squares(), SETTINGS, CLASSES, tmp_path / "out", tmp_path / "state", rng_seed=3)
+    assert not (tmp_path / "out").exists()
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["state.safetensors"]
+    torch.rand(7)  # whatever the process did in between
+    steps = count_steps(monkeypatch)
+    train(Squares(), SETTINGS, CLASSES, tmp_path / "out", tmp_path / "state", rng_seed=3)
+    assert steps == [3, 4, 5]
+    expected, resumed = weights(straight / "out"), weights(tmp_path / "out")
+    assert all(torch.equal(resumed[name], expected[name]) for name in expected)
+    assert not list((tmp_path / "state").iterdir())
+
+
+def test_what_training_writes(straight):
+    config = json.loads((straight / "out" / "config.json").read_text())
+    assert config["num_classes"] == 3 and config["classes"] == list(CLASSES)
+    rows = list(csv.DictReader((straight / "out" / "history.csv").open()))
+    assert [int(row["iteration"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    for row in rows:
+        parts = sum(float(row[f"loss_{part}"]) for part in ("class", "mask", "dice"))
+        assert float(row["loss"]) == pytest.approx(parts) and float(row["images_per_second"]) > 0
+    names = {path.name for path in (straight / "out").iterdir()}
+    assert names == {"config.json", "history.csv", "model.safetensors"}
+    assert load_segmenter(straight / "out").classes == CLASSES
+
+
+def test_the_state_of_another_run_is_not_resumed(straight, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt(patch, at=4)
+        with pytest.raises(KeyboardInterrupt):
+            train(Squares(), SETTINGS, CLASSES, tmp_path / "out", tmp_path / "state", rng_seed=4)
+    steps = count_steps(monkeypatch)
+    train(Squares(), SETTINGS, CLASSES, tmp_path / "out", tmp_path / "state", rng_seed=3)
+    assert steps == [0, 1, 2, 3, 4, 5]
+    expected, trained = weights(straight / "out"), weights(tmp_path / "out")
+    assert all(torch.equal(trained[name], expected[name]) for name in expected)
+
+
+def test_training_lowers_the_loss(tmp_path):
+    settings = replace(SETTINGS, iterations=12, learning_rate=4e-3, colour_jitter=0.0)
+    train(Squares(), settings, CLASSES, tmp_path / "out", tmp_path / "state", rng_seed=0)
+    losses = [float(row["loss"]) for row in csv.DictReader((tmp_path / "out" / "history.csv").open())]
+    assert np.mean(losses[-3:]) < 0.9 * losses[0]
+
+
+def test_the_schedule_rises_and_falls():
+    rates = [learning_rate(SETTINGS, iteration) / SETTINGS.learning_rate for iteration in range(6)]
+    assert rates[0] == pytest.approx(1 / 3)
+    assert rates[1] == pytest.approx(2 / 3 * (5 / 6) ** 0.9)
+    assert rates[4] == pytest.approx((2 / 6) ** 0.9)
+    assert rates[2] > rates[3] > rates[4] > rates[5] > 0
+
+
+def test_a_damaged_state_is_an_error(tmp_path):
+    (tmp_path / "state.safetensors").write_bytes(b"not whole")
+    with pytest.raises(SeediffError, match="damaged"):
+        train(Squares(), SETTINGS, CLASSES, tmp_path / "out", tmp_path, rng_seed=3)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_training_set_is_an_error(tmp_path):
+    with pytest.raises(SeediffError, match="empty"):
+        train([], SETTINGS, CLASSES, tmp_path / "out", tmp_path, rng_seed=3)
+
+
+def test_a_loss_that_is_not_finite_is_an_error(tmp_path):
+    settings = replace(SETTINGS, learning_rate=1e30, warmup=0)
+    with pytest.raises(SeediffError, match="loss became"):
+        train(Squares(), settings, CLASSES, tmp_path / "out", tmp_path, rng_seed=3)
+    assert not (tmp_path / "out").exists()
