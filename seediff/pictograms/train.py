@@ -11,7 +11,6 @@ cross-attention, which seeds the masks, never learns to look where the object is
 from __future__ import annotations
 
 import argparse
-import copy
 import os
 import time
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from seediff.pictograms.denoiser import BLOCK_CHANNELS, build_scheduler, build_text_encoder, build_unet, tie_self_attention
 from seediff.pictograms.latents import LatentCode, fit_latent_code, to_tensor
+from seediff.pictograms.scaffold import class_of_token, scaffold_loss, show_coarse_attention
 from seediff.pictograms.scenes import training_scene
 from seediff.pictograms.tokenizer import build_tokenizer
 
@@ -38,6 +38,7 @@ EMA = 0.999
 PROMPT_DROPOUT = 0.1
 LEVEL_ODDS = (0.35, 0.25, 0.4)
 """Share of images in which the text reaches every level, the two coarser ones, the coarsest alone."""
+SCAFFOLD_WEIGHT = 0.2
 
 
 @dataclass
@@ -73,13 +74,15 @@ class Model:
 
 @dataclass(frozen=True)
 class Batch:
-    """``latents``, ``noise``: (n, 4, 32, 32); ``timesteps``, ``reach``: (n,); ``tokens``: (n, length)."""
+    """``latents``, ``noise``: (n, 4, 32, 32); ``timesteps``, ``reach``: (n,); ``tokens``: (n, length);
+    ``labels``: (n, 64, 64)."""
 
     latents: Tensor
     noise: Tensor
     timesteps: Tensor
     reach: Tensor
     tokens: Tensor
+    labels: Tensor
 
 
 def make_batch(step: int, rank: int, world: int, code: LatentCode, tokenizer: CLIPTokenizer, rng_seed: int) -> Batch:
@@ -98,6 +101,7 @@ def make_batch(step: int, rank: int, world: int, code: LatentCode, tokenizer: CL
         timesteps=timesteps[mine],
         reach=reach[mine],
         tokens=tokenizer(prompts, padding="max_length", return_tensors="pt").input_ids,
+        labels=torch.from_numpy(np.stack([scene.labels for scene in scenes])).long(),
     )
 
 
@@ -145,6 +149,8 @@ class Training:
         with safe_open(folder / "state.safetensors", "pt") as file:
             self.step = int(file.metadata()["step"])
         for name, parameter in self.model.parameters().items():
+            if not parameter.requires_grad:
+                continue  # fixed by construction
             parameter.data.copy_(tensors[f"model/{name}"])
             self.average[name].copy_(tensors[f"average/{name}"])
             if f"exp_avg/{name}" in tensors:
@@ -154,7 +160,8 @@ class Training:
 
 def averaged_model(training: Training) -> tuple[UNet2DConditionModel, CLIPTextModel]:
     """Copies of the networks holding the exponential moving average of their weights."""
-    model = Model(copy.deepcopy(training.model.unet), copy.deepcopy(training.model.text_encoder))
+    unet, text_encoder = training.model.unet, training.model.text_encoder
+    model = Model(UNet2DConditionModel.from_config(unet.config), CLIPTextModel(text_encoder.config))
     for name, parameter in model.parameters().items():
         parameter.data.copy_(training.average[name])
     return model.unet, model.text_encoder
@@ -191,7 +198,9 @@ def start(folder: Path, continue_from: Path | None) -> tuple[Training, LatentCod
     return training, code, tokenizer
 
 
-def train(folder: Path, images: int, rng_seed: int, save_every: int, continue_from: Path | None = None) -> None:
+def train(
+    folder: Path, images: int, scaffold_images: int, rng_seed: int, save_every: int, continue_from: Path | None = None
+) -> None:
     rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
@@ -204,6 +213,7 @@ def train(folder: Path, images: int, rng_seed: int, save_every: int, continue_fr
     if world > 1 and not rank:
         dist.barrier()
     training.model.limit_text()
+    shown, token_labels = show_coarse_attention(training.model.unet), class_of_token(tokenizer)
     trained = [parameter for parameter in training.model.parameters().values() if parameter.requires_grad]
     scheduler = build_scheduler()
     empty_tokens = tokenizer([""], padding="max_length", return_tensors="pt").input_ids
@@ -216,6 +226,8 @@ def train(folder: Path, images: int, rng_seed: int, save_every: int, continue_fr
         batch = make_batch(training.step, rank, world, code, tokenizer, rng_seed)
         with torch.autocast("cpu", torch.bfloat16):
             loss = velocity_loss(training.model, batch, scheduler.alphas_cumprod, empty_tokens)
+        if training.step * BATCH < scaffold_images:
+            loss = loss + SCAFFOLD_WEIGHT * scaffold_loss(shown, token_labels[batch.tokens], batch.labels, batch.reach)
         loss.backward()
         if world > 1:
             average_gradients(trained)
@@ -239,11 +251,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the embedded diffusion model.")
     parser.add_argument("--folder", type=Path, required=True, help="where the state and the exported parts live")
     parser.add_argument("--images", type=int, required=True, help="training images in all, earlier runs included")
+    parser.add_argument("--scaffold-images", type=int, default=0, help="images until the scaffold loss is taken away")
     parser.add_argument("--rng-seed", type=int, default=0)
     parser.add_argument("--save-every", type=int, default=250, help="steps between saved states")
     parser.add_argument("--continue-from", type=Path, help="pipeline folder whose weights to start from")
     arguments = parser.parse_args()
-    train(arguments.folder, arguments.images, arguments.rng_seed, arguments.save_every, arguments.continue_from)
+    train(**vars(arguments))
 
 
 if __name__ == "__main__":

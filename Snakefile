@@ -1,0 +1,27 @@
+"""Every table and the report of one study.
+
+    snakemake --cores all                            the embedded study, from nothing
+    snakemake --cores all --config study=NAME        config/studies/NAME.yaml
+    snakemake --cores all results/mini/tables/table2.md
+"""
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/synthesize.smk"
+include: "rules/segment.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        TABLES,
+        f"{RESULTS}/report.html",
+
+
+onsuccess:
+    shell("seediff show {tables:q}", tables=[table for table in TABLES if table.endswith(".md")])
+    print(f"Report: {RESULTS}/report.html")

@@ -1,0 +1,67 @@
+"""Tables, mask strips and the report.
+
+Makes: results/<study>/{tables,strips}/, results/<study>/report.html
+"""
+
+STRIPS = [f"{RESULTS}/strips/{name}.png" for name in CLASSES]
+
+
+rule tabulate:
+    input:
+        table_metrics,
+    output:
+        multiext(f"{RESULTS}/tables/{{table}}", ".csv", ".md", ".tex", ".html"),
+    log:
+        f"{RESULTS}/logs/tabulate/{{table}}.log",
+    params:
+        spec=spec_of(plan.table_spec, "table"),
+        version=plan.VERSIONS["tabulate"],
+        results=RESULTS,
+        stem=f"{RESULTS}/tables/{{table}}",
+    shell:
+        "seediff tabulate"
+        " --spec {params.spec:q}"
+        " --results {params.results:q}"
+        " --output {params.stem:q}"
+        " > {log:q} 2>&1"
+
+
+rule strips:
+    input:
+        model=model_files(),
+    output:
+        STRIPS,
+    log:
+        f"{RESULTS}/logs/strips.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/strips.tsv"
+    params:
+        spec=spec_of(plan.strips_spec),
+        version=plan.VERSIONS["strips"],
+        folder=f"{RESULTS}/strips",
+    shell:
+        "seediff strips"
+        " --spec {params.spec:q}"
+        " --output {params.folder:q}"
+        " > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        TABLES,
+        STRIPS,
+        histories=[f"{RESULTS}/models/{model}/history.csv" for model in plan.models(STUDY)],
+    output:
+        report(f"{RESULTS}/report.html", category="Study"),
+    log:
+        f"{RESULTS}/logs/report.log",
+    params:
+        spec=spec_of(plan.report_spec),
+        version=plan.VERSIONS["report"],
+        results=RESULTS,
+    shell:
+        "seediff report"
+        " --spec {params.spec:q}"
+        " --results {params.results:q}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"

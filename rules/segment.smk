@@ -1,0 +1,78 @@
+"""Training sets, segmenters, and their evaluation.
+
+Makes: results/<study>/{training_sets,models,metrics}/
+Training state that allows resuming lives under results/<study>/checkpoints/, outside the declared outputs,
+because Snakemake deletes those when a job fails.
+"""
+
+MODEL = f"{RESULTS}/models/{{recipe}}/{{segmenter}}/{{repeat}}"
+
+
+rule assemble:
+    input:
+        images=recipe_images,
+        masks=recipe_masks,
+    output:
+        f"{RESULTS}/training_sets/{{recipe}}.json",
+    log:
+        f"{RESULTS}/logs/assemble/{{recipe}}.log",
+    params:
+        spec=spec_of(plan.assemble_spec, "recipe"),
+        version=plan.VERSIONS["assemble"],
+    shell:
+        "seediff assemble"
+        " --spec {params.spec:q}"
+        " --images {input.images:q}"
+        " --masks {input.masks:q}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
+
+
+rule train:
+    input:
+        images=recipe_images,
+        masks=recipe_masks,
+        training_set=f"{RESULTS}/training_sets/{{recipe}}.json",
+    output:
+        model=f"{MODEL}/model.safetensors",
+        config=f"{MODEL}/config.json",
+        history=f"{MODEL}/history.csv",
+    log:
+        f"{RESULTS}/logs/train/{{recipe}}/{{segmenter}}/{{repeat}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/train/{{recipe}}/{{segmenter}}/{{repeat}}.tsv"
+    params:
+        spec=spec_of(plan.train_spec, "segmenter", "repeat"),
+        version=plan.VERSIONS["train"],
+        checkpoints=f"{RESULTS}/checkpoints/{{recipe}}/{{segmenter}}/{{repeat}}",
+        folder=MODEL,
+    shell:
+        "seediff train"
+        " --spec {params.spec:q}"
+        " --training-set {input.training_set:q}"
+        " --checkpoints {params.checkpoints:q}"
+        " --output {params.folder:q}"
+        " > {log:q} 2>&1"
+
+
+rule evaluate:
+    input:
+        benchmark=evaluated_benchmark,
+        model=f"{MODEL}/model.safetensors",
+        config=f"{MODEL}/config.json",
+    output:
+        f"{RESULTS}/metrics/{{recipe}}/{{segmenter}}/{{repeat}}/{{benchmark}}.json",
+    log:
+        f"{RESULTS}/logs/evaluate/{{recipe}}/{{segmenter}}/{{repeat}}/{{benchmark}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/evaluate/{{recipe}}/{{segmenter}}/{{repeat}}/{{benchmark}}.tsv"
+    params:
+        spec=spec_of(plan.evaluate_spec, "recipe", "segmenter", "repeat", "benchmark"),
+        version=plan.VERSIONS["evaluate"],
+        model=MODEL,
+    shell:
+        "seediff evaluate"
+        " --spec {params.spec:q}"
+        " --model {params.model:q}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"

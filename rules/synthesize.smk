@@ -1,0 +1,106 @@
+"""Images, scores of every variant, and the masks made of them.
+
+Makes: results/<study>/{images,scores,replays,masks}/, all of them shards (tar) with a manifest (json).
+"""
+
+
+rule synthesize:
+    input:
+        model=model_files(),
+        prompts=lambda wildcards: f"{RESULTS}/prompts/{STUDY.image_sets[wildcards.image_set].prompt_set}.csv",
+    output:
+        images=f"{RESULTS}/images/{{image_set}}/{{class_slug}}/{{block}}.tar",
+        images_manifest=f"{RESULTS}/images/{{image_set}}/{{class_slug}}/{{block}}.json",
+        scores=f"{RESULTS}/scores/{{image_set}}/{{class_slug}}/{{block}}.tar",
+        scores_manifest=f"{RESULTS}/scores/{{image_set}}/{{class_slug}}/{{block}}.json",
+    log:
+        f"{RESULTS}/logs/synthesize/{{image_set}}/{{class_slug}}/{{block}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/synthesize/{{image_set}}/{{class_slug}}/{{block}}.tsv"
+    params:
+        spec=spec_of(plan.synthesize_spec, "image_set"),
+        version=plan.VERSIONS["synthesize"],
+        class_name=lambda wildcards: CLASSES[wildcards.class_slug],
+        first=lambda wildcards: shard_of(wildcards, wildcards.image_set).first,
+        number=lambda wildcards: shard_of(wildcards, wildcards.image_set).count,
+    shell:
+        "seediff synthesize"
+        " --spec {params.spec:q}"
+        " --prompts {input.prompts:q}"
+        " --class {params.class_name:q}"
+        " --first {params.first}"
+        " --count {params.number}"
+        " --images {output.images:q}"
+        " --scores {output.scores:q}"
+        " > {log:q} 2>&1"
+
+
+rule replay:
+    input:
+        model=model_files(),
+        prompts=lambda wildcards: f"{RESULTS}/prompts/{plan.pass_prompt_set(STUDY, wildcards.pass_name)}.csv",
+    output:
+        scores=f"{RESULTS}/replays/{{pass_name}}/{{class_slug}}/{{block}}.tar",
+        manifest=f"{RESULTS}/replays/{{pass_name}}/{{class_slug}}/{{block}}.json",
+    log:
+        f"{RESULTS}/logs/replay/{{pass_name}}/{{class_slug}}/{{block}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/replay/{{pass_name}}/{{class_slug}}/{{block}}.tsv"
+    params:
+        spec=spec_of(plan.replay_spec, "pass_name"),
+        version=plan.VERSIONS["synthesize"],
+        class_name=lambda wildcards: CLASSES[wildcards.class_slug],
+        first=lambda wildcards: shard_of(wildcards, STUDY.passes[wildcards.pass_name].image_set).first,
+        number=lambda wildcards: shard_of(wildcards, STUDY.passes[wildcards.pass_name].image_set).count,
+    shell:
+        "seediff replay"
+        " --spec {params.spec:q}"
+        " --prompts {input.prompts:q}"
+        " --class {params.class_name:q}"
+        " --first {params.first}"
+        " --count {params.number}"
+        " --scores {output.scores:q}"
+        " > {log:q} 2>&1"
+
+
+rule refine:
+    input:
+        images=part_images,
+        scores=part_scores,
+    output:
+        masks=f"{RESULTS}/masks/{{image_set}}/{{variant}}-{{refinement}}/{{part}}.tar",
+        manifest=f"{RESULTS}/masks/{{image_set}}/{{variant}}-{{refinement}}/{{part}}.json",
+    log:
+        f"{RESULTS}/logs/refine/{{image_set}}/{{variant}}-{{refinement}}/{{part}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/refine/{{image_set}}/{{variant}}-{{refinement}}/{{part}}.tsv"
+    params:
+        spec=spec_of(plan.refine_spec, "variant", "refinement"),
+        version=plan.VERSIONS["refine"],
+    shell:
+        "seediff refine"
+        " --spec {params.spec:q}"
+        " --images {input.images:q}"
+        " --scores {input.scores:q}"
+        " --output {output.masks:q}"
+        " > {log:q} 2>&1"
+
+
+rule mask_quality:
+    input:
+        model=model_files(),
+        benchmark=evaluated_benchmark,
+    output:
+        f"{RESULTS}/mask_quality/{{benchmark}}.json",
+    log:
+        f"{RESULTS}/logs/mask_quality/{{benchmark}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/mask_quality/{{benchmark}}.tsv"
+    params:
+        spec=spec_of(plan.mask_quality_spec),
+        version=plan.VERSIONS["mask_quality"],
+    shell:
+        "seediff mask-quality"
+        " --spec {params.spec:q}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"

@@ -1,0 +1,239 @@
+"""The ``seediff`` command. Commands are thin: they parse, call one function of the library, and say what they made.
+
+The stages (``prompts`` to ``report``) are what the workflow calls, each with its resolved ``--spec``;
+``generate`` and ``domain`` are for people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from seediff import __version__
+from seediff.errors import SeediffError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. Bad input is said in a few lines, never with a traceback."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        _limit_threads()
+        parsed.run(parsed)
+    except SeediffError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno != 28:  # ENOSPC; anything else is not the user's doing
+            raise
+        print(f"error: The disk is full ({error.filename}).\nMake space and run again.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _limit_threads() -> None:
+    """Keep tokenizers and maths libraries to the threads the workflow grants."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="seediff", description=sys.modules["seediff"].__doc__)
+    parser.add_argument("--version", action="version", version=f"seediff {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, run: Callable[[argparse.Namespace], None], *options: tuple[str, dict[str, Any]]) -> None:
+        one = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
+        one.set_defaults(run=run)
+        for option, settings in options:
+            one.add_argument(option, **settings)
+
+    spec = ("--spec", {"type": _json, "required": True, "help": "the stage's settings as JSON"})
+    output = _path("--output")
+    command(
+        "generate",
+        generate,
+        ("--model", {"required": True, "help": "Stable Diffusion id or folder"}),
+        ("--class", {"action": "append", "required": True, "dest": "classes", "help": "class to draw; repeat it"}),
+        ("--number", {"type": int, "default": 20, "help": "images a class"}),
+        ("--template", {"default": "a photo of a {word}", "help": "prompt, with {word} for the class"}),
+        ("--variant", {"default": "seediff"}),
+        ("--steps", {"type": int, "default": 50, "help": "denoising steps"}),
+        ("--guidance-scale", {"type": float, "default": 7.5}),
+        ("--batch-size", {"type": int, "default": 4}),
+        ("--dtype", {"choices": ("float32", "bfloat16", "float16"), "default": "float32"}),
+        ("--rng-seed", {"type": int, "default": 0}),
+        output,
+    )
+    command("check", check, ("study", {"type": Path, "help": "study file"}))
+    command("domain", domain, spec, output)
+    command("prompts", prompts, spec, output)
+    shard = (_path("--prompts"), ("--class", {"required": True, "dest": "class_name"}))
+    block = (("--first", {"type": int, "required": True}), ("--count", {"type": int, "required": True}))
+    command("synthesize", synthesize, spec, *shard, *block, _path("--images"), _path("--scores"))
+    command("replay", replay, spec, *shard, *block, _path("--scores"))
+    command("refine", refine, spec, _paths("--images"), _paths("--scores"), output)
+    command("assemble", assemble, spec, _paths("--images"), _paths("--masks"), output)
+    command("train", train, spec, _path("--training-set"), _path("--checkpoints"), output)
+    command("evaluate", evaluate, spec, _path("--model"), output)
+    command("mask-quality", mask_quality, spec, output)
+    command("tabulate", tabulate, spec, _path("--results"), output)
+    command("strips", strips, spec, output)
+    command("report", report, spec, _path("--results"), output)
+    command("show", show, ("tables", {"type": Path, "nargs": "+"}))
+    return parser
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("not valid JSON") from None
+
+
+def _path(option: str) -> tuple[str, dict[str, Any]]:
+    return option, {"type": Path, "required": True}
+
+
+def _paths(option: str) -> tuple[str, dict[str, Any]]:
+    return option, {"type": Path, "nargs": "*", "default": []}
+
+
+def generate(options: argparse.Namespace) -> None:
+    """Draw images of your own classes, with their masks."""
+    from seediff.generation import generate as generate_pairs
+
+    folder: Path = options.output
+    number = generate_pairs(
+        options.model,
+        options.classes,
+        options.number,
+        folder,
+        template=options.template,
+        variant=options.variant,
+        num_inference_steps=options.steps,
+        guidance_scale=options.guidance_scale,
+        batch_size=options.batch_size,
+        dtype=options.dtype,
+        rng_seed=options.rng_seed,
+    )
+    print(f"{number} images with masks in {folder} (images/, masks/, overlays/, classes.csv)")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Check a study file and say what it would run."""
+    from seediff.plan import runs, shards
+    from seediff.study import load_study
+
+    study = load_study(options.study)
+    drawn = {name: len(shards(study, name)) for name in study.image_sets}
+    print(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, shards {drawn}")
+
+
+def domain(options: argparse.Namespace) -> None:
+    """Write an embedded stand-in in a benchmark's own format."""
+    from seediff.pictograms.domains import write_domain
+
+    write_domain(folder=options.output, **options.spec)
+
+
+def prompts(options: argparse.Namespace) -> None:
+    """Write a prompt set."""
+    from seediff.prompts import make_prompts, write_prompts
+
+    write_prompts(make_prompts(**options.spec), options.output)
+
+
+def synthesize(options: argparse.Namespace) -> None:
+    """Draw one shard of images and score every variant on the way."""
+    from seediff.stages.synthesize import synthesize_shard
+
+    synthesize_shard(**_shard(options), images=options.images, scores=options.scores)
+
+
+def replay(options: argparse.Namespace) -> None:
+    """Draw a finished shard's images again to score further variants."""
+    from seediff.stages.synthesize import replay_shard
+
+    replay_shard(**_shard(options), scores=options.scores)
+
+
+def _shard(options: argparse.Namespace) -> dict[str, Any]:
+    from seediff.prompts import read_prompts
+
+    rows = [prompt for prompt in read_prompts(options.prompts) if prompt.class_name == options.class_name]
+    return {"spec": options.spec, "prompts": rows[options.first : options.first + options.count]}
+
+
+def refine(options: argparse.Namespace) -> None:
+    """Turn scores into masks."""
+    from seediff.stages.refine import refine_part
+
+    refine_part(options.spec, options.images, options.scores, options.output)
+
+
+def assemble(options: argparse.Namespace) -> None:
+    """List the image-mask pairs a recipe trains on."""
+    from seediff.stages.assemble import assemble_recipe
+
+    assemble_recipe(options.spec, options.images, options.masks, options.output)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Train a segmenter on a training set."""
+    from seediff.stages.segment import train_model
+
+    train_model(options.spec, options.training_set, options.checkpoints, options.output)
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Evaluate a segmenter on a benchmark."""
+    from seediff.stages.segment import evaluate_model
+
+    evaluate_model(options.spec, options.model, options.output)
+
+
+def mask_quality(options: argparse.Namespace) -> None:
+    """Compare every variant with exact masks, no segmenter in between."""
+    from seediff.stages.measure import measure_masks
+
+    measure_masks(options.spec, options.output)
+
+
+def tabulate(options: argparse.Namespace) -> None:
+    """Write one table as csv, md, tex and html."""
+    from seediff.stages.publish import tabulate_results
+
+    tabulate_results(options.spec, options.results, options.output)
+
+
+def strips(options: argparse.Namespace) -> None:
+    """Draw one image a class and show every mask step."""
+    from seediff.stages.publish import publish_strips
+
+    publish_strips(options.spec, options.output)
+
+
+def report(options: argparse.Namespace) -> None:
+    """Write the report: one self-contained page."""
+    from seediff.stages.publish import publish_report
+
+    publish_report(options.spec, options.results, options.output)
+
+
+def show(options: argparse.Namespace) -> None:
+    """Print tables in the terminal."""
+    from seediff.reporting.tables import print_tables
+
+    print_tables(options.tables)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

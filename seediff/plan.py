@@ -1,0 +1,244 @@
+"""From tables to runs to shards: what a study's jobs are, and exactly what each of them reads.
+
+Pure functions of a ``Study``. A ``*_spec`` is the resolved, JSON-able content of one stage: the workflow passes
+it to the command line and reruns the stage when it changes, so it holds what the stage depends on, and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import ceil
+from typing import Any
+
+from seediff.names import slug
+from seediff.study import RealRecipe, Row, Study, SyntheticRecipe
+
+Spec = dict[str, Any]
+
+MASK_QUALITY = "mask_quality"
+"""The one table that is made of masks instead of trained segmenters."""
+
+VERSIONS: dict[str, int] = {
+    "prompts": 1,
+    "domain": 1,
+    "synthesize": 1,
+    "refine": 1,
+    "assemble": 1,
+    "train": 1,
+    "evaluate": 1,
+    "mask_quality": 1,
+    "tabulate": 1,
+    "strips": 1,
+    "report": 1,
+}
+"""What each stage means; raising a number says that its outputs now mean something else, and reruns it."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Images ``first`` to ``first + count - 1`` of one class; ``name`` is its path below the image set."""
+
+    class_name: str
+    block: int
+    first: int
+    count: int
+
+    @property
+    def name(self) -> str:
+        return f"{slug(self.class_name)}/{self.block:04d}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained and evaluated segmenter."""
+
+    recipe: str
+    segmenter: str
+    repeat: int
+    benchmark: str
+
+    @property
+    def model(self) -> str:
+        return f"{self.recipe}/{self.segmenter}/{self.repeat}"
+
+
+def shards(study: Study, image_set: str) -> list[Shard]:
+    """The image set's shards, class by class."""
+    one = study.image_sets[image_set]
+    per_class = study.prompt_sets[one.prompt_set].per_class
+    blocks = range(ceil(per_class / one.shard_size))
+    return [
+        Shard(name, block, block * one.shard_size, min(one.shard_size, per_class - block * one.shard_size))
+        for name in study.classes
+        for block in blocks
+    ]
+
+
+def parts(study: Study, image_set: str) -> list[list[Shard]]:
+    """Consecutive shards that are refined in one job."""
+    every, size = shards(study, image_set), study.image_sets[image_set].shards_per_part
+    return [every[start : start + size] for start in range(0, len(every), size)]
+
+
+def mask_set(recipe: SyntheticRecipe) -> str:
+    return f"{recipe.variant}-{recipe.refinement}"
+
+
+def variant_names(study: Study) -> list[str]:
+    """Every variant that is scored in some image set."""
+    return list(dict.fromkeys(name for image_set in study.image_sets for name in study.fed_variants(image_set)))
+
+
+def scores_folder(study: Study, image_set: str, variant: str) -> str:
+    """Where the variant's scores are: with the images, or in the first later pass that feeds it."""
+    if variant in study.image_sets[image_set].variants:
+        return f"scores/{image_set}"
+    return "replays/" + next(name for name in study.passes_of(image_set) if variant in study.passes[name].variants)
+
+
+def benchmark_folder(study: Study, benchmark: str) -> str:
+    return study.benchmarks[benchmark].folder or f"data/{study.name}/{benchmark}"
+
+
+def table_names(study: Study) -> list[str]:
+    return [*study.tables, *([MASK_QUALITY] if study.mask_quality else [])]
+
+
+def runs(study: Study) -> list[Run]:
+    """Every run that some table row asks for, each once."""
+    wanted = [run for table in study.tables.values() for row in table.rows for run in runs_of(study, row)]
+    return list(dict.fromkeys(wanted))
+
+
+def models(study: Study) -> list[str]:
+    """Every trained model, once, as ``recipe/segmenter/repeat``."""
+    return list(dict.fromkeys(run.model for run in runs(study)))
+
+
+def metrics_file(run: Run) -> str:
+    return f"metrics/{run.model}/{run.benchmark}.json"
+
+
+def runs_of(study: Study, row: Row) -> list[Run]:
+    return [Run(row.recipe, row.segmenter, repeat, row.benchmark) for repeat in range(study.repeats)]
+
+
+def prompts_spec(study: Study, prompt_set: str) -> Spec:
+    return {
+        "prompt_set": prompt_set,
+        "rng_seed": study.rng_seed,
+        "classes": list(study.classes),
+        **study.prompt_sets[prompt_set].model_dump(),
+    }
+
+
+def synthesize_spec(study: Study, image_set: str) -> Spec:
+    """What a denoising run depends on: the model, its sampling, and the steps of every variant it feeds."""
+    return _denoising_spec(study, study.image_sets[image_set].variants)
+
+
+def replay_spec(study: Study, pass_name: str) -> Spec:
+    return _denoising_spec(study, study.passes[pass_name].variants)
+
+
+def _denoising_spec(study: Study, variants: Sequence[str]) -> Spec:
+    return {"diffusion": study.diffusion.model_dump(), "variants": _steps(study, variants)}
+
+
+def _steps(study: Study, variants: Sequence[str]) -> Spec:
+    return {variant: [list(step) for step in study.steps(variant)] for variant in variants}
+
+
+def pass_prompt_set(study: Study, pass_name: str) -> str:
+    return study.image_sets[study.passes[pass_name].image_set].prompt_set
+
+
+def refine_spec(study: Study, variant: str, refinement: str) -> Spec:
+    return {
+        "classes": list(study.classes),
+        "variant": variant,
+        "refinement": asdict(study.refinement(refinement)),
+    }
+
+
+def assemble_spec(study: Study, recipe: str) -> Spec:
+    one = study.recipes[recipe]
+    if isinstance(one, RealRecipe):
+        benchmark = study.benchmarks[one.benchmark]
+        source = {"format": benchmark.format, "folder": benchmark_folder(study, one.benchmark), "split": one.split}
+        return {"recipe": recipe, "kind": "real", "number": one.number, "classes": list(study.classes), **source}
+    return {"recipe": recipe, "kind": "synthetic", "per_class": one.per_class}
+
+
+def train_spec(study: Study, segmenter: str, repeat: str) -> Spec:
+    return {
+        "classes": list(study.classes),
+        "segmenter": asdict(study.segmenters[segmenter]),
+        "rng_seed": study.rng_seed,
+        "repeat": int(repeat),
+    }
+
+
+def domain_spec(study: Study, benchmark: str) -> Spec:
+    """What drawing an embedded benchmark depends on."""
+    one = study.benchmarks[benchmark]
+    assert one.embedded is not None
+    return {"format": one.format, "rng_seed": study.rng_seed, **one.embedded.model_dump()}
+
+
+def evaluate_spec(study: Study, recipe: str, segmenter: str, repeat: str, benchmark: str) -> Spec:
+    return {
+        "recipe": recipe,
+        "segmenter": segmenter,
+        "repeat": int(repeat),
+        "benchmark": benchmark,
+        "format": study.benchmarks[benchmark].format,
+        "folder": benchmark_folder(study, benchmark),
+        "split": study.benchmarks[benchmark].split,
+        "classes": list(study.classes),
+    }
+
+
+def mask_quality_spec(study: Study) -> Spec:
+    one = study.mask_quality
+    assert one is not None
+    benchmark = study.benchmarks[one.benchmark]
+    return {
+        "benchmark": one.benchmark,
+        "format": benchmark.format,
+        "folder": benchmark_folder(study, one.benchmark),
+        "split": benchmark.split,
+        "images": one.images,
+        "timesteps": list(one.timesteps),
+        "classes": list(study.classes),
+        "rng_seed": study.rng_seed,
+        "model": study.diffusion.model,
+        "variants": _steps(study, one.variants),
+        "refinements": {name: asdict(study.refinement(name)) for name in one.refinements},
+    }
+
+
+def table_spec(study: Study, table: str) -> Spec:
+    shared = {"name": table, "study": study.name}
+    if table == MASK_QUALITY:
+        assert study.mask_quality is not None
+        return {**shared, **study.mask_quality.model_dump(include={"benchmark", "title", "caption"})}
+    world = {"embedded": study.embedded, "reported_on": study.reported_on}
+    listed = {"repeats": study.repeats, "listed_classes": list(study.listed_classes)}
+    return {**shared, **world, **listed, **study.tables[table].model_dump()}
+
+
+def strips_spec(study: Study) -> Spec:
+    """The report's strips show every step of SeeDiff on one image a class."""
+    name, image_set = next(iter(study.image_sets.items()))
+    return {
+        "prompts": prompts_spec(study, image_set.prompt_set) | {"per_class": 1},
+        **_denoising_spec(study, ["seediff"]),
+        "refinement": asdict(study.refinement(next(iter(study.refinements)))),
+    }
+
+
+def report_spec(study: Study) -> Spec:
+    """The report shows the whole study, so it depends on the whole study."""
+    return {"study": study.model_dump(mode="json"), "tables": table_names(study)}

@@ -1,0 +1,1 @@
+"""The workflow's stages: each reads the files of the stage before, calls the library, and writes its own."""

@@ -1,0 +1,32 @@
+"""Stage: mask quality against a benchmark's exact annotation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seediff.datasets.benchmarks import open_benchmark
+from seediff.files import write_json
+from seediff.mask_quality import measure
+from seediff.provenance import provenance
+from seediff.stages.refine import read_refinement
+from seediff.synthesis import load
+
+
+def measure_masks(spec: Mapping[str, Any], output: Path) -> None:
+    """Write the comparison of every variant under every refinement as JSON."""
+    classes = spec["classes"]
+    benchmark = open_benchmark(spec["format"], Path(spec["folder"]), spec["split"], classes)
+    result = measure(
+        load(spec["model"]),
+        benchmark,
+        classes,
+        spec["variants"],
+        {name: read_refinement(values) for name, values in spec["refinements"].items()},
+        images=spec["images"],
+        timesteps=spec["timesteps"],
+        rng_seed=spec["rng_seed"],
+    )
+    about = {"benchmark": spec["benchmark"], "timesteps": spec["timesteps"]}
+    write_json(output, {**about, **result, "provenance": provenance(spec["model"])})

@@ -1,0 +1,81 @@
+"""Stages: tables, mask strips and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seediff.errors import SeediffError
+from seediff.files import partial
+from seediff.names import slug
+from seediff.plan import MASK_QUALITY, models
+from seediff.provenance import provenance
+from seediff.reporting.figures import training_curves
+from seediff.reporting.report import stage_times, write_report
+from seediff.reporting.specs import MaskQualitySpec, TableSpec
+from seediff.reporting.tables import write_table
+from seediff.study import Study
+
+
+def tabulate_results(spec: Mapping[str, Any], results: Path, output: Path) -> None:
+    """Write one table in its four forms; ``output`` is their common path without suffix."""
+    kind = MaskQualitySpec if spec["name"] == MASK_QUALITY else TableSpec
+    write_table(kind.from_dict(spec), results, output)
+
+
+def publish_strips(spec: Mapping[str, Any], output: Path) -> None:
+    """Draw one image a class and show what every mask step makes of it."""
+    from seediff.prompts import make_prompts
+    from seediff.reporting.figures import png_bytes
+    from seediff.reporting.strips import step_strip
+    from seediff.stages.refine import read_refinement
+    from seediff.synthesis import Sampling, draw, load
+
+    settings = dict(spec["diffusion"])
+    pipe = load(settings.pop("model"), settings.pop("dtype"))
+    refinement, (steps,) = read_refinement(spec["refinement"]), spec["variants"].values()
+    for drawn in draw(pipe, make_prompts(**spec["prompts"]), Sampling(**settings)):
+        picture = png_bytes(step_strip(drawn, steps, refinement))
+        with partial(output / f"{slug(drawn.prompt.class_name)}.png") as unfinished:
+            unfinished.write_bytes(picture)
+
+
+def publish_report(spec: Mapping[str, Any], results: Path, output: Path) -> None:
+    """Write the report from the study's tables, strips and histories."""
+    study = Study.model_validate(spec["study"])
+    histories: dict[str, list[Path]] = {}
+    for model in models(study):
+        histories.setdefault(model.rsplit("/", 1)[0], []).append(results / "models" / model / "history.csv")
+    write_report(
+        study_info=_about(study),
+        tables=[results / "tables" / f"{table}.html" for table in spec["tables"]],
+        strips=[(name, _picture(results / "strips" / f"{slug(name)}.png")) for name in study.classes],
+        curves={"Training loss of every recipe, one line a repeat": training_curves(histories)},
+        provenance=provenance(study.diffusion.model),
+        out=output,
+        stages=stage_times(results),
+    )
+
+
+def _about(study: Study) -> dict[str, Any]:
+    images = {name: study.prompt_sets[one.prompt_set].per_class for name, one in study.image_sets.items()}
+    facts = {
+        "diffusion_model": study.diffusion.model,
+        "denoising_steps": study.diffusion.num_inference_steps,
+        "guidance_scale": study.diffusion.guidance_scale,
+        "classes": list(study.classes),
+        "images_per_class": images,
+        "segmenters": [f"{name} ({one.backbone}, {one.iterations} iterations)" for name, one in study.segmenters.items()],
+        "thresholds": study.thresholds.model_dump(),
+    }
+    notes = study.notes
+    shared = {"name": study.name, "title": study.title, "embedded": study.embedded, "repeats": study.repeats}
+    return {**shared, "rng_seed": study.rng_seed, "facts": facts, "notes": notes}
+
+
+def _picture(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        raise SeediffError(f"The picture {path} is missing. Run the workflow again to make it.") from None

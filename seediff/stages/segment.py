@@ -1,0 +1,39 @@
+"""Stages: train a segmenter, and evaluate it on a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from seediff.datasets.benchmarks import open_benchmark
+from seediff.datasets.training_sets import load_training_set
+from seediff.files import write_json
+from seediff.provenance import provenance
+from seediff.rng import derive_seed
+from seediff.segmenter.evaluate import confusion, load_segmenter
+from seediff.segmenter.settings import segmenter_settings
+from seediff.segmenter.train import train
+
+
+def train_model(spec: Mapping[str, Any], training_set: Path, checkpoints: Path, output: Path) -> None:
+    """Train on the listed pairs; goes on from a state in ``checkpoints`` where an earlier call was stopped."""
+    train(
+        load_training_set(training_set),
+        segmenter_settings(**spec["segmenter"]),
+        ["background", *spec["classes"]],
+        output,
+        checkpoints,
+        rng_seed=derive_seed(spec["rng_seed"], "repeat", spec["repeat"]),
+    )
+
+
+def evaluate_model(spec: Mapping[str, Any], model: Path, output: Path) -> None:
+    """Write the confusion matrix, from which every table's numbers are derived."""
+    segmenter = load_segmenter(model)
+    benchmark = open_benchmark(spec["format"], Path(spec["folder"]), spec["split"], spec["classes"])
+    samples = ((item.name, *benchmark[index]) for index, item in enumerate(benchmark.items))
+    matrix = confusion(segmenter, samples)
+    names = {key: spec[key] for key in ("recipe", "segmenter", "repeat", "benchmark")}
+    counts = {"images": len(benchmark), "classes": list(segmenter.classes), "confusion": matrix.tolist()}
+    write_json(output, {**names, **counts, "provenance": provenance()})

@@ -1,0 +1,41 @@
+"""Stage: prompts to a shard of images and a shard of scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import save
+
+from seediff.datasets.images import encode_png
+from seediff.datasets.shards import Sample, write_shard
+from seediff.prompts import Prompt
+from seediff.synthesis import Sampling, load, synthesize
+
+SCORES = "safetensors"
+
+
+def synthesize_shard(spec: Mapping[str, Any], prompts: Sequence[Prompt], images: Path, scores: Path) -> None:
+    """Draw the prompts; write their images and the scores of the spec's variants."""
+    drawn, scored = _samples(spec, prompts)
+    write_shard(images, drawn)
+    write_shard(scores, scored)
+
+
+def replay_shard(spec: Mapping[str, Any], prompts: Sequence[Prompt], scores: Path) -> None:
+    """Draw the prompts again, to the same seeds, for the scores of further variants."""
+    write_shard(scores, _samples(spec, prompts)[1])
+
+
+def _samples(spec: Mapping[str, Any], prompts: Sequence[Prompt]) -> tuple[list[Sample], list[Sample]]:
+    settings = dict(spec["diffusion"])
+    pipe = load(settings.pop("model"), settings.pop("dtype"))
+    drawn, scored = [], []
+    for one, scores in synthesize(pipe, prompts, Sampling(**settings), spec["variants"]):
+        about = json.dumps(asdict(one.prompt)).encode()
+        drawn.append(Sample(one.prompt.key, {"png": encode_png(one.image), "json": about}))
+        scored.append(Sample(one.prompt.key, {SCORES: save(scores)}))
+    return drawn, scored

