@@ -154,6 +154,13 @@ def test_best_values_are_bold(results: Path) -> None:
     assert texts["tex"].count(r"\textbf") == 2
 
 
+def test_best_value_is_bold_though_the_first_is_missing(results: Path) -> None:
+    for repeat in range(2):
+        metrics_file(results, "caa", repeat).unlink()
+    texts = written(spec(), results)
+    assert f"**{frame(texts).reproduced.max()}**" in texts["md"]
+
+
 def test_same_input_gives_the_same_bytes(results: Path) -> None:
     assert written(spec(), results, "a") == written(spec(), results, "b")
     assert not list(results.rglob("*.partial"))
