@@ -8,6 +8,10 @@
 configfile: "config/config.yaml"
 
 
+# Used only with --software-deployment-method; by default jobs run in the environment that snakemake runs in.
+container: "docker://condaforge/miniforge3"
+
+
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/synthesize.smk"

@@ -50,6 +50,22 @@ def spec_of(make, *names):
     return lambda wildcards: json.dumps(make(STUDY, *(wildcards[name] for name in names)), sort_keys=True)
 
 
+def results_folder(wildcards):
+    return RESULTS
+
+
+def output_folder(wildcards, output):
+    return str(Path(output[0]).parent)
+
+
+def output_stem(wildcards, output):
+    return str(Path(output[0]).with_suffix(""))
+
+
+def model_folder(wildcards, input):
+    return str(Path(input.model).parent)
+
+
 def model_files():
     """The weights of a local diffusion model, so that another model reruns what it drew."""
     folder = Path(STUDY.diffusion.model)

@@ -27,7 +27,7 @@ rule domain:
     params:
         spec=spec_of(plan.domain_spec, "benchmark"),
         version=plan.VERSIONS["domain"],
-        folder=lambda wildcards: plan.benchmark_folder(STUDY, wildcards.benchmark),
+        folder=output_folder,
     shell:
         "seediff domain"
         " --spec {params.spec:q}"

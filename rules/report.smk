@@ -16,8 +16,8 @@ rule tabulate:
     params:
         spec=spec_of(plan.table_spec, "table"),
         version=plan.VERSIONS["tabulate"],
-        results=RESULTS,
-        stem=f"{RESULTS}/tables/{{table}}",
+        results=results_folder,
+        stem=output_stem,
     shell:
         "seediff tabulate"
         " --spec {params.spec:q}"
@@ -38,7 +38,7 @@ rule strips:
     params:
         spec=spec_of(plan.strips_spec),
         version=plan.VERSIONS["strips"],
-        folder=f"{RESULTS}/strips",
+        folder=output_folder,
     shell:
         "seediff strips"
         " --spec {params.spec:q}"
@@ -58,7 +58,7 @@ rule report:
     params:
         spec=spec_of(plan.report_spec),
         version=plan.VERSIONS["report"],
-        results=RESULTS,
+        results=results_folder,
     shell:
         "seediff report"
         " --spec {params.spec:q}"

@@ -45,7 +45,7 @@ rule train:
         spec=spec_of(plan.train_spec, "segmenter", "repeat"),
         version=plan.VERSIONS["train"],
         checkpoints=f"{RESULTS}/checkpoints/{{recipe}}/{{segmenter}}/{{repeat}}",
-        folder=MODEL,
+        folder=output_folder,
     shell:
         "seediff train"
         " --spec {params.spec:q}"
@@ -69,7 +69,7 @@ rule evaluate:
     params:
         spec=spec_of(plan.evaluate_spec, "recipe", "segmenter", "repeat", "benchmark"),
         version=plan.VERSIONS["evaluate"],
-        model=MODEL,
+        model=model_folder,
     shell:
         "seediff evaluate"
         " --spec {params.spec:q}"

@@ -231,7 +231,7 @@ def table_spec(study: Study, table: str) -> Spec:
 
 def strips_spec(study: Study) -> Spec:
     """The report's strips show every step of SeeDiff on one image a class."""
-    name, image_set = next(iter(study.image_sets.items()))
+    image_set = next(iter(study.image_sets.values()))
     return {
         "prompts": prompts_spec(study, image_set.prompt_set) | {"per_class": 1},
         **_denoising_spec(study, ["seediff"]),

@@ -7,8 +7,9 @@ nearest valid one. Nothing here imports torch: the job graph is built from it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -228,23 +229,26 @@ def load_study(path: Path) -> Study:
 
 
 def _explain(error: ValidationError) -> str:
-    """The first problem pydantic found, with the nearest valid key for an unknown one."""
-    first = error.errors()[0]
+    """The first problem pydantic found; an unknown key, which is often the missing one misspelt, goes before others."""
+    unknown = ("extra_forbidden", "unexpected_keyword_argument")
+    first = min(error.errors(), key=lambda one: one["type"] not in unknown)
     where = ".".join(str(part) for part in first["loc"] if part not in ("SyntheticRecipe", "RealRecipe"))
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if first["type"] in unknown:
         return f"unknown key '{where}'.\n{nearest(str(first['loc'][-1]), _keys_at(first['loc'][:-1]))}"
     return f"'{where}': {first['msg'].removeprefix('Value error, ')}."
 
 
 def _keys_at(location: Iterable[Any]) -> list[str]:
-    """Valid keys of the section at a location of the study."""
+    """Valid keys of the section at a location of the study, as pydantic writes locations."""
     section: Any = Study
     for part in location:
-        fields = _fields(section)
-        if part in fields:
-            section = fields[part]
-        elif isinstance(part, str) and (chosen := [m for m in _members(section) if m.__name__ == part]):
-            section = chosen[0]
+        members = _members(section)
+        if get_origin(section) in (dict, tuple):
+            section = get_args(section)[get_origin(section) is dict]
+        elif part in (names := {member.__name__: member for member in members}):
+            section = names[part]
+        else:
+            section = next((_fields(member)[part] for member in members if part in _fields(member)), section)
     return [key for member in _members(section) for key in _fields(member)]
 
 
@@ -256,8 +260,10 @@ def _members(annotation: Any) -> list[type]:
 
 
 def _fields(section: Any) -> dict[str, Any]:
-    fields = getattr(section, "model_fields", None) or getattr(section, "__dataclass_fields__", {})
-    return {name: getattr(field, "annotation", None) or field.type for name, field in fields.items()}
+    """Key -> annotation of a model class or dataclass; nothing for anything else."""
+    if is_dataclass(section):
+        return get_type_hints(section)
+    return {name: field.annotation for name, field in getattr(section, "model_fields", {}).items()}
 
 
 def check_references(study: Study) -> None:

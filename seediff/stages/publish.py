@@ -66,12 +66,11 @@ def _about(study: Study) -> dict[str, Any]:
         "guidance_scale": study.diffusion.guidance_scale,
         "classes": list(study.classes),
         "images_per_class": images,
-        "segmenters": [f"{name} ({one.backbone}, {one.iterations} iterations)" for name, one in study.segmenters.items()],
+        "segmenters": [f"{key} ({one.backbone}, {one.iterations} iterations)" for key, one in study.segmenters.items()],
         "thresholds": study.thresholds.model_dump(),
     }
-    notes = study.notes
     shared = {"name": study.name, "title": study.title, "embedded": study.embedded, "repeats": study.repeats}
-    return {**shared, "rng_seed": study.rng_seed, "facts": facts, "notes": notes}
+    return {**shared, "rng_seed": study.rng_seed, "facts": facts, "notes": study.notes}
 
 
 def _picture(path: Path) -> bytes:

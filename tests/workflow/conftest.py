@@ -1,0 +1,72 @@
+"""A workspace of its own for the workflow, and one finished run of the smoke study that the tests share."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COUNT = re.compile(r"^(\w+)\s+(\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder with a copy of the workflow; ``code`` goes before the installed package where a test edits it."""
+
+    folder: Path
+
+    def snakemake(self, *arguments: str, study: str = "smoke", **environment: str) -> subprocess.CompletedProcess[str]:
+        command = ["snakemake", "--cores", "2", "--config", f"study={study}", *arguments]
+        return subprocess.run(
+            command, cwd=self.folder, env={**os.environ, **environment}, text=True, capture_output=True, timeout=900
+        )
+
+    def planned(self, *arguments: str, study: str = "smoke", **environment: str) -> dict[str, int]:
+        """Jobs by rule that a run would execute."""
+        dry = self.snakemake("--dry-run", *arguments, study=study, **environment)
+        assert dry.returncode == 0, dry.stdout + dry.stderr
+        table = (dry.stdout + dry.stderr).partition("Job stats:")[2].partition("total")[0]
+        return {rule: int(number) for rule, number in COUNT.findall(table)}
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.folder / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in {file}"
+        path.write_text(text.replace(old, new))
+
+
+def make_workspace(folder: Path) -> Workspace:
+    for name in ("rules", "config", "profiles"):
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "Snakefile", folder)
+    (folder / "assets").symlink_to(ROOT / "assets")
+    return Workspace(folder)
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The workflow, nothing run yet."""
+    return make_workspace(tmp_path_factory.mktemp("workspace"))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The workflow after one run of the smoke study. Not to be changed: use ``copy_of_finished`` for that."""
+    workspace = make_workspace(tmp_path_factory.mktemp("finished"))
+    run = workspace.snakemake()
+    assert run.returncode == 0, run.stdout + run.stderr
+    return workspace
+
+
+@pytest.fixture
+def copy_of_finished(finished: Workspace, tmp_path: Path) -> Workspace:
+    """A finished smoke study that the test may edit."""
+    folder = tmp_path / "copy"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    return Workspace(folder)

@@ -1,0 +1,125 @@
+"""The job graph: how many jobs a study has, and exactly which of them an edit runs again."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.conftest import ROOT, Workspace
+
+SMOKE = "config/studies/smoke.yaml"
+
+
+def test_job_counts_of_the_mini_study(workspace: Workspace) -> None:
+    jobs = workspace.planned(study="mini")
+    runs = 11 * 2
+    assert jobs["synthesize"] == 10
+    assert jobs["refine"] == jobs["assemble"] == 11
+    assert jobs["train"] == jobs["evaluate"] == runs
+    assert jobs["tabulate"] == 5
+
+
+def test_job_counts_of_the_smoke_study(workspace: Workspace) -> None:
+    jobs = workspace.planned()
+    assert jobs["synthesize"] == jobs["replay"] == 4  # two classes, three images each, two to a shard
+    assert jobs["refine"] == 3
+    assert jobs["assemble"] == jobs["train"] == 4
+    assert jobs["evaluate"] == 6
+    assert jobs["domain"] == 3
+
+
+def test_the_graph_is_built_without_torch() -> None:
+    modules = "seediff.cli, seediff.plan, seediff.study"
+    program = f"import sys, {modules}; from pathlib import Path; seediff.study.load_study(Path('{SMOKE}'))"
+    check = f"{program}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], cwd=ROOT).returncode == 0
+
+
+def test_lint_has_nothing_to_say(workspace: Workspace) -> None:
+    lint = workspace.snakemake("--lint")
+    assert lint.returncode == 0, lint.stdout + lint.stderr
+
+
+def test_a_typo_in_the_study_ends_in_a_few_lines(tmp_path: Path) -> None:
+    from tests.workflow.conftest import make_workspace
+
+    broken = make_workspace(tmp_path)
+    broken.edit(SMOKE, "mask_quality:", "mask_qualty:")
+    run = broken.snakemake("--dry-run")
+    said = [line for line in run.stderr.splitlines() if "profile" not in line and "onfig file" not in line]
+    assert run.returncode == 1
+    assert said == [f"error: {SMOKE}: unknown key 'mask_qualty'.", "Did you mean 'mask_quality'?"]
+
+
+@pytest.mark.slow
+def test_the_finished_study_has_nothing_to_do(finished: Workspace) -> None:
+    assert finished.planned() == {}
+
+
+@pytest.mark.slow
+def test_a_comment_reruns_nothing(copy_of_finished: Workspace) -> None:
+    copy_of_finished.edit(SMOKE, "classes: [cat", "# a remark\nclasses: [cat")
+    copy_of_finished.edit("rules/segment.smk", "rule train:", "# a remark\nrule train:")
+    assert copy_of_finished.planned() == {}
+
+
+@pytest.mark.slow
+def test_an_edited_threshold_reruns_its_chain_alone(copy_of_finished: Workspace) -> None:
+    copy_of_finished.edit(SMOKE, "raw: {pamr: null}", "raw: {pamr: null, threshold: 0.4}")
+    assert copy_of_finished.planned() == {
+        "refine": 2,  # caa and ire; seediff is refined by PAMR
+        "assemble": 2,
+        "train": 2,
+        "evaluate": 2,
+        "mask_quality": 1,
+        "tabulate": 2,
+        "report": 1,
+        "all": 1,
+    }
+
+
+@pytest.mark.slow
+def test_a_new_table_row_runs_what_it_alone_needs(copy_of_finished: Workspace) -> None:
+    row = "      - {label: SeeDiff, recipe: seediff, segmenter: swin, benchmark: voc, paper: 79.6}"
+    copy_of_finished.edit(SMOKE, row, f"{row}\n      - {{label: R, recipe: seediff, segmenter: resnet, benchmark: voc}}")
+    assert copy_of_finished.planned() == {"train": 1, "evaluate": 1, "tabulate": 1, "report": 1, "all": 1}
+
+
+@pytest.mark.slow
+def test_a_new_pass_leaves_finished_images_alone(copy_of_finished: Workspace) -> None:
+    later = "  later: {image_set: basic, variants: [ire]}"
+    copy_of_finished.edit(SMOKE, later, f"{later}\n  more: {{image_set: basic, variants: [cre]}}")
+    recipe = "  ire: {image_set: basic, variant: ire, refinement: raw}"
+    copy_of_finished.edit(SMOKE, recipe, f"{recipe}\n  cre: {{image_set: basic, variant: cre, refinement: raw}}")
+    row = "      - {label: IRE, recipe: ire, segmenter: swin, benchmark: voc, paper: 73.2}"
+    copy_of_finished.edit(SMOKE, row, f"{row}\n      - {{label: CRE, recipe: cre, segmenter: swin, benchmark: voc}}")
+    jobs = copy_of_finished.planned()
+    assert jobs.pop("replay") == 4
+    assert jobs == {"refine": 1, "assemble": 1, "train": 1, "evaluate": 1, "tabulate": 1, "report": 1, "all": 1}
+
+
+@pytest.mark.slow
+def test_a_raised_version_reruns_its_stage_and_what_follows(copy_of_finished: Workspace, tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    shutil.copytree(ROOT / "seediff", code / "seediff")
+    plan = code / "seediff" / "plan.py"
+    plan.write_text(plan.read_text().replace('"evaluate": 1', '"evaluate": 2'))
+    jobs = copy_of_finished.planned(PYTHONPATH=str(code))
+    assert jobs == {"evaluate": 6, "tabulate": 2, "report": 1, "all": 1}
+
+
+@pytest.mark.slow
+def test_a_tampered_shard_is_noticed(copy_of_finished: Workspace) -> None:
+    shard = copy_of_finished.folder / "results/smoke/images/basic/cat/0000.tar"
+    content = bytearray(shard.read_bytes())
+    content[1000] ^= 1
+    shard.write_bytes(content)
+    (copy_of_finished.folder / "results/smoke/masks/basic/caa-raw/0000.tar").unlink()
+    run = copy_of_finished.snakemake("results/smoke/masks/basic/caa-raw/0000.tar")
+    log = (copy_of_finished.folder / "results/smoke/logs/refine/basic/caa-raw/0000.log").read_text()
+    assert run.returncode == 1
+    assert log.startswith("error: ") and "0000.tar" in log and len(log.splitlines()) <= 3
