@@ -42,6 +42,14 @@ def test_is_read_as_the_real_thing(domain: tuple[str, Path]) -> None:
             assert (labels == 0).any() and ((labels > 0) & (labels < 255)).any()
 
 
+def test_no_image_is_in_both_splits(domain: tuple[str, Path]) -> None:
+    format, folder = domain
+    drawn = [
+        image.tobytes() for split in ("train", "val") for image, _ in open_benchmark(format, folder, split, CLASSES)
+    ]
+    assert len(set(drawn)) == 32
+
+
 def test_every_class_occurs(domain: tuple[str, Path]) -> None:
     format, folder = domain
     found = {label for _, labels in open_benchmark(format, folder, "val", CLASSES) for label in np.unique(labels)}

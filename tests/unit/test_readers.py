@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -84,10 +85,19 @@ def test_broken_bytes_end_in_an_error_that_names_the_sample(data: st.DataObject)
             assert "cat-000001.png in x.tar" in str(error) and str(error).count("\n") < 3
 
 
-@pytest.mark.parametrize("content", [b"", b"not an image", encode_png(np.zeros((9, 9, 3), np.uint8))[:50]])
+@pytest.mark.parametrize("content", [b"", b"not an image", encode_png(np.zeros((9, 9, 3), np.uint8))[:40]])
 def test_unreadable_bytes(content: bytes) -> None:
     with pytest.raises(SeediffError, match=r"^sample 7 is not a readable"):
         decode_rgb(content, "sample 7")
+
+
+def test_a_picture_too_large_to_be_true() -> None:
+    """A header that asks for gigabytes is refused before anything is allocated."""
+    content = bytearray(encode_png(np.zeros((2, 2, 3), np.uint8)))
+    content[16:24] = (60_000).to_bytes(4) * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4)
+    with pytest.raises(SeediffError, match=r"^sample 7 is not a readable"):
+        decode_rgb(bytes(content), "sample 7")
 
 
 def test_a_colour_image_is_no_mask() -> None:
