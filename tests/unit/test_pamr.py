@@ -103,6 +103,13 @@ def test_a_constant_score_is_a_fixed_point(value: float) -> None:
     torch.testing.assert_close(pamr(flat, torch.full_like(score, value)), torch.full_like(score, value))
 
 
+def test_a_pixel_that_stands_out_everywhere_still_has_weights() -> None:
+    """With a small sigma_factor every exponent is far below what exp can hold."""
+    image, score = random_pair(6)
+    refined = pamr(image.float(), score.float(), iterations=1, dilations=(1,), sigma_factor=1e-4)
+    assert refined.isfinite().all()
+
+
 def test_a_flat_image_gives_every_neighbour_the_same_weight() -> None:
     score = torch.zeros(1, 1, 5, 5)
     score[..., 2, 2] = 1
