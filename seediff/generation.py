@@ -10,6 +10,7 @@ from seediff.datasets.images import VOC_COLOURS, encode_mask, encode_png
 from seediff.errors import SeediffError
 from seediff.files import partial
 from seediff.masks.make import make_mask
+from seediff.masks.variants import named_steps
 from seediff.names import check_name
 from seediff.prompts import Prompt, make_prompts
 from seediff.reporting.figures import overlay, png_bytes
@@ -40,7 +41,10 @@ def generate(
         raise SeediffError(f"The template {template!r} has no '{{word}}', the place of the class.")
     if len(set(classes)) < len(classes):
         raise SeediffError("A class is named twice.")
-    prompts = make_prompts("generate", [check_name("Class", name) for name in classes], number, template, None, rng_seed)
+    named_steps(variant)  # a misspelt variant is said before anything is drawn
+    prompts = make_prompts(
+        "generate", [check_name("Class", name) for name in classes], number, template, None, rng_seed
+    )
     missing = [prompt for prompt in prompts if not all(_file(folder, kind, prompt).exists() for kind in FOLDERS)]
     if missing:
         pipe = load(model, dtype)

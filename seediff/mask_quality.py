@@ -60,7 +60,9 @@ def annotated_images(benchmark: Benchmark, classes: Sequence[str], number: int, 
         shares = np.bincount(labels.ravel(), minlength=256)[1 : len(classes) + 1] / labels.size
         present = tuple(name for name, share in zip(classes, shares) if share >= SMALLEST_SHARE)
         if present:
-            yield Annotated(index, image, labels, present, "a photo of " + " and ".join(f"a {name}" for name in present))
+            yield Annotated(
+                index, image, labels, present, "a photo of " + " and ".join(f"a {name}" for name in present)
+            )
             found += 1
         if found == number:
             return

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from seediff.attention.maps import AttentionMaps
-from seediff.attention.recording import record_attention
+from seediff.attention.maps import AttentionMaps, token_indices
+from seediff.attention.recording import record_attention, tokenize
 from seediff.errors import SeediffError
 from seediff.masks.variants import apply
 from seediff.prompts import Prompt
@@ -74,8 +74,11 @@ def _check_folder(model: str | Path) -> None:
 def draw(pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Drawn]:
     """Draw each prompt's image with its attention recorded, in order.
 
-    Every image's noise comes from its own CPU generator, so it is the same whatever batch it is in.
+    Every image's noise comes from its own CPU generator, so it is the same whatever batch it is in. Raises
+    ``SeediffError``, before anything is drawn, for a prompt that lacks its class word or is cut off before it.
     """
+    for prompt, tokens in zip(prompts, tokenize(pipe, [prompt.prompt for prompt in prompts]), strict=True):
+        token_indices(prompt.prompt, tokens, prompt.class_word)
     for start in range(0, len(prompts), sampling.batch_size):
         batch = prompts[start : start + sampling.batch_size]
         with record_attention(pipe) as recording:

@@ -7,11 +7,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seediff.attention.maps import AttentionMaps
-from seediff.errors import SeediffError
 from seediff.masks.labels import refine, to_mask
 from seediff.masks.refinement import SOFT_PAMR, Refinement
-from seediff.masks.variants import ALPHA, VARIANTS, Steps, apply, resolve
-from seediff.names import nearest
+from seediff.masks.variants import ALPHA, Steps, apply, named_steps, resolve
 
 
 def make_score(
@@ -21,7 +19,7 @@ def make_score(
 
     ``variant`` is a name in ``VARIANTS`` or mask steps of your own, ``alpha`` the threshold for seeds (Eq. 6, 9).
     """
-    steps = resolve(_steps(variant), alpha=alpha)
+    steps = resolve(named_steps(variant), alpha=alpha)
     return apply(steps, maps.for_word(word)).cpu().numpy()
 
 
@@ -41,13 +39,5 @@ def make_mask(
     """
     pixels = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
     refinement = refinement.with_default_threshold(beta)
-    score = apply(resolve(_steps(variant), alpha=alpha), maps.for_word(word))
+    score = apply(resolve(named_steps(variant), alpha=alpha), maps.for_word(word))
     return to_mask(refine(score, pixels, refinement), label, refinement.final_threshold)
-
-
-def _steps(variant: str | Steps) -> Steps:
-    if not isinstance(variant, str):
-        return variant
-    if variant not in VARIANTS:
-        raise SeediffError(f"There is no variant {variant!r}.\n{nearest(variant, VARIANTS)}")
-    return VARIANTS[variant]

@@ -76,6 +76,15 @@ VARIANTS: dict[str, Steps] = {
 """Table 2: caa, cre, ire, seediff. Table 4: ca_16, ca_32, ca_64. Table 5: caa, ca_sa, seediff."""
 
 
+def named_steps(variant: str | Steps) -> Steps:
+    """The steps of a variant in ``VARIANTS``; steps of one's own as they are."""
+    if not isinstance(variant, str):
+        return variant
+    if variant not in VARIANTS:
+        raise SeediffError(f"There is no variant {variant!r}.\n{nearest(variant, VARIANTS)}")
+    return VARIANTS[variant]
+
+
 def apply(steps: Sequence[Sequence[Any]], maps: ClassMaps) -> Tensor:
     """Run resolved steps: the score at the latents' side, (side, side) float32 in [0, 1]."""
     (source, params), *others = steps

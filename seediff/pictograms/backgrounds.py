@@ -76,8 +76,8 @@ def city(rng: Generator) -> Field:
     field = _tinted(colour(rng, 0.58, 0.2, 0.8), _slope(rng) * 30)
     houses = _tinted(colour(rng, 0.06, 0.15, 0.55), 10 * np.sign(np.sin(_X * 50) * np.sin(_Y * 50)))
     asphalt = _tinted(colour(rng, 0.6, 0.06, 0.38), _pick(rng, _FINE) * 5)
-    field = np.where((_Y > skyline)[..., None], houses, field)
-    return np.where((_Y > road)[..., None], asphalt, field)
+    field = np.where((skyline < _Y)[..., None], houses, field)
+    return np.where((road < _Y)[..., None], asphalt, field)
 
 
 def road(rng: Generator) -> Field:
@@ -91,8 +91,10 @@ def road(rng: Generator) -> Field:
     asphalt = np.where(stripe[..., None], np.float32(210), asphalt)
     beside = np.abs(_X - vanishing) > 0.12 + 0.2 * np.abs(_Y - horizon)
     field = np.where((beside & (_Y > 0.08))[..., None], walls, haze)
-    on_road = (_Y > horizon) & (np.abs(_X - vanishing) < 0.06 + 0.75 * depth)
-    return np.where(on_road[..., None], asphalt, np.where((_Y > horizon)[..., None], np.clip(walls + 40, 0, 255), field))
+    on_road = (horizon < _Y) & (np.abs(_X - vanishing) < 0.06 + 0.75 * depth)
+    return np.where(
+        on_road[..., None], asphalt, np.where((horizon < _Y)[..., None], np.clip(walls + 40, 0, 255), field)
+    )
 
 
 def room(rng: Generator) -> Field:
@@ -101,7 +103,7 @@ def room(rng: Generator) -> Field:
     paper = 8 * np.sign(np.sin(_X * rng.uniform(20, 60)))
     wall = _tinted(colour(rng, rng.choice([0.12, 0.45, 0.9]), 0.22, 0.78), paper + _slope(rng) * 20)
     boards = _tinted(colour(rng, 0.06, 0.4, 0.42), 8 * np.sign(np.sin(_Y * 60)) + _pick(rng, _MEDIUM) * 5)
-    field = np.where((_Y > floor)[..., None], boards, wall)
+    field = np.where((floor < _Y)[..., None], boards, wall)
     skirting = np.abs(_Y - floor) < 0.02
     return np.where(skirting[..., None], np.float32(235), field)
 

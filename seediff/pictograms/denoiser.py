@@ -18,7 +18,7 @@ from seediff.pictograms.latents import CHANNELS
 LATENT_SIDE = 32
 BLOCK_CHANNELS = (32, 96, 160)
 TEXT_WIDTH = 64
-SIMILARITY_GAIN = 26.0
+SIMILARITY_GAIN = 34.0
 """Self-attention logit of a feature with itself; e^-gain is the weight of an orthogonal one."""
 
 

@@ -62,7 +62,9 @@ def coverage(labels: Tensor, side: int) -> Tensor:
     return adaptive_avg_pool2d(planes, side).flatten(2).transpose(1, 2)
 
 
-def scaffold_loss(shown: list[tuple[int, VisibleAttention]], token_labels: Tensor, labels: Tensor, reach: Tensor) -> Tensor:
+def scaffold_loss(
+    shown: list[tuple[int, VisibleAttention]], token_labels: Tensor, labels: Tensor, reach: Tensor
+) -> Tensor:
     """Binary cross-entropy between attention to a class's tokens and its coverage, mean over visible layers.
 
     ``token_labels``: (n, tokens) from ``class_of_token``; ``labels``: (n, 64, 64); ``reach``: (n,) finest level

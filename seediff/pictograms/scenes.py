@@ -41,7 +41,9 @@ class Scene:
     prompt: str
 
 
-def render(rng: Generator, background: Field, placements: Sequence[Placement]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def render(
+    rng: Generator, background: Field, placements: Sequence[Placement]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Draw the placements over the background, later ones in front; returns image and labels."""
     side = OVERSAMPLING * SIDE
     canvas = Image.fromarray(background.astype(np.uint8)).resize((side, side), Image.Resampling.BILINEAR)

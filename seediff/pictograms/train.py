@@ -25,7 +25,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from seediff.pictograms.denoiser import BLOCK_CHANNELS, build_scheduler, build_text_encoder, build_unet, tie_self_attention
+from seediff.pictograms.denoiser import (
+    BLOCK_CHANNELS,
+    build_scheduler,
+    build_text_encoder,
+    build_unet,
+    tie_self_attention,
+)
 from seediff.pictograms.latents import LatentCode, fit_latent_code, to_tensor
 from seediff.pictograms.scaffold import class_of_token, scaffold_loss, show_coarse_attention
 from seediff.pictograms.scenes import training_scene
@@ -237,11 +243,15 @@ def train(
         training.step += 1
         decay = min(EMA, (1 + training.step) / (10 + training.step))
         with torch.no_grad():
-            torch._foreach_lerp_(list(training.average.values()), [p.data for p in training.model.parameters().values()], 1 - decay)
+            torch._foreach_lerp_(
+                list(training.average.values()), [p.data for p in training.model.parameters().values()], 1 - decay
+            )
         losses.append(loss.item())
         if rank == 0 and training.step % 100 == 0:
             speed = (training.step - first) * BATCH / (time.monotonic() - began)
-            print(f"{training.step * BATCH} images, loss {np.mean(losses[-100:]):.4f}, {speed:.1f} images/s", flush=True)
+            print(
+                f"{training.step * BATCH} images, loss {np.mean(losses[-100:]):.4f}, {speed:.1f} images/s", flush=True
+            )
         if rank == 0 and (training.step % save_every == 0 or training.step == last):
             training.save(folder)
             export(training, tokenizer, scheduler, folder)

@@ -40,7 +40,13 @@ MAX_TOKENS = 24
 
 def words() -> list[str]:
     """Every word a prompt can hold, each of which the tokenizer keeps whole."""
-    phrases = [*OPENINGS, "and a", *PLACES, *PLACES.values(), *(name for names in CLASS_WORDS.values() for name in names)]
+    phrases = [
+        *OPENINGS,
+        "and a",
+        *PLACES,
+        *PLACES.values(),
+        *(name for names in CLASS_WORDS.values() for name in names),
+    ]
     return list(dict.fromkeys(word for phrase in phrases for word in phrase.split()))
 
 

@@ -85,7 +85,9 @@ def test_an_edited_threshold_reruns_its_chain_alone(copy_of_finished: Workspace)
 @pytest.mark.slow
 def test_a_new_table_row_runs_what_it_alone_needs(copy_of_finished: Workspace) -> None:
     row = "      - {label: SeeDiff, recipe: seediff, segmenter: swin, benchmark: voc, paper: 79.6}"
-    copy_of_finished.edit(SMOKE, row, f"{row}\n      - {{label: R, recipe: seediff, segmenter: resnet, benchmark: voc}}")
+    copy_of_finished.edit(
+        SMOKE, row, f"{row}\n      - {{label: R, recipe: seediff, segmenter: resnet, benchmark: voc}}"
+    )
     assert copy_of_finished.planned() == {"train": 1, "evaluate": 1, "tabulate": 1, "report": 1, "all": 1}
 
 

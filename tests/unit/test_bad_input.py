@@ -1,0 +1,180 @@
+"""Bad input on the command line: exit code 1, at most three lines, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seediff.cli import main
+from seediff.datasets.images import encode_mask, encode_png
+from seediff.datasets.shards import Sample, write_shard
+from seediff.plan import refine_spec, synthesize_spec
+from seediff.study import Study, load_study
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "assets" / "pictograms"
+
+
+@pytest.fixture
+def study() -> Study:
+    return load_study(ROOT / "config" / "studies" / "smoke.yaml")
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run the command line, which must fail in a few lines; returns what it said."""
+
+    def run(*arguments: str | Path) -> str:
+        assert main([str(argument) for argument in arguments]) == 1
+        text = capsys.readouterr().err
+        message = text[text.rindex("error: ") :]
+        assert len(message.splitlines()) <= 3
+        return message
+
+    return run
+
+
+def write_study(folder: Path, old: str, new: str) -> Path:
+    text = (ROOT / "config" / "studies" / "smoke.yaml").read_text()
+    assert old in text
+    path = folder / "broken.yaml"
+    path.write_text(text.replace(old, new, 1))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "hint"),
+    [
+        ("guidance_scale", "guidence_scale", "diffusion.guidence_scale", "'guidance_scale'"),
+        ("dilations", "dialtions", "refinements.pamr.pamr.dialtions", "'dilations'"),
+        ("iterations: 4", "iteration: 4", "'iteration'", "'iterations'"),
+        ("variants: [ire]", "variants: [iree]", "passes.later", "'ire'"),
+        ("recipe: caa,", "recipe: cca,", "tables.table2, row 'CAA'", "'caa'"),
+        ("segmenter: swin", "segmenter: swim", "row 'CAA'", "'swin'"),
+        ("prompt_set: basic", "prompt_set: basics", "image_sets.basic", "'basic'"),
+        ("per_class: 3", "per_class: 0", "prompt_sets.basic.per_class", "greater than 0"),
+        ("[cat, train]", '["cat/../..", train]', "cat/../..", "letters"),
+        ("[cat, train]", "['cat\\\"; rm', train]", "rm", "letters"),
+        ("[cat, train]", "[cat, cat]", "classes", "twice"),
+        ("{per_class: 3}", '{per_class: 3, template: "a photo"}', "template", "{word}"),
+        ("format: voc, embedded: {train: 6, val: 4}", "format: voc", "benchmarks.voc", "folder"),
+    ],
+)
+def test_a_wrong_study(said: Any, tmp_path: Path, old: str, new: str, where: str, hint: str) -> None:
+    message = said("check", write_study(tmp_path, old, new))
+    assert where in message and hint in message
+
+
+def test_a_study_that_is_missing_or_no_mapping(said: Any, tmp_path: Path) -> None:
+    assert "'smoke'" in said("check", ROOT / "config" / "studies" / "smok.yaml")
+    (tmp_path / "list.yaml").write_text("- a\n- b\n")
+    assert "mapping" in said("check", tmp_path / "list.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [1\nb: {")
+    assert "not valid YAML" in said("check", tmp_path / "broken.yaml")
+
+
+def generate(said: Any, folder: Path, *options: str, model: str | Path = MODEL, name: str = "cat") -> str:
+    message = said("generate", "--model", model, "--class", name, "--steps", "1", "--output", folder, *options)
+    assert not list(folder.rglob("*.png"))
+    return message
+
+
+def test_generate_refuses_what_it_cannot_draw(said: Any, tmp_path: Path) -> None:
+    assert "no model folder" in generate(said, tmp_path, model=tmp_path / "missing")
+    (tmp_path / "empty").mkdir()
+    assert "model_index.json" in generate(said, tmp_path, model=tmp_path / "empty")
+    assert "at least one" in generate(said, tmp_path, "--number", "0")
+    assert "cannot be used as a name" in generate(said, tmp_path, name="a/b")
+    assert "cannot be used as a name" in generate(said, tmp_path, name="a'b")
+    assert "{word}" in generate(said, tmp_path, "--template", "a photo")
+    assert "'seediff'" in generate(said, tmp_path, "--variant", "seedif")
+
+
+def test_a_folder_that_is_no_pipeline(said: Any, tmp_path: Path) -> None:
+    shutil.copytree(MODEL, tmp_path / "model")
+    unet = tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors"
+    unet.write_bytes(unet.read_bytes()[:1000])
+    assert "No diffusion pipeline" in generate(said, tmp_path / "out", model=tmp_path / "model")
+
+
+def test_a_class_cut_off_by_the_token_limit(said: Any, tmp_path: Path) -> None:
+    template = "a photo of " + "a car and " * 12 + "a {word}"
+    message = generate(said, tmp_path, "--number", "1", "--template", template)
+    assert "cut off" in message and "24 tokens" in message
+
+
+def write_prompts(study: Study, folder: Path) -> Path:
+    path = folder / "prompts.csv"
+    spec = {"prompt_set": "basic", "classes": ["cat"], "per_class": 1, "template": "a photo of a {word}"}
+    assert main(["prompts", "--spec", json.dumps(spec), "--output", str(path)]) == 0
+    return path
+
+
+def test_a_prompt_without_its_class_word(said: Any, study: Study, tmp_path: Path) -> None:
+    prompts = write_prompts(study, tmp_path)
+    prompts.write_text(prompts.read_text().replace("a photo of a cat", "a photo of a car"))
+    spec = synthesize_spec(study, "basic")
+    spec["diffusion"] |= {"model": str(MODEL), "num_inference_steps": 1}
+    shard = ["--prompts", prompts, "--class", "cat", "--first", "0", "--count", "1"]
+    outputs = ["--images", tmp_path / "i.tar", "--scores", tmp_path / "s.tar"]
+    message = said("synthesize", "--spec", json.dumps(spec), *shard, *outputs)
+    assert "'cat' is not in the prompt 'a photo of a car'" in message
+    assert not list(tmp_path.glob("*.tar*"))
+
+
+def test_a_prompt_file_that_is_none(said: Any, study: Study, tmp_path: Path) -> None:
+    (tmp_path / "prompts.csv").write_text("key,prompt\nx,y\n")
+    shard = ["--prompts", tmp_path / "prompts.csv", "--class", "cat", "--first", "0", "--count", "1"]
+    outputs = ["--images", tmp_path / "i.tar", "--scores", tmp_path / "s.tar"]
+    message = said("synthesize", "--spec", json.dumps(synthesize_spec(study, "basic")), *shard, *outputs)
+    assert "prompts.csv, line 2" in message
+
+
+def write_pair(folder: Path, side: int = 64) -> tuple[Path, Path]:
+    """An image shard and a mask shard of one sample; masks of the given side."""
+    images, masks = folder / "images.tar", folder / "masks.tar"
+    about = json.dumps({"class_name": "cat"}).encode()
+    image = encode_png(np.zeros((64, 64, 3), np.uint8))
+    write_shard(images, [Sample("cat-000000", {"png": image, "json": about})])
+    write_shard(masks, [Sample("cat-000000", {"png": encode_mask(np.zeros((side, side), np.uint8))})])
+    return images, masks
+
+
+def test_a_truncated_shard(said: Any, study: Study, tmp_path: Path) -> None:
+    images, masks = write_pair(tmp_path)
+    images.write_bytes(images.read_bytes()[:700])
+    spec = json.dumps(refine_spec(study, "caa", "raw"))
+    message = said("refine", "--spec", spec, "--images", images, "--scores", masks, "--output", tmp_path / "out.tar")
+    assert "images.tar" in message
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_image_and_mask_of_different_sizes(said: Any, tmp_path: Path) -> None:
+    images, masks = write_pair(tmp_path, side=32)
+    spec = json.dumps({"recipe": "x", "kind": "synthetic", "per_class": None})
+    message = said("assemble", "--spec", spec, "--images", images, "--masks", masks, "--output", tmp_path / "set.json")
+    assert "64" in message and "32" in message
+
+
+def test_a_missing_data_set_or_split(said: Any, tmp_path: Path) -> None:
+    spec = {"recipe": "x", "kind": "real", "format": "voc", "split": "train", "number": None, "classes": ["cat"]}
+    output = ["--output", tmp_path / "set.json"]
+    message = said("assemble", "--spec", json.dumps({**spec, "folder": str(tmp_path / "none")}), *output)
+    assert str(tmp_path / "none") in message
+    (tmp_path / "voc" / "JPEGImages").mkdir(parents=True)
+    message = said("assemble", "--spec", json.dumps({**spec, "folder": str(tmp_path / "voc")}), *output)
+    assert "train" in message
+    assert not (tmp_path / "set.json").exists()
+
+
+def test_a_full_disk(said: Any, tmp_path: Path) -> None:
+    (tmp_path / "prompts.csv.partial").symlink_to("/dev/full")
+    spec = json.dumps({"prompt_set": "basic", "classes": ["cat"], "per_class": 1})
+    message = said("prompts", "--spec", spec, "--output", tmp_path / "prompts.csv")
+    assert "disk is full" in message
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,66 @@
+"""Which parts of the library may know which others (docs/architecture.md)."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "seediff"
+
+
+def imported(path: Path) -> set[str]:
+    """Every module a file imports, anywhere in it."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+
+
+def imported_at_top(path: Path) -> set[str]:
+    """Modules imported when the file is."""
+    body = ast.parse(path.read_text()).body
+    plain = {alias.name for node in body if isinstance(node, ast.Import) for alias in node.names}
+    return plain | {node.module for node in body if isinstance(node, ast.ImportFrom) and node.module}
+
+
+def reaches(modules: set[str], package: str) -> bool:
+    return any(module == package or module.startswith(package + ".") for module in modules)
+
+
+@pytest.mark.parametrize(
+    ("folder", "forbidden"),
+    [
+        ("masks", "diffusers"),
+        ("segmenter", "seediff.attention"),
+        ("segmenter", "diffusers"),
+        ("datasets", "torch"),
+        ("reporting", "seediff.segmenter.train"),
+        (".", "snakemake"),
+    ],
+)
+def test_forbidden_imports(folder: str, forbidden: str) -> None:
+    files = list((PACKAGE / folder).rglob("*.py"))
+    assert files
+    assert not [str(path) for path in files if reaches(imported(path), forbidden)]
+
+
+def test_recorded_maps_do_not_know_diffusers() -> None:
+    assert not reaches(imported(PACKAGE / "attention" / "maps.py"), "diffusers")
+
+
+@pytest.mark.parametrize("name", ["cli.py", "study.py", "plan.py", "prompts.py", "__init__.py"])
+def test_the_command_line_starts_without_torch(name: str) -> None:
+    assert not any(reaches(imported_at_top(PACKAGE / name), heavy) for heavy in ("torch", "diffusers", "transformers"))
+
+
+def test_no_file_is_too_long() -> None:
+    lengths = {str(path): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {path: lines for path, lines in lengths.items() if lines > 400} == {}
+
+
+def test_rules_fit_a_screen_or_two() -> None:
+    root = PACKAGE.parent
+    assert len((root / "Snakefile").read_text().splitlines()) <= 50
+    for rules in (root / "rules").glob("*.smk"):
+        assert len(rules.read_text().splitlines()) <= 130, rules
