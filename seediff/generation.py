@@ -11,7 +11,6 @@ from seediff.errors import SeediffError
 from seediff.files import partial
 from seediff.masks.make import make_mask
 from seediff.masks.variants import named_steps
-from seediff.names import check_name
 from seediff.prompts import Prompt, make_prompts
 from seediff.reporting.figures import overlay, png_bytes
 from seediff.synthesis import Drawn, Sampling, draw, load
@@ -42,9 +41,7 @@ def generate(
     if len(set(classes)) < len(classes):
         raise SeediffError("A class is named twice.")
     named_steps(variant)  # a misspelt variant is said before anything is drawn
-    prompts = make_prompts(
-        "generate", [check_name("Class", name) for name in classes], number, template, None, rng_seed
-    )
+    prompts = make_prompts("generate", classes, number, template, rng_seed=rng_seed)
     missing = [prompt for prompt in prompts if not all(_file(folder, kind, prompt).exists() for kind in FOLDERS)]
     if missing:
         pipe = load(model, dtype)

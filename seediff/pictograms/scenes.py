@@ -18,6 +18,8 @@ from seediff.pictograms.backgrounds import NATURAL, SIDE, Field
 from seediff.pictograms.shapes import SHAPES
 from seediff.pictograms.vocabulary import CLASSES, training_prompt
 
+Pixels = NDArray[np.uint8]
+
 OVERSAMPLING = 2
 
 
@@ -35,15 +37,15 @@ class Placement:
 class Scene:
     """``image``: (64, 64, 3) uint8; ``labels``: (64, 64) uint8, 0 background, k + 1 for ``CLASSES[k]``."""
 
-    image: NDArray[np.uint8]
-    labels: NDArray[np.uint8]
+    image: Pixels
+    labels: Pixels
     classes: tuple[str, ...]
     prompt: str
 
 
 def render(
     rng: Generator, background: Field, placements: Sequence[Placement]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+) -> tuple[Pixels, Pixels]:
     """Draw the placements over the background, later ones in front; returns image and labels."""
     side = OVERSAMPLING * SIDE
     canvas = Image.fromarray(background.astype(np.uint8)).resize((side, side), Image.Resampling.BILINEAR)

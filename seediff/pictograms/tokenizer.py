@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from transformers import CLIPTokenizer
 
@@ -37,23 +39,21 @@ def _merges(vocabulary: Iterable[str]) -> list[Merge]:
 def _apply(pieces: list[str], ranks: dict[Merge, int]) -> list[str]:
     """Merge the lowest-ranked neighbouring pair again and again, as the tokenizer will."""
     while True:
-        known = [(ranks[pair], at) for at, pair in enumerate(zip(pieces, pieces[1:])) if pair in ranks]
+        known = [(ranks[pair], at) for at, pair in enumerate(pairwise(pieces)) if pair in ranks]
         if not known:
             return pieces
         _, at = min(known)
         pieces[at : at + 2] = [pieces[at] + pieces[at + 1]]
 
 
-def build_tokenizer(folder: Path) -> CLIPTokenizer:
-    """Write the tokenizer's files into ``folder`` and return it."""
-    folder.mkdir(parents=True, exist_ok=True)
+def build_tokenizer() -> CLIPTokenizer:
+    """The tokenizer of the embedded pipeline."""
     merges = _merges(words())
     symbols = _byte_symbols()
     tokens = [*symbols, *(symbol + "</w>" for symbol in symbols), *("".join(merge) for merge in merges)]
     tokens = [*dict.fromkeys(tokens), "<|startoftext|>", "<|endoftext|>"]
-    vocab_file, merges_file = folder / "vocab.json", folder / "merges.txt"
-    vocab_file.write_text(json.dumps({token: index for index, token in enumerate(tokens)}, ensure_ascii=False))
-    merges_file.write_text("#version: 0.2\n" + "\n".join(" ".join(merge) for merge in merges) + "\n")
-    tokenizer = CLIPTokenizer(vocab=str(vocab_file), merges=str(merges_file), model_max_length=MAX_TOKENS)
-    tokenizer.save_pretrained(folder)
-    return CLIPTokenizer.from_pretrained(folder)
+    with TemporaryDirectory() as folder:  # CLIPTokenizer builds from files only
+        vocab_file, merges_file = Path(folder, "vocab.json"), Path(folder, "merges.txt")
+        vocab_file.write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
+        merges_file.write_text("#version: 0.2\n" + "\n".join(" ".join(merge) for merge in merges) + "\n")
+        return CLIPTokenizer(vocab=str(vocab_file), merges=str(merges_file), model_max_length=MAX_TOKENS)

@@ -7,9 +7,10 @@ it expects a checkpoint. Trained from scratch for a short while, that costs a qu
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import Mask2FormerForUniversalSegmentation
 from transformers.models.mask2former.modeling_mask2former import (
     Mask2FormerAttention,
@@ -39,19 +40,17 @@ def initialize_head(model: Mask2FormerForUniversalSegmentation) -> None:
 
 
 def _pixel_decoder(decoder: Mask2FormerPixelDecoder) -> None:
-    for projection in decoder.input_projections:
-        nn.init.xavier_uniform_(projection[0].weight)
-        nn.init.zeros_(projection[0].bias)
-    for convolution in [
-        decoder.mask_projection,
-        *_first(decoder.lateral_convolutions),
-        *_first(decoder.output_convolutions),
-    ]:
+    for projection in map(_convolution, decoder.input_projections):
+        nn.init.xavier_uniform_(projection.weight)
+        nn.init.zeros_(cast(Tensor, projection.bias))
+    pyramid = [*decoder.lateral_convolutions, *decoder.output_convolutions]
+    for convolution in [decoder.mask_projection, *map(_convolution, pyramid)]:
         _c2_xavier(convolution)
 
 
-def _first(sequences: list[nn.Sequential]) -> list[nn.Conv2d]:
-    return [sequence[0] for sequence in sequences]
+def _convolution(block: nn.Module) -> nn.Conv2d:
+    """The convolution a block of convolution, norm and activation begins with."""
+    return cast(nn.Conv2d, next(block.children()))
 
 
 def _c2_xavier(convolution: nn.Conv2d) -> None:

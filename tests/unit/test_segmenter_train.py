@@ -137,6 +137,15 @@ def test_the_schedule_rises_and_falls():
     assert rates[2] > rates[3] > rates[4] > rates[5] > 0
 
 
+def test_every_step_follows_the_schedule(tmp_path):
+    settings = replace(SETTINGS, backbone_lr_factor=0.5)
+    trainer = train_module._Trainer(Squares(), settings, CLASSES, tmp_path / "state.safetensors", 3)
+    trainer.iteration = 4
+    trainer.step(*next(trainer._batches(0)))
+    rates = {group["lr_factor"]: group["lr"] for group in trainer.optimizer.param_groups}
+    assert rates == {1.0: learning_rate(settings, 4), 0.5: 0.5 * learning_rate(settings, 4)}
+
+
 def test_a_damaged_state_is_an_error(tmp_path):
     (tmp_path / "state.safetensors").write_bytes(b"not whole")
     with pytest.raises(SeediffError, match="damaged"):
