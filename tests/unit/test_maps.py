@@ -32,8 +32,8 @@ def make_maps(rng_seed: int = 0, sides: tuple[int, ...] = (8, 4, 2)) -> Attentio
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> CLIPTokenizer:
-    return build_tokenizer(tmp_path_factory.mktemp("tokenizer"))
+def tokenizer() -> CLIPTokenizer:
+    return build_tokenizer()
 
 
 def pieces_of(tokenizer: CLIPTokenizer, prompt: str) -> list[str]:
@@ -82,8 +82,8 @@ def test_letters_beyond_ascii_are_read_through_the_bytes_of_the_pieces(tokenizer
     assert token_indices(prompt, pieces, word) == tuple(range(2, pieces.index("cat</w>")))
 
 
-def test_a_word_added_to_the_vocabulary_is_found(tmp_path: Path) -> None:
-    tokenizer = build_tokenizer(tmp_path)
+def test_a_word_added_to_the_vocabulary_is_found() -> None:
+    tokenizer = build_tokenizer()
     tokenizer.add_tokens(["<cat-toy>"])
     pieces = pieces_of(tokenizer, "a <cat-toy>, on sand")
     assert token_indices("a <cat-toy>, on sand", pieces, "<cat-toy>") == (2,)

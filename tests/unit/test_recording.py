@@ -52,8 +52,8 @@ def odd_unet() -> UNet2DConditionModel:
     )
 
 
-def build_pipe(folder: Any, unet: UNet2DConditionModel) -> StableDiffusionPipeline:
-    tokenizer = build_tokenizer(folder)
+def build_pipe(unet: UNet2DConditionModel) -> StableDiffusionPipeline:
+    tokenizer = build_tokenizer()
     vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, layers_per_block=1, sample_size=16)
     pipe = StableDiffusionPipeline(
         vae=vae,
@@ -82,15 +82,15 @@ def attention_layers(unet: UNet2DConditionModel) -> dict[str, Attention]:
 
 
 @pytest.fixture(scope="module", params=[even_unet, odd_unet])
-def pipe(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> StableDiffusionPipeline:
+def pipe(request: pytest.FixtureRequest) -> StableDiffusionPipeline:
     torch.manual_seed(0)
-    return build_pipe(tmp_path_factory.mktemp("tokenizer"), request.param())
+    return build_pipe(request.param())
 
 
 @pytest.fixture(scope="module")
-def plain_pipe(tmp_path_factory: pytest.TempPathFactory) -> StableDiffusionPipeline:
+def plain_pipe() -> StableDiffusionPipeline:
     torch.manual_seed(1)
-    return build_pipe(tmp_path_factory.mktemp("tokenizer"), even_unet())
+    return build_pipe(even_unet())
 
 
 @contextmanager
@@ -260,9 +260,9 @@ def test_inference_mode_and_gradients_may_alternate(plain_pipe: StableDiffusionP
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_models_accumulate_in_float32(dtype: torch.dtype, tmp_path: Any) -> None:
+def test_half_precision_models_accumulate_in_float32(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    pipe = build_pipe(tmp_path, even_unet()).to(dtype)
+    pipe = build_pipe(even_unet()).to(dtype)
     text = torch.randn(2, 24, TEXT_WIDTH, generator=torch.Generator().manual_seed(0)).to(dtype)
     with softmax_oracle(pipe.unet) as layers, record_unet(pipe.unet) as accumulator, torch.no_grad():
         for timestep in (0, 300, 600, 900):
