@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -10,12 +12,13 @@ from PIL import Image
 from seediff.segmenter.settings import SegmenterSettings
 
 Array = NDArray[np.uint8]
+Pair = tuple[Array, Array]
 
 PADDING_GREY = 128
 IGNORE_INDEX = 255
 
 
-def augment(rng: Generator, image: Array, labels: Array, settings: SegmenterSettings) -> tuple[Array, Array]:
+def augment(rng: Generator, image: Array, labels: Array, settings: SegmenterSettings) -> Pair:
     """A random view of an image (H, W, 3) and its labels (H, W): both of side ``settings.crop``.
 
     What lies beyond the image is grey and labelled 255.
@@ -29,23 +32,52 @@ def augment(rng: Generator, image: Array, labels: Array, settings: SegmenterSett
     return pad(image, labels, settings.crop)
 
 
-def random_scale(rng: Generator, image: Array, labels: Array, settings: SegmenterSettings) -> tuple[Array, Array]:
-    """Resize so that the shorter edge is a random fraction of the crop: bilinear image, nearest labels."""
-    edge = settings.crop * rng.uniform(settings.scale_min, settings.scale_max)
-    ratio = edge / min(labels.shape)
-    size = max(round(labels.shape[1] * ratio), 1), max(round(labels.shape[0] * ratio), 1)
+_GRIDS = {(1, 2): 1.5, (2, 1): 1.5, (2, 2): 3, (3, 3): 4, (5, 5): 3, (6, 6): 2, (7, 7): 2, (8, 8): 1}
+"""Rows and columns of a splice, and how many thousands of each DiffuMask made."""
+
+
+def random_grid(rng: Generator, largest: int) -> tuple[int, int]:
+    """Rows and columns of a splice, at most ``largest``, as often as DiffuMask has them."""
+    grids = [grid for grid in _GRIDS if max(grid) <= largest]
+    weights = np.array([_GRIDS[grid] for grid in grids])
+    return grids[rng.choice(len(grids), p=weights / weights.sum())]
+
+
+def splice(pairs: Sequence[Pair], grid: tuple[int, int]) -> Pair:
+    """A picture of the first pair's size, cut into ``grid`` cells, each holding one of the pairs resized."""
+    rows, columns = grid
+    image, labels = np.empty_like(pairs[0][0]), np.empty_like(pairs[0][1])
+    bottoms = np.linspace(0, labels.shape[0], rows + 1).astype(int)
+    rights = np.linspace(0, labels.shape[1], columns + 1).astype(int)
+    for number, (part, part_labels) in enumerate(pairs):
+        row, column = divmod(number, columns)
+        cell = slice(bottoms[row], bottoms[row + 1]), slice(rights[column], rights[column + 1])
+        image[cell], labels[cell] = _resize(part, part_labels, labels[cell].shape)
+    return image, labels
+
+
+def _resize(image: Array, labels: Array, shape: tuple[int, ...]) -> Pair:
+    """Bilinear image, nearest labels."""
+    size = shape[1], shape[0]
     resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
     return np.asarray(resized), np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
 
 
-def random_crop(rng: Generator, image: Array, labels: Array, side: int) -> tuple[Array, Array]:
+def random_scale(rng: Generator, image: Array, labels: Array, settings: SegmenterSettings) -> Pair:
+    """Resize so that the shorter edge is a random fraction of the crop."""
+    edge = settings.crop * rng.uniform(settings.scale_min, settings.scale_max)
+    ratio = edge / min(labels.shape)
+    return _resize(image, labels, tuple(max(round(length * ratio), 1) for length in labels.shape))
+
+
+def random_crop(rng: Generator, image: Array, labels: Array, side: int) -> Pair:
     """A random window of at most ``side`` x ``side`` pixels."""
     top, left = (int(rng.integers(0, max(length - side, 0) + 1)) for length in labels.shape)
     window = slice(top, top + side), slice(left, left + side)
     return image[window], labels[window]
 
 
-def pad(image: Array, labels: Array, side: int) -> tuple[Array, Array]:
+def pad(image: Array, labels: Array, side: int) -> Pair:
     """Fill up to ``side`` x ``side`` on the right and below, with grey and with label 255."""
     height, width = labels.shape
     padded = np.full((side, side, 3), PADDING_GREY, np.uint8)

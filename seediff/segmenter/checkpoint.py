@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from seediff.errors import SeediffError
+from seediff.files import partial
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,13 @@ class Progress:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file under a temporary name and rename it when it is whole."""
-    partial = path.with_name(path.name + ".partial")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata)
-    partial.replace(path)
+    """Write a safetensors file whole or not at all."""
+    with partial(path) as unfinished:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata)
 
 
 def save_state(path: Path, run: str, progress: Progress, model: nn.Module, optimizer: Optimizer) -> None:
     """Store weights, optimiser moments and progress of the run identified by ``run``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors.update({f"optimizer/{index}/{name}": tensor for name, tensor in moments.items()})

@@ -8,6 +8,13 @@ from typing import Any
 from seediff.errors import SeediffError
 from seediff.names import nearest
 
+_KINDS: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "str": (str,),
+    "str | None": (str, type(None)),
+}
+
 
 @dataclass(frozen=True)
 class SegmenterSettings:
@@ -15,8 +22,10 @@ class SegmenterSettings:
 
     ``learning_rate`` rises linearly over ``warmup`` iterations and falls as (1 - t / iterations) ** ``power``.
     Scales are lengths of the image's shorter edge as fractions of ``crop``; ``colour_jitter`` is the strength of
-    the photometric distortion of SSD (0: none, 1: as in Mask2Former). ``test_edge`` is the shorter edge images
-    are resized to for prediction (0: as they are).
+    the photometric distortion of SSD (0: none, 1: as in Mask2Former). ``splice`` is the
+    probability that a view is cut from a grid of several images (DiffuMask's splicing), which has at most
+    ``splice_grid`` rows and columns. ``test_edge`` is the shorter edge images are resized to for prediction (0: as
+    they are).
     """
 
     backbone: str
@@ -32,6 +41,8 @@ class SegmenterSettings:
     power: float = 0.9
     clip: float = 0.01
     crop: int = 512
+    splice: float = 0.0
+    splice_grid: int = 8
     scale_min: float = 0.5
     scale_max: float = 2.0
     flip: float = 0.5
@@ -40,6 +51,10 @@ class SegmenterSettings:
     checkpoint_every: int = 2000
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, _KINDS[str(field.type)]):
+                raise SeediffError(f"Segmenter setting {field.name} is {value!r}, but has to be of type {field.type}.")
         positive = ("queries", "points", "iterations", "batch_size", "learning_rate", "clip", "crop", "scale_min")
         for name in (*positive, "checkpoint_every"):
             if getattr(self, name) <= 0:
@@ -53,8 +68,11 @@ class SegmenterSettings:
             raise SeediffError(f"Segmenter setting crop is {self.crop}, but has to be a multiple of 32.")
         if self.scale_max < self.scale_min:
             raise SeediffError(f"Segmenter setting scale_max {self.scale_max} is below scale_min {self.scale_min}.")
-        if not 0 <= self.flip <= 1:
-            raise SeediffError(f"Segmenter setting flip is {self.flip}, but is a probability.")
+        if self.splice_grid < 2:
+            raise SeediffError(f"Segmenter setting splice_grid is {self.splice_grid}, but a grid has 2 rows or more.")
+        for name in ("flip", "splice"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SeediffError(f"Segmenter setting {name} is {getattr(self, name)}, but is a probability.")
 
 
 _MINI: dict[str, Any] = {

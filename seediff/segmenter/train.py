@@ -24,8 +24,9 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from seediff.errors import SeediffError
+from seediff.files import partial, write_json
 from seediff.rng import derive_seed
-from seediff.segmenter.augment import augment
+from seediff.segmenter.augment import augment, random_grid, splice
 from seediff.segmenter.checkpoint import Progress, load_state, save_state, save_tensors
 from seediff.segmenter.loss import make_targets, set_loss
 from seediff.segmenter.model import build_segmenter, normalize, parameter_groups, predict_layers
@@ -141,10 +142,18 @@ class _Views(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         epoch, position = divmod(number, len(self.pairs))
-        image, labels = self.pairs[int(_order(self.rng_seed, epoch, len(self.pairs))[position])]
+        index = int(_order(self.rng_seed, epoch, len(self.pairs))[position])
         rng = np.random.default_rng(derive_seed(self.rng_seed, "view", number))
-        image, labels = augment(rng, image, labels, self.settings)
+        image, labels = augment(rng, *self._source(rng, index), self.settings)
         return torch.from_numpy(image), torch.from_numpy(labels)
+
+    def _source(self, rng: np.random.Generator, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The pair itself, or a splice of it with others."""
+        if rng.random() >= self.settings.splice:
+            return self.pairs[index]
+        rows, columns = random_grid(rng, self.settings.splice_grid)
+        others = rng.integers(len(self.pairs), size=rows * columns - 1)
+        return splice([self.pairs[index], *(self.pairs[int(other)] for other in others)], (rows, columns))
 
 
 @lru_cache(maxsize=2)
@@ -185,19 +194,11 @@ def _write_results(
     folder: Path, model: nn.Module, settings: SegmenterSettings, classes: Sequence[str], history: list[dict[str, float]]
 ) -> None:
     """The model last: where it stands, the other two do."""
-    folder.mkdir(parents=True, exist_ok=True)
-    config = {"settings": as_json(settings), "num_classes": len(classes), "classes": list(classes)}
-    _write_whole(folder / "config.json", json.dumps(config, indent=2) + "\n")
-    partial = folder / "history.csv.partial"
-    with partial.open("w", newline="") as file:
+    write_json(
+        folder / "config.json", {"settings": as_json(settings), "num_classes": len(classes), "classes": [*classes]}
+    )
+    with partial(folder / "history.csv") as unfinished, unfinished.open("w", newline="") as file:
         writer = csv.DictWriter(file, history[0].keys())
         writer.writeheader()
         writer.writerows(history)
-    partial.replace(folder / "history.csv")
     save_tensors(folder / "model.safetensors", model.state_dict())
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)

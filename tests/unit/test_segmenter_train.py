@@ -28,6 +28,8 @@ SETTINGS = segmenter_settings(
     warmup=2,
     checkpoint_every=3,
     colour_jitter=0.5,
+    splice=0.5,
+    splice_grid=2,
 )
 
 
