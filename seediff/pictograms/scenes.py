@@ -43,9 +43,7 @@ class Scene:
     prompt: str
 
 
-def render(
-    rng: Generator, background: Field, placements: Sequence[Placement]
-) -> tuple[Pixels, Pixels]:
+def render(rng: Generator, background: Field, placements: Sequence[Placement]) -> tuple[Pixels, Pixels]:
     """Draw the placements over the background, later ones in front; returns image and labels."""
     side = OVERSAMPLING * SIDE
     canvas = Image.fromarray(background.astype(np.uint8)).resize((side, side), Image.Resampling.BILINEAR)

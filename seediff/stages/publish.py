@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from seediff.errors import SeediffError
-from seediff.files import partial
+from seediff.files import partial, read_json
 from seediff.names import slug
 from seediff.plan import MASK_QUALITY, models
 from seediff.provenance import provenance
-from seediff.reporting.figures import training_curves
+from seediff.reporting.figures import bar_chart, training_curves
 from seediff.reporting.report import stage_times, write_report
 from seediff.reporting.specs import MaskQualitySpec, TableSpec
 from seediff.reporting.tables import write_table
@@ -44,18 +44,27 @@ def publish_strips(spec: Mapping[str, Any], output: Path) -> None:
 def publish_report(spec: Mapping[str, Any], results: Path, output: Path) -> None:
     """Write the report from the study's tables, strips and histories."""
     study = Study.model_validate(spec["study"])
-    histories: dict[str, list[Path]] = {}
-    for model in models(study):
-        histories.setdefault(model.rsplit("/", 1)[0], []).append(results / "models" / model / "history.csv")
     write_report(
         study_info=_about(study),
         tables=[results / "tables" / f"{table}.html" for table in spec["tables"]],
         strips=[(name, _picture(results / "strips" / f"{slug(name)}.png")) for name in study.classes],
-        curves={"Training loss of every recipe, one line a repeat": training_curves(histories)},
+        curves=_charts(study, results),
         provenance=provenance(study.diffusion.model),
         out=output,
         stages=stage_times(results),
     )
+
+
+def _charts(study: Study, results: Path) -> dict[str, bytes]:
+    """Mask quality as bars, where the study measures it, and the training curves."""
+    histories: dict[str, list[Path]] = {}
+    for model in models(study):
+        histories.setdefault(model.rsplit("/", 1)[0], []).append(results / "models" / model / "history.csv")
+    curves = {"Training loss of every recipe, one line a repeat": training_curves(histories)}
+    if study.mask_quality is None:
+        return curves
+    quality = read_json(results / "mask_quality" / f"{study.mask_quality.benchmark}.json", "Mask quality file")
+    return {"Mask quality: IoU with exact masks, with its standard error": bar_chart(quality), **curves}
 
 
 def _about(study: Study) -> dict[str, Any]:

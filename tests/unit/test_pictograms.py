@@ -1,0 +1,138 @@
+"""The embedded world: scenes and their labels agree; training is resumable and independent of process number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from seediff.pictograms.autoencoder import build_autoencoder
+from seediff.pictograms.batches import BATCH, make_batch
+from seediff.pictograms.denoiser import build_unet
+from seediff.pictograms.latents import LatentCode, fit_latent_code, to_tensor
+from seediff.pictograms.level_dropout import limit_text
+from seediff.pictograms.scaffold import class_of_token, coverage, scaffold_loss, show_coarse_attention
+from seediff.pictograms.scenes import natural_scene, training_scene
+from seediff.pictograms.tokenizer import build_tokenizer
+from seediff.pictograms.train import start, train
+from seediff.pictograms.vocabulary import CLASS_WORDS, CLASSES, MAX_TOKENS
+
+
+@pytest.fixture(scope="module")
+def code() -> LatentCode:
+    return fit_latent_code(scenes=50)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_class_is_drawn_where_its_labels_say(name: str) -> None:
+    scene = natural_scene(np.random.default_rng(1), [name])
+    label = CLASSES.index(name) + 1
+    assert set(np.unique(scene.labels)) == {0, label}
+    assert 0.03 < (scene.labels == label).mean() < 0.6
+    edges = np.abs(np.diff(scene.image.astype(int), axis=1)).sum(-1)
+    across = scene.labels[:, 1:] != scene.labels[:, :-1]
+    assert edges[across].mean() > 3 * edges[~across & (scene.labels[:, 1:] == 0)].mean()
+
+
+def test_scenes_are_deterministic_and_varied() -> None:
+    first, again, other = (training_scene(np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert np.array_equal(first.image, again.image) and first.prompt == again.prompt
+    assert not np.array_equal(first.image, other.image)
+
+
+def test_every_class_word_is_one_token_a_word_and_no_prompt_is_cut() -> None:
+    tokenizer = build_tokenizer()
+    for phrase in (phrase for phrases in CLASS_WORDS.values() for phrase in phrases):
+        assert tokenizer.tokenize(phrase) == [f"{word}</w>" for word in phrase.split()]
+    prompts = [training_scene(np.random.default_rng(seed)).prompt for seed in range(300)]
+    assert max(len(ids) for ids in tokenizer(prompts).input_ids) <= MAX_TOKENS
+
+
+def test_the_latent_code_keeps_the_image(code: LatentCode) -> None:
+    images = to_tensor([training_scene(np.random.default_rng(seed)).image for seed in range(8)])
+    latents = code.encode(images)
+    assert latents.shape == (8, 4, 32, 32) and latents.std() == pytest.approx(1, abs=0.2)
+    patches = (latents.movedim(1, -1) * code.scale) @ code.basis.T + code.mean
+    drawn = torch.nn.functional.pixel_shuffle(patches.movedim(-1, 1), 2)
+    assert 10 * torch.log10(4 / (drawn - images).square().mean()) > 25  # dB
+
+
+def test_the_autoencoder_has_the_code_s_shape() -> None:
+    autoencoder = build_autoencoder()
+    assert autoencoder.encode(torch.zeros(1, 3, 64, 64)).latent_dist.mean.shape == (1, 4, 32, 32)
+
+
+def test_processes_share_the_batch_one_would_see(code: LatentCode) -> None:
+    tokenizer = build_tokenizer()
+    whole = make_batch(7, 0, 1, code, tokenizer, rng_seed=0)
+    halves = [make_batch(7, rank, 2, code, tokenizer, rng_seed=0) for rank in range(2)]
+    for name in ("latents", "noise", "timesteps", "reach", "tokens", "labels"):
+        joined = torch.empty_like(getattr(whole, name))
+        for rank, half in enumerate(halves):
+            joined[rank::2] = getattr(half, name)
+        assert torch.equal(joined, getattr(whole, name)), name
+
+
+def test_text_stays_out_of_levels_it_does_not_reach() -> None:
+    unet = build_unet().eval()
+    reach = limit_text(unet)
+    latents, text = torch.randn(2, 4, 32, 32), torch.randn(2, 24, 64)
+    reach.empty = torch.randn(1, 24, 64)
+
+    def call(text: torch.Tensor, finest: int) -> torch.Tensor:
+        reach.finest = torch.full((2,), finest)
+        with torch.no_grad():
+            return unet(latents, 500, text).sample
+
+    assert torch.equal(call(text, 3), call(reach.empty.expand(2, -1, -1), 0))
+    assert not torch.equal(call(text, 2), call(text, 3))
+    assert not torch.equal(call(text, 2), call(text, 0))
+
+
+def test_the_scaffold_rewards_attention_on_the_object() -> None:
+    unet, tokenizer = build_unet(), build_tokenizer()
+    shown, tokens = (
+        show_coarse_attention(unet),
+        tokenizer(["a cat"], padding="max_length", return_tensors="pt").input_ids,
+    )
+    labels = torch.zeros(1, 64, 64, dtype=torch.long)
+    labels[:, :32] = CLASSES.index("cat") + 1
+    assert coverage(labels, 8)[0, :, CLASSES.index("cat")].view(8, 8)[:, 0].tolist() == [1] * 4 + [0] * 4
+    assert {level for level, _ in shown} == {1, 2}
+    at_cat = class_of_token(tokenizer)[tokens] > 0
+
+    def loss(on_object: float, off_object: float) -> float:
+        for level, processor in shown:
+            side = (32, 16, 8)[level]
+            inside = torch.full((1, side * side, tokens.shape[1]), 0.001)
+            inside[:, : side * side // 2][..., at_cat[0]] = on_object
+            inside[:, side * side // 2 :][..., at_cat[0]] = off_object
+            processor.probabilities = inside
+        return float(scaffold_loss(shown, class_of_token(tokenizer)[tokens], labels, torch.zeros(1)))
+
+    assert loss(0.9, 0.1) < loss(0.5, 0.5) < loss(0.1, 0.9)
+
+
+@pytest.mark.slow
+def test_training_goes_on_from_its_saved_state(tmp_path: Path, code: LatentCode) -> None:
+    code.save(tmp_path / "latent_code.safetensors")
+    train(tmp_path, 2 * BATCH, BATCH, rng_seed=0, save_every=100, continue_from=None)
+    saved = start(tmp_path, torch.device("cpu"), None)
+    assert saved.step == 2
+    fresh = start(tmp_path / "elsewhere", torch.device("cpu"), None)
+    moved = [name for name, one in saved.parameters.items() if not torch.equal(one, fresh.parameters[name])]
+    moments = saved.optimizer.state
+    assert moved and all(int(moments[saved.parameters[name]]["step"]) == 2 for name in moved)
+    train(tmp_path, 3 * BATCH, 0, rng_seed=0, save_every=100, continue_from=None)
+    resumed = start(tmp_path, torch.device("cpu"), None)
+    assert resumed.step == 3
+    distance = sum((resumed.average[name] - saved.average[name]).abs().sum() for name in moved)
+    assert 0 < distance < sum((saved.average[name] - fresh.average[name]).abs().sum() for name in moved)
+
+
+def test_self_attention_compares_features_as_they_are() -> None:
+    unet = build_unet()
+    frozen = {name for name, one in unet.named_parameters() if not one.requires_grad}
+    assert frozen and all("attn1.to_" in name or "norm1" in name for name in frozen)

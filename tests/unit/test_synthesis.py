@@ -1,0 +1,117 @@
+"""Drawing with the embedded pipeline: the README's lines, and images that do not depend on their company."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import seediff
+from seediff.generation import generate
+from seediff.plan import synthesize_spec
+from seediff.prompts import Prompt, make_prompts, read_prompts, write_prompts
+from seediff.rng import derive_seed
+from seediff.stages.synthesize import replay_shard, synthesize_shard
+from seediff.study import load_study
+from seediff.synthesis import Sampling, draw
+
+ROOT = Path(__file__).parents[2]
+MODEL = ROOT / "assets" / "pictograms"
+
+
+@pytest.fixture(scope="module")
+def pipe() -> Any:
+    return seediff.load(MODEL)
+
+
+@pytest.fixture(scope="module")
+def prompts() -> list[Prompt]:
+    return make_prompts("basic", ["cat", "train"], 2)
+
+
+def images(pipe: Any, prompts: list[Prompt], batch_size: int) -> list[np.ndarray]:
+    return [drawn.image for drawn in draw(pipe, prompts, Sampling(2, 3.0, batch_size))]
+
+
+def test_an_image_is_the_same_in_any_batch(pipe: Any, prompts: list[Prompt]) -> None:
+    alone, together = images(pipe, prompts, 1), images(pipe, prompts, 3)
+    for one, other in zip(alone, together, strict=True):
+        # Kernels round differently with the batch size; a grey level out of 255 is all that may show.
+        assert np.abs(one.astype(int) - other).max() <= 1
+    assert np.abs(alone[0].astype(int) - alone[1]).max() > 50
+
+
+def test_an_image_is_the_same_in_any_shard(pipe: Any, prompts: list[Prompt]) -> None:
+    whole, last = images(pipe, prompts, 2), images(pipe, prompts[3:], 2)
+    assert np.abs(whole[3].astype(int) - last[0]).max() <= 1
+
+
+def test_seeds_depend_on_what_an_image_is() -> None:
+    few, many = make_prompts("basic", ["cat"], 2), make_prompts("basic", ["bus", "cat"], 5)
+    assert [one.rng_seed for one in few] == [one.rng_seed for one in many if one.class_name == "cat"][:2]
+    seeds = {derive_seed(*parts) for parts in ((0, "a", 1), (0, "b", 1), (1, "a", 1), (0, "a", 2), ("0a", 1))}
+    assert len(seeds) == 5
+
+
+def test_prompts_survive_their_file(tmp_path: Path) -> None:
+    made = make_prompts("basic", ["traffic light"], 2, "a photo of a {word}, at night", {"traffic light": "lamp"})
+    write_prompts(made, tmp_path / "prompts.csv")
+    assert read_prompts(tmp_path / "prompts.csv") == made
+    assert made[0].prompt == "a photo of a lamp, at night" and made[0].key == "traffic-light-000000"
+
+
+def test_a_replay_repeats_the_scores_of_the_first_pass(tmp_path: Path, prompts: list[Prompt]) -> None:
+    spec = synthesize_spec(load_study(ROOT / "config/studies/smoke.yaml"), "basic")
+    spec["diffusion"] = {**spec["diffusion"], "model": str(MODEL), "num_inference_steps": 2}
+    synthesize_shard(spec, prompts[:2], tmp_path / "images.tar", tmp_path / "scores.tar")
+    replay_shard(spec, prompts[:2], tmp_path / "again.tar")
+    assert (tmp_path / "scores.tar").read_bytes() == (tmp_path / "again.tar").read_bytes()
+
+
+def test_the_readme_lines_work_as_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert lines is not None and len(lines[1].splitlines()) == 5
+    monkeypatch.chdir(ROOT)
+    names: dict[str, Any] = {}
+    exec(lines[1], names)
+    mask, image = names["mask"], names["image"]
+    assert isinstance(image, Image.Image)
+    assert mask.shape == (image.height, image.width) and mask.dtype == np.uint8
+    assert set(np.unique(mask)) == {0, 1}
+    score = seediff.make_score(names["recording"].maps[0], "cat", variant="ire")
+    assert score.shape == (32, 32) and score.min() >= 0 and score.max() <= 1
+
+
+def test_generate_writes_pairs_and_keeps_finished_ones(tmp_path: Path) -> None:
+    def run() -> int:
+        return generate(str(MODEL), ["cat", "tv monitor"], 1, tmp_path, num_inference_steps=2)
+
+    assert run() == 2
+    names = {"cat-000000.png", "tv-monitor-000000.png"}
+    for folder in ("images", "masks", "overlays"):
+        assert {path.name for path in (tmp_path / folder).iterdir()} == names
+    mask = np.asarray(Image.open(tmp_path / "masks" / "tv-monitor-000000.png"))
+    assert mask.shape == (64, 64) and set(np.unique(mask)) <= {0, 2} and mask.any()
+    assert (tmp_path / "classes.csv").read_text().split() == ["label,class", "0,background", "1,cat", "2,tv", "monitor"]
+    lost = tmp_path / "images" / "cat-000000.png"
+    before, other = lost.read_bytes(), tmp_path / "images" / "tv-monitor-000000.png"
+    lost.unlink()
+    stamp = other.stat().st_mtime_ns
+    assert run() == 2
+    assert lost.read_bytes() == before and other.stat().st_mtime_ns == stamp
+
+
+def test_the_embedded_pipeline_is_small_and_safe() -> None:
+    files = [path for path in MODEL.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 16e6
+    assert {path.suffix for path in files} <= {".json", ".safetensors", ".txt"}
+
+
+def test_a_prompt_without_its_word_is_refused_before_drawing(pipe: Any, prompts: list[Prompt]) -> None:
+    with pytest.raises(seediff.errors.SeediffError, match="'cat' is not in the prompt"):
+        next(draw(pipe, [prompts[2], replace(prompts[0], prompt="a photo of a dog")], Sampling(2, 3.0, 2)))
