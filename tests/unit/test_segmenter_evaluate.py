@@ -23,9 +23,11 @@ CLASSES = ("background", "a", "b", "c")
 def segmenter():
     torch.manual_seed(0)
     model = build_segmenter(SETTINGS, len(CLASSES)).eval()
-    with torch.no_grad():  # sharper masks and classes than an untrained model's, so that pixels differ
-        model.class_predictor.weight *= 20
+    with torch.no_grad():  # untrained queries all say the same: let them differ, so that pixels do
         model.model.pixel_level_module.decoder.mask_projection.weight *= 20
+        model.class_predictor.weight *= 100
+        logits = model(pixel_values=normalize(torch.from_numpy(images(2, 64, 64)))).class_queries_logits
+        model.class_predictor.bias -= logits.mean((0, 1))
     return Segmenter(model, SETTINGS, CLASSES)
 
 
