@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from transformers import (
     Mask2FormerConfig,
     Mask2FormerForUniversalSegmentation,
+    PreTrainedConfig,
+    PreTrainedModel,
     ResNetBackbone,
     ResNetConfig,
     SwinBackbone,
@@ -77,7 +79,7 @@ BACKBONES: dict[str, dict[str, Any]] = {
 }
 """Arguments of the backbone's and of Mask2Former's configuration; ``decoder_layers`` counts the queries themselves."""
 
-_FAMILIES = {"resnet": (ResNetConfig, ResNetBackbone), "swin": (SwinConfig, SwinBackbone)}
+_FAMILIES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel]]] = {"resnet": (ResNetConfig, ResNetBackbone), "swin": (SwinConfig, SwinBackbone)}
 
 
 def build_segmenter(settings: SegmenterSettings, num_classes: int) -> Mask2FormerForUniversalSegmentation:
