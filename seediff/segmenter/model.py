@@ -6,7 +6,7 @@ size that trains from scratch on 64 x 64 images in about a minute on one core.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -79,7 +79,10 @@ BACKBONES: dict[str, dict[str, Any]] = {
 }
 """Arguments of the backbone's and of Mask2Former's configuration; ``decoder_layers`` counts the queries themselves."""
 
-_FAMILIES: dict[str, tuple[type[PreTrainedConfig], type[PreTrainedModel]]] = {"resnet": (ResNetConfig, ResNetBackbone), "swin": (SwinConfig, SwinBackbone)}
+_FAMILIES: dict[str, tuple[Callable[..., PreTrainedConfig], type[PreTrainedModel]]] = {
+    "resnet": (ResNetConfig, ResNetBackbone),
+    "swin": (SwinConfig, SwinBackbone),
+}
 
 
 def build_segmenter(settings: SegmenterSettings, num_classes: int) -> Mask2FormerForUniversalSegmentation:
@@ -101,14 +104,9 @@ def empty_segmenter(settings: SegmenterSettings, num_classes: int) -> Mask2Forme
     """The architecture alone, for weights that are loaded next."""
     plan = BACKBONES[settings.backbone]
     config_class, _ = _FAMILIES[settings.backbone.split("-")[0]]
-    config = Mask2FormerConfig(
-        backbone_config=config_class(**plan["backbone"], **_STAGES),
-        num_queries=settings.queries,
-        train_num_points=settings.points,
-        num_labels=num_classes,
-        **plan["head"],
-    )
-    return Mask2FormerForUniversalSegmentation(config)
+    backbone = config_class(**plan["backbone"], **_STAGES)
+    head = {"num_queries": settings.queries, "num_labels": num_classes, **plan["head"]}
+    return Mask2FormerForUniversalSegmentation(Mask2FormerConfig(backbone_config=backbone, **head))
 
 
 def _pretrained_backbone(settings: SegmenterSettings) -> nn.Module:

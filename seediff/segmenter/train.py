@@ -78,7 +78,7 @@ class _Trainer:
         self.name = _run_name(settings, classes, len(pairs), rng_seed)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         torch.manual_seed(derive_seed(rng_seed, "initialization"))
-        self.model = build_segmenter(settings, len(classes)).to(self.device).train()
+        self.model = build_segmenter(settings, len(classes)).train().to(self.device)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.model, settings), lr=settings.learning_rate, fused=True
         )
