@@ -46,12 +46,12 @@ _MINI_HEAD: dict[str, Any] = {
 BACKBONES: dict[str, dict[str, Any]] = {
     "resnet-mini": {
         "backbone": {
-            "embedding_size": 16,
-            "hidden_sizes": [16, 32, 64, 128],
+            "embedding_size": 32,
+            "hidden_sizes": [32, 64, 128, 256],
             "depths": [1, 1, 1, 1],
             "layer_type": "basic",
         },
-        "head": _MINI_HEAD,
+        "head": {**_MINI_HEAD, "encoder_layers": 1, "decoder_layers": 3},
     },
     "swin-mini": {
         "backbone": {
