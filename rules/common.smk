@@ -1,7 +1,4 @@
-"""What all rules share: the study, where its results live, and input functions.
-
-Defines STUDY, RESULTS, TABLES and one input function for each kind of file.
-"""
+"""What all rules share: the study, where its results live, and one input function for each kind of file."""
 
 import json
 import re
@@ -20,9 +17,8 @@ except SeediffError as error:
 
 RESULTS = f"results/{STUDY.name}"
 CLASSES = {slug(name): name for name in STUDY.classes}
-TABLES = [
-    f"{RESULTS}/tables/{table}.{suffix}" for table in plan.table_names(STUDY) for suffix in ("csv", "md", "tex", "html")
-]
+TABLE_NAMES = plan.table_names(STUDY)
+TABLES = [f"{RESULTS}/tables/{name}.{suffix}" for name in TABLE_NAMES for suffix in ("csv", "md", "tex", "html")]
 
 
 def one_of(names):
@@ -42,7 +38,7 @@ wildcard_constraints:
     segmenter=one_of(STUDY.segmenters),
     repeat=r"\d+",
     benchmark=one_of(STUDY.benchmarks),
-    table=one_of(plan.table_names(STUDY)),
+    table=one_of(TABLE_NAMES),
 
 
 def spec_of(make, *names):
@@ -74,23 +70,24 @@ def model_files():
 
 def shard_of(wildcards, image_set):
     """The planned shard that an output's class and block stand for."""
-    return next(
-        shard for shard in plan.shards(STUDY, image_set) if shard.name == f"{wildcards.class_slug}/{wildcards.block}"
-    )
+    name = f"{wildcards.class_slug}/{wildcards.block}"
+    return next(shard for shard in plan.shards(STUDY, image_set) if shard.name == name)
 
 
 def shard_files(kind, shards):
     return [f"{RESULTS}/{kind}/{shard.name}.tar" for shard in shards]
 
 
+def part_shards(wildcards):
+    return plan.parts(STUDY, wildcards.image_set)[int(wildcards.part)]
+
+
 def part_images(wildcards):
-    shards = plan.parts(STUDY, wildcards.image_set)[int(wildcards.part)]
-    return shard_files(f"images/{wildcards.image_set}", shards)
+    return shard_files(f"images/{wildcards.image_set}", part_shards(wildcards))
 
 
 def part_scores(wildcards):
-    shards = plan.parts(STUDY, wildcards.image_set)[int(wildcards.part)]
-    return shard_files(plan.scores_folder(STUDY, wildcards.image_set, wildcards.variant), shards)
+    return shard_files(plan.scores_folder(STUDY, wildcards.image_set, wildcards.variant), part_shards(wildcards))
 
 
 def recipe_images(wildcards):
@@ -111,10 +108,6 @@ def recipe_masks(wildcards):
 def benchmark_ready(name):
     """The file that says an embedded benchmark is drawn; nothing for a benchmark that is there already."""
     return [f"{plan.benchmark_folder(STUDY, name)}/domain.json"] if STUDY.benchmarks[name].embedded else []
-
-
-def evaluated_benchmark(wildcards):
-    return benchmark_ready(wildcards.benchmark)
 
 
 def table_metrics(wildcards):

@@ -57,7 +57,7 @@ rule train:
 
 rule evaluate:
     input:
-        benchmark=evaluated_benchmark,
+        benchmark=lambda wildcards: benchmark_ready(wildcards.benchmark),
         model=f"{MODEL}/model.safetensors",
         config=f"{MODEL}/config.json",
     output:

@@ -89,7 +89,7 @@ rule refine:
 rule mask_quality:
     input:
         model=model_files(),
-        benchmark=evaluated_benchmark,
+        benchmark=lambda wildcards: benchmark_ready(wildcards.benchmark),
     output:
         f"{RESULTS}/mask_quality/{{benchmark}}.json",
     log:

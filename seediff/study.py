@@ -185,7 +185,9 @@ class Study(Section):
     def steps(self, variant: str) -> Steps:
         """The variant's mask steps with every parameter explicit: the study's own, or the built-in of that name."""
         if variant in self.variants:
-            written = [entry if isinstance(entry, dict) else {entry: {}} for entry in self.variants[variant]]
+            written: list[dict[str, Any]] = [
+                entry if isinstance(entry, dict) else {entry: {}} for entry in self.variants[variant]
+            ]
             steps = tuple((name, dict(params)) for entry in written for name, params in entry.items())
         else:
             steps = VARIANTS[variant]

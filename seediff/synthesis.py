@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,10 +49,10 @@ def load(model: str | Path, dtype: str = "float32", device: str | None = None) -
     ``dtype`` is 'float32', 'bfloat16' or 'float16'; ``device`` defaults to the GPU where there is one.
     Raises ``SeediffError`` if there is no such folder or id, or if it holds no diffusion pipeline.
     """
-    from diffusers import StableDiffusionPipeline
-
     _check_folder(model)
     try:
+        with _quiet_transformers():
+            from diffusers import StableDiffusionPipeline
         pipe = StableDiffusionPipeline.from_pretrained(
             str(model), dtype=getattr(torch, dtype), safety_checker=None, use_safetensors=True
         )
@@ -60,6 +61,19 @@ def load(model: str | Path, dtype: str = "float32", device: str | None = None) -
         raise SeediffError(f"No diffusion pipeline could be loaded from {model}: {reason}\n{MOVED}") from None
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+@contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Importing a pipeline brings along image processors that warn of a torchvision nobody needs here."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _check_folder(model: str | Path) -> None:

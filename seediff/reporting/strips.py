@@ -19,7 +19,7 @@ def step_strip(drawn: Drawn, steps: Sequence[tuple[str, dict[str, Any]]], refine
     """The strip of one drawn image for one variant's resolved steps."""
     maps = drawn.maps.for_word(drawn.prompt.class_word)
     columns: list[tuple[str, Tile]] = [(drawn.prompt.prompt, drawn.image)]
-    score = None
+    score: Any = None
     for name, params in steps:
         score = STEPS[name](score, maps, **params)
         columns.append((f"{name.replace('_', ' ')} {params.get('resolution', '')}", score.cpu().numpy()))
