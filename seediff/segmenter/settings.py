@@ -92,7 +92,7 @@ _MINI: dict[str, Any] = {
 }
 
 PRESETS_BY_BACKBONE: dict[str, dict[str, Any]] = {
-    "resnet-mini": {**_MINI, "iterations": 700, "learning_rate": 1e-3, "splice": 0.5},
+    "resnet-mini": {**_MINI, "iterations": 700, "learning_rate": 1e-3, "splice": 0.5, "splice_grid": 2},
     "swin-mini": _MINI,
     "resnet-50": {"pretrained": "microsoft/resnet-50"},
     "swin-base": {"pretrained": "microsoft/swin-base-patch4-window12-384-in22k"},
