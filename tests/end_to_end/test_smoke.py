@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.workflow.conftest import Workspace
+from tests.conftest import Workspace
 
 pytestmark = pytest.mark.slow
 

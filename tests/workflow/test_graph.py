@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.conftest import ROOT, Workspace
+from tests.conftest import ROOT, Workspace
 
 SMOKE = "config/studies/smoke.yaml"
 
@@ -45,7 +45,7 @@ def test_lint_has_nothing_to_say(workspace: Workspace) -> None:
 
 
 def test_a_typo_in_the_study_ends_in_a_few_lines(tmp_path: Path) -> None:
-    from tests.workflow.conftest import make_workspace
+    from tests.conftest import make_workspace
 
     broken = make_workspace(tmp_path)
     broken.edit(SMOKE, "mask_quality:", "mask_qualty:")

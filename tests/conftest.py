@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 COUNT = re.compile(r"^(\w+)\s+(\d+)$", re.MULTILINE)
 
 
@@ -22,7 +22,7 @@ class Workspace:
     folder: Path
 
     def snakemake(self, *arguments: str, study: str = "smoke", **environment: str) -> subprocess.CompletedProcess[str]:
-        command = ["snakemake", "--cores", "2", "--config", f"study={study}", *arguments]
+        command = ["snakemake", "--cores", "2", *arguments, "--config", f"study={study}"]
         return subprocess.run(
             command, cwd=self.folder, env={**os.environ, **environment}, text=True, capture_output=True, timeout=900
         )
