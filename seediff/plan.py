@@ -28,7 +28,7 @@ VERSIONS: dict[str, int] = {
     "train": 1,
     "evaluate": 1,
     "mask_quality": 1,
-    "tabulate": 1,
+    "tabulate": 2,
     "strips": 1,
     "report": 1,
 }

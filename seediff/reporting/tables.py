@@ -204,7 +204,11 @@ def _world_notes(spec: TableSpec) -> list[Note]:
         Note(
             "The two columns of numbers come from different worlds, photographs and embedded pictograms: "
             "their values are not to be compared, so no difference is given. What can be compared is the order of rows."
-        )
+        ),
+        Note(
+            "The coarse cross-attention of the embedded diffusion model was partly supervised in its training "
+            "(docs/embedded-model.md)."
+        ),
     ]
 
 
