@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=20)
     parser.add_argument("--iterations", type=int, default=1500, help="training of the reference")
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--guidance-scale", type=float, default=4.0)
+    parser.add_argument("--guidance-scale", type=float, default=2.0)
     options = parser.parse_args()
     torch.set_num_threads(1)
     sampling = Sampling(options.steps, options.guidance_scale, batch_size=20)
