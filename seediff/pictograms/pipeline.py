@@ -17,12 +17,16 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 
 def assemble_pipeline(folder: Path) -> StableDiffusionPipeline:
-    """The pipeline made of the parts in a training folder."""
+    """The pipeline made of the parts in a training folder; its files do not say where that was."""
+    vae = AutoencoderKL.from_pretrained(folder / "vae")
+    unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+    for part in (vae, unet):
+        part.register_to_config(_name_or_path="")
     return StableDiffusionPipeline(
-        vae=AutoencoderKL.from_pretrained(folder / "vae"),
+        vae=vae,
         text_encoder=CLIPTextModel.from_pretrained(folder / "text_encoder"),
         tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
-        unet=UNet2DConditionModel.from_pretrained(folder / "unet"),
+        unet=unet,
         scheduler=DDIMScheduler.from_pretrained(folder / "scheduler"),
         safety_checker=None,
         feature_extractor=None,
