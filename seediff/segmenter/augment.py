@@ -9,13 +9,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from seediff.segmenter.settings import SegmenterSettings
+from seediff.segmenter.settings import IGNORE_INDEX, SegmenterSettings
 
 Array = NDArray[np.uint8]
 Pair = tuple[Array, Array]
 
 PADDING_GREY = 128
-IGNORE_INDEX = 255
 
 
 def augment(rng: Generator, image: Array, labels: Array, settings: SegmenterSettings) -> Pair:

@@ -18,9 +18,7 @@ from transformers import Mask2FormerForUniversalSegmentation
 
 from seediff.errors import SeediffError
 from seediff.segmenter.model import STRIDE, empty_segmenter, normalize
-from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
-
-IGNORE_INDEX = 255
+from seediff.segmenter.settings import IGNORE_INDEX, SegmenterSettings, segmenter_settings
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seediff.errors import SeediffError
+from seediff.segmenter.settings import IGNORE_INDEX
 
-IGNORE_INDEX = 255
 CLASS_WEIGHT, MASK_WEIGHT, DICE_WEIGHT = 2.0, 5.0, 5.0
 NO_OBJECT_WEIGHT = 0.1
 OVERSAMPLING = 3
