@@ -15,7 +15,7 @@ from transformers import CLIPTokenizer
 
 from seediff.pictograms.denoiser import LATENT_SIDE
 from seediff.pictograms.latents import CHANNELS, LatentCode, to_tensor
-from seediff.pictograms.level_dropout import LEVEL_ODDS
+from seediff.pictograms.level_dropout import draw_reach
 from seediff.pictograms.scenes import training_scene
 
 BATCH = 32
@@ -27,7 +27,7 @@ PROMPT_DROPOUT = 0.1
 class Batch:
     """One process's share of n images.
 
-    ``latents``, ``noise``: (n, 4, 32, 32); ``timesteps``: (n,); ``reach``: (n,) finest level that gets the text;
+    ``latents``, ``noise``: (n, 4, 32, 32); ``timesteps``: (n,); ``reach``: (n, 3) levels that get the text;
     ``tokens``: (n, length); ``labels``: (n, 64, 64), 0 background, k + 1 for class k.
     """
 
@@ -49,7 +49,7 @@ def make_batch(step: int, rank: int, world: int, code: LatentCode, tokenizer: CL
     generator = torch.Generator().manual_seed(rng_seed * 1_000_003 + step)
     noise = torch.randn(BATCH, CHANNELS, LATENT_SIDE, LATENT_SIDE, generator=generator)
     timesteps = torch.randint(0, 1000, (BATCH,), generator=generator)
-    reach = torch.multinomial(torch.tensor(LEVEL_ODDS), BATCH, replacement=True, generator=generator)
+    reach = draw_reach(BATCH, generator)
     dropped = torch.rand(BATCH, generator=generator) < PROMPT_DROPOUT
     prompts = ["" if drop else scene.prompt for scene, drop in zip(scenes, dropped[mine].tolist(), strict=True)]
     return Batch(

@@ -67,8 +67,8 @@ def scaffold_loss(
 ) -> Tensor:
     """Binary cross-entropy between attention to a class's tokens and its coverage, mean over visible layers.
 
-    ``token_labels``: (n, tokens) from ``class_of_token``; ``labels``: (n, 64, 64); ``reach``: (n,) finest level
-    that gets the text. Counted are the classes a prompt names, where its text reaches the layer.
+    ``token_labels``: (n, tokens) from ``class_of_token``; ``labels``: (n, 64, 64); ``reach``: (n, levels)
+    which levels get the text. Counted are the classes a prompt names, where its text reaches the layer.
     """
     to_class = one_hot(token_labels, len(CLASSES) + 1)[..., 1:].float()
     named = to_class.amax(1)
@@ -78,6 +78,6 @@ def scaffold_loss(
         attention = (processor.probabilities @ to_class).clamp(1e-5, 1 - 1e-5)
         side = round(attention.shape[1] ** 0.5)
         error = binary_cross_entropy(attention, coverage(labels, side), reduction="none").mean(1)
-        counted = named * (reach <= level).float()[:, None]
+        counted = named * reach[:, level].float()[:, None]
         losses.append((error * counted).sum() / counted.sum().clamp(min=1))
     return torch.stack(losses).mean()

@@ -47,7 +47,7 @@ def velocity_loss(state: TrainingState, reach: TextReach, batch: Batch, alphas: 
     noised = alpha.sqrt() * batch.latents + (1 - alpha).sqrt() * batch.noise
     velocity = alpha.sqrt() * batch.noise - (1 - alpha).sqrt() * batch.latents
     text = state.text_encoder(torch.cat([empty, batch.tokens])).last_hidden_state
-    reach.empty, reach.finest = text[:1], batch.reach
+    reach.empty, reach.levels = text[:1], batch.reach
     return (state.unet(noised, batch.timesteps, text[1:]).sample.float() - velocity).square().mean()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -81,14 +82,15 @@ def test_text_stays_out_of_levels_it_does_not_reach() -> None:
     latents, text = torch.randn(2, 4, 32, 32), torch.randn(2, 24, 64)
     reach.empty = torch.randn(1, 24, 64)
 
-    def call(text: torch.Tensor, finest: int) -> torch.Tensor:
-        reach.finest = torch.full((2,), finest)
+    def call(text: torch.Tensor, *levels: bool) -> torch.Tensor:
+        reach.levels = torch.tensor([levels, levels])
         with torch.no_grad():
             return unet(latents, 500, text).sample
 
-    assert torch.equal(call(text, 3), call(reach.empty.expand(2, -1, -1), 0))
-    assert not torch.equal(call(text, 2), call(text, 3))
-    assert not torch.equal(call(text, 2), call(text, 0))
+    nothing = call(text, False, False, False)
+    assert torch.equal(nothing, call(reach.empty.expand(2, -1, -1), True, True, True))
+    alone = [call(text, *(level == only for level in range(3))) for only in range(3)]
+    assert not any(torch.equal(one, other) for one, other in combinations([nothing, *alone], 2))
 
 
 def test_the_scaffold_rewards_attention_on_the_object() -> None:
@@ -110,7 +112,9 @@ def test_the_scaffold_rewards_attention_on_the_object() -> None:
             inside[:, : side * side // 2][..., at_cat[0]] = on_object
             inside[:, side * side // 2 :][..., at_cat[0]] = off_object
             processor.probabilities = inside
-        return float(scaffold_loss(shown, class_of_token(tokenizer)[tokens], labels, torch.zeros(1)))
+        return float(
+            scaffold_loss(shown, class_of_token(tokenizer)[tokens], labels, torch.ones(1, 3, dtype=torch.bool))
+        )
 
     assert loss(0.9, 0.1) < loss(0.5, 0.5) < loss(0.1, 0.9)
 
