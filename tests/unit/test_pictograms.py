@@ -112,9 +112,8 @@ def test_the_scaffold_rewards_attention_on_the_object() -> None:
             inside[:, : side * side // 2][..., at_cat[0]] = on_object
             inside[:, side * side // 2 :][..., at_cat[0]] = off_object
             processor.probabilities = inside
-        return float(
-            scaffold_loss(shown, class_of_token(tokenizer)[tokens], labels, torch.ones(1, 3, dtype=torch.bool))
-        )
+        reach = torch.ones(1, 3, dtype=torch.bool)
+        return float(scaffold_loss(shown, class_of_token(tokenizer)[tokens], labels, reach))
 
     assert loss(0.9, 0.1) < loss(0.5, 0.5) < loss(0.1, 0.9)
 
