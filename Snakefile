@@ -13,6 +13,7 @@ container: "docker://condaforge/miniforge3"
 
 
 include: "rules/common.smk"
+include: "rules/inputs.smk"
 include: "rules/data.smk"
 include: "rules/synthesize.smk"
 include: "rules/segment.smk"

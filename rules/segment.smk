@@ -33,6 +33,7 @@ rule train:
         images=recipe_images,
         masks=recipe_masks,
         training_set=f"{RESULTS}/training_sets/{{recipe}}.json",
+        start=start_model,
     output:
         model=f"{MODEL}/model.safetensors",
         config=f"{MODEL}/config.json",
@@ -42,7 +43,7 @@ rule train:
     benchmark:
         f"{RESULTS}/benchmarks/train/{{recipe}}/{{segmenter}}/{{repeat}}.tsv"
     params:
-        spec=spec_of(plan.train_spec, "segmenter", "repeat"),
+        spec=spec_of(plan.train_spec, "recipe", "segmenter", "repeat"),
         version=plan.VERSIONS["train"],
         checkpoints=f"{RESULTS}/checkpoints/{{recipe}}/{{segmenter}}/{{repeat}}",
         folder=output_folder,
@@ -50,6 +51,7 @@ rule train:
         "seediff train"
         " --spec {params.spec:q}"
         " --training-set {input.training_set:q}"
+        " --start {input.start:q}"
         " --checkpoints {params.checkpoints:q}"
         " --output {params.folder:q}"
         " > {log:q} 2>&1"

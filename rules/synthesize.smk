@@ -75,7 +75,7 @@ rule refine:
     benchmark:
         f"{RESULTS}/benchmarks/refine/{{image_set}}/{{variant}}-{{refinement}}/{{part}}.tsv"
     params:
-        spec=spec_of(plan.refine_spec, "variant", "refinement"),
+        spec=spec_of(plan.refine_spec, "image_set", "variant", "refinement"),
         version=plan.VERSIONS["refine"],
     shell:
         "seediff refine"

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     try:
         _limit_threads()
-        parsed.run(parsed)
+        return parsed.run(parsed) or 0
     except SeediffError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -35,7 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 def _limit_threads() -> None:
@@ -49,8 +48,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"seediff {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    def command(name: str, run: Callable[[argparse.Namespace], None], *options: tuple[str, dict[str, Any]]) -> None:
-        one = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
+    def command(
+        name: str,
+        run: Callable[[argparse.Namespace], int | None],
+        *options: tuple[str, dict[str, Any]],
+        among: Any = commands,
+    ) -> None:
+        one = among.add_parser(name, help=run.__doc__, description=run.__doc__)
         one.set_defaults(run=run)
         for option, settings in options:
             one.add_argument(option, **settings)
@@ -73,6 +77,24 @@ def _parser() -> argparse.ArgumentParser:
         output,
     )
     command("check", check, ("study", {"type": Path, "help": "study file"}))
+    data = commands.add_parser("data", help="Benchmarks on this machine.").add_subparsers(
+        required=True, metavar="command"
+    )
+    command(
+        "list",
+        data_list,
+        ("--root", {"type": Path, "default": Path("."), "help": "the folder that holds data/"}),
+        among=data,
+    )
+    command(
+        "check",
+        data_check,
+        ("name", {"help": "voc, cityscapes or ade20k"}),
+        ("folder", {"type": Path}),
+        ("--split", {"action": "append", "dest": "splits", "help": "all of its splits by default; repeat it"}),
+        ("--all", {"action": "store_true", "help": "read every file, not a sample"}),
+        among=data,
+    )
     command("domain", domain, spec, output)
     command("prompts", prompts, spec, output)
     shard = (_path("--prompts"), ("--class", {"required": True, "dest": "class_name"}))
@@ -81,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     command("replay", replay, spec, *shard, *block, _path("--scores"))
     command("refine", refine, spec, _paths("--images"), _paths("--scores"), output)
     command("assemble", assemble, spec, _paths("--images"), _paths("--masks"), output)
-    command("train", train, spec, _path("--training-set"), _path("--checkpoints"), output)
+    start = ("--start", {"type": Path, "nargs": "?", "help": "weights to go on from"})
+    command("train", train, spec, _path("--training-set"), start, _path("--checkpoints"), output)
     command("evaluate", evaluate, spec, _path("--model"), output)
     command("mask-quality", mask_quality, spec, output)
     command("tabulate", tabulate, spec, _path("--results"), output)
@@ -137,6 +160,22 @@ def check(options: argparse.Namespace) -> None:
     print(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, shards {drawn}")
 
 
+def data_list(options: argparse.Namespace) -> None:
+    """Say which benchmarks are known, where they are had, and which are here."""
+    from seediff.datasets.inventory import list_datasets
+
+    print(list_datasets(options.root))
+
+
+def data_check(options: argparse.Namespace) -> int:
+    """Verify a copy of a benchmark: counts, sizes, label values, checksums."""
+    from seediff.datasets.verification import check_dataset
+
+    report = check_dataset(options.name, options.folder, options.splits, None if options.all else 50)
+    print(report.text)
+    return 0 if report.ok else 1
+
+
 def domain(options: argparse.Namespace) -> None:
     """Write an embedded stand-in in a benchmark's own format."""
     from seediff.pictograms.domains import write_domain
@@ -190,7 +229,7 @@ def train(options: argparse.Namespace) -> None:
     """Train a segmenter on a training set."""
     from seediff.stages.segment import train_model
 
-    train_model(options.spec, options.training_set, options.checkpoints, options.output)
+    train_model(options.spec, options.training_set, options.start, options.checkpoints, options.output)
 
 
 def evaluate(options: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ from math import ceil
 from typing import Any
 
 from seediff.names import slug
-from seediff.study import RealRecipe, Row, Study, SyntheticRecipe
+from seediff.study import Column, RealRecipe, Row, Study, SyntheticRecipe
 
 Spec = dict[str, Any]
 
@@ -65,12 +65,11 @@ class Run:
 
 def shards(study: Study, image_set: str) -> list[Shard]:
     """The image set's shards, class by class."""
-    one = study.image_sets[image_set]
-    per_class = study.prompt_sets[one.prompt_set].per_class
-    blocks = range(ceil(per_class / one.shard_size))
+    size, per_class = study.image_sets[image_set].shard_size, study.prompt_set_of(image_set).per_class
+    blocks = range(ceil(per_class / size))
     return [
-        Shard(name, block, block * one.shard_size, min(one.shard_size, per_class - block * one.shard_size))
-        for name in study.classes
+        Shard(name, block, block * size, min(size, per_class - block * size))
+        for name in study.image_set_classes(image_set)
         for block in blocks
     ]
 
@@ -86,15 +85,17 @@ def mask_set(recipe: SyntheticRecipe) -> str:
 
 
 def variant_names(study: Study) -> list[str]:
-    """Every variant that is scored in some image set."""
-    return list(dict.fromkeys(name for image_set in study.image_sets for name in study.fed_variants(image_set)))
+    """Every variant that masks can be made of."""
+    fed = (name for image_set in study.image_sets for name in study.fed_variants(image_set))
+    return list(dict.fromkeys([*fed, *study.variants_by_class]))
 
 
 def scores_folder(study: Study, image_set: str, variant: str) -> str:
     """Where the variant's scores are: with the images, or in the first later pass that feeds it."""
-    if variant in study.image_sets[image_set].variants:
+    wanted = {study.variant_for(variant, name) for name in study.image_set_classes(image_set)}
+    if wanted <= {*study.image_sets[image_set].variants}:
         return f"scores/{image_set}"
-    return "replays/" + next(name for name in study.passes_of(image_set) if variant in study.passes[name].variants)
+    return "replays/" + next(name for name in study.passes_of(image_set) if wanted <= {*study.passes[name].variants})
 
 
 def benchmark_folder(study: Study, benchmark: str) -> str:
@@ -112,8 +113,18 @@ def runs(study: Study) -> list[Run]:
 
 
 def models(study: Study) -> list[str]:
-    """Every trained model, once, as ``recipe/segmenter/repeat``."""
-    return list(dict.fromkeys(run.model for run in runs(study)))
+    """Every model to train, once, as ``recipe/segmenter/repeat``: those of the runs, and those that they start from."""
+    wanted = {run.model: None for run in runs(study)}
+    for model in [*wanted]:
+        while model := start_model(study, *model.split("/")):
+            wanted[model] = None
+    return list(wanted)
+
+
+def start_model(study: Study, recipe: str, segmenter: str, repeat: str) -> str:
+    """The model whose weights this one starts from; nothing for one that starts from its backbone's."""
+    start = study.recipes[recipe].start
+    return f"{start.recipe}/{start.segmenter}/{repeat}" if start else ""
 
 
 def metrics_file(run: Run) -> str:
@@ -121,16 +132,15 @@ def metrics_file(run: Run) -> str:
 
 
 def runs_of(study: Study, row: Row) -> list[Run]:
+    if row.recipe is None or row.segmenter is None or row.benchmark is None:
+        return []
     return [Run(row.recipe, row.segmenter, repeat, row.benchmark) for repeat in range(study.repeats)]
 
 
 def prompts_spec(study: Study, prompt_set: str) -> Spec:
-    return {
-        "prompt_set": prompt_set,
-        "rng_seed": study.rng_seed,
-        "classes": list(study.classes),
-        **study.prompt_sets[prompt_set].model_dump(),
-    }
+    one = study.prompt_sets[prompt_set]
+    shared = {"prompt_set": prompt_set, "rng_seed": study.rng_seed}
+    return {**shared, **one.model_dump(), "classes": list(one.classes or study.classes)}
 
 
 def synthesize_spec(study: Study, image_set: str) -> Spec:
@@ -154,10 +164,11 @@ def pass_prompt_set(study: Study, pass_name: str) -> str:
     return study.image_sets[study.passes[pass_name].image_set].prompt_set
 
 
-def refine_spec(study: Study, variant: str, refinement: str) -> Spec:
+def refine_spec(study: Study, image_set: str, variant: str, refinement: str) -> Spec:
+    classes = study.image_set_classes(image_set)
     return {
-        "classes": list(study.classes),
-        "variant": variant,
+        "classes": list(classes),
+        "variants": {name: study.variant_for(variant, name) for name in classes},
         "refinement": asdict(study.refinement(refinement)),
     }
 
@@ -167,14 +178,17 @@ def assemble_spec(study: Study, recipe: str) -> Spec:
     if isinstance(one, RealRecipe):
         benchmark = study.benchmarks[one.benchmark]
         source = {"format": benchmark.format, "folder": benchmark_folder(study, one.benchmark), "split": one.split}
-        return {"recipe": recipe, "kind": "real", "number": one.number, "classes": list(study.classes), **source}
+        classes = list(study.recipe_classes(recipe))
+        return {"recipe": recipe, "kind": "real", "number": one.number, "classes": classes, **source}
     return {"recipe": recipe, "kind": "synthetic", "per_class": one.per_class}
 
 
-def train_spec(study: Study, segmenter: str, repeat: str) -> Spec:
+def train_spec(study: Study, recipe: str, segmenter: str, repeat: str) -> Spec:
+    augmentation = study.recipes[recipe].augmentation
     return {
-        "classes": list(study.classes),
+        "classes": list(study.recipe_classes(recipe)),
         "segmenter": asdict(study.segmenters[segmenter]),
+        "augmentation": asdict(study.augmentations[augmentation]) if augmentation else None,
         "rng_seed": study.rng_seed,
         "repeat": int(repeat),
     }
@@ -196,7 +210,7 @@ def evaluate_spec(study: Study, recipe: str, segmenter: str, repeat: str, benchm
         "format": study.benchmarks[benchmark].format,
         "folder": benchmark_folder(study, benchmark),
         "split": study.benchmarks[benchmark].split,
-        "classes": list(study.classes),
+        "classes": list(study.recipe_classes(recipe)),
     }
 
 
@@ -224,9 +238,27 @@ def table_spec(study: Study, table: str) -> Spec:
     if table == MASK_QUALITY:
         assert study.mask_quality is not None
         return {**shared, **study.mask_quality.model_dump(include={"benchmark", "title", "caption"})}
-    world = {"embedded": study.embedded, "reported_on": study.reported_on}
-    listed = {"repeats": study.repeats, "listed_classes": list(study.listed_classes)}
-    return {**shared, **world, **listed, **study.tables[table].model_dump()}
+    one, columns = study.tables[table], table_columns(study, table)
+    world = {"embedded": study.embedded, "reported_on": study.reported_on, "repeats": study.repeats}
+    headings = [{"heading": name, "kind": column.kind, "of": list(column.of)} for name, column in columns.items()]
+    rows = [{**row.model_dump(), "paper": _paper_numbers(row, next(iter(columns)))} for row in one.rows]
+    return {**shared, **world, "title": one.title, "caption": one.caption, "columns": headings, "rows": rows}
+
+
+def table_columns(study: Study, table: str) -> dict[str, Column]:
+    """The table's own columns, or the mean IoU in both readings: over all classes, and over the listed ones."""
+    if columns := study.tables[table].columns:
+        return columns
+    both = {"mIoU": Column(mean="all")}
+    if listed := study.listed_classes:
+        both[f"mIoU of {len(listed)} listed classes"] = Column(mean=listed)
+    return both
+
+
+def _paper_numbers(row: Row, first_column: str) -> dict[str, float]:
+    if row.paper is None:
+        return {}
+    return row.paper if isinstance(row.paper, dict) else {first_column: row.paper}
 
 
 def strips_spec(study: Study) -> Spec:

@@ -1,7 +1,12 @@
-"""PASCAL VOC 2012: ``folder`` is the one with JPEGImages, SegmentationClass and ImageSets (VOCdevkit/VOC2012)."""
+"""PASCAL VOC 2012: ``folder`` is the one with JPEGImages, SegmentationClass and ImageSets (VOCdevkit/VOC2012).
+
+The split ``trainaug``, VOC's training images and those that SBD annotated later, has its labels in a folder of its own,
+SegmentationClassAug, as it is customarily handed round: grey or palette PNGs of the same label ids.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from seediff.datasets.classes import BACKGROUND, VOC_CLASSES
@@ -12,18 +17,35 @@ from seediff.names import check_name, nearest
 LABELS: dict[int, str | None] = {0: BACKGROUND, **dict(enumerate(VOC_CLASSES, start=1)), 255: None}
 """Pixel value -> class name; None is the void along the objects' edges."""
 
+LABEL_FOLDERS = {"trainaug": "SegmentationClassAug"}
+"""Where the labels of a split are, unless in SegmentationClass."""
+
+_PAIR = re.compile(r"^/?JPEGImages/(\S+)\.jpg[ \t]+/?SegmentationClassAug/\1\.png[ \t]*$", re.MULTILINE)
+"""A line of the trainaug.txt that gives the two files of an image instead of its name."""
+
+
+def split_file(folder: Path, split: str) -> Path:
+    """The file that lists the split's images."""
+    return folder / "ImageSets" / "Segmentation" / f"{split}.txt"
+
 
 def list_items(folder: Path, split: str) -> list[Item]:
-    """The split's images in the order of ``ImageSets/Segmentation/<split>.txt``."""
+    """The split's images in the order of its file, none of them missing."""
     check_folder(folder, "PASCAL VOC: JPEGImages, SegmentationClass and ImageSets")
-    splits = folder / "ImageSets" / "Segmentation"
-    source = splits / f"{split}.txt"
+    return check_items(find_items(folder, split), split_file(folder, split))
+
+
+def find_items(folder: Path, split: str) -> list[Item]:
+    """The split's images in the order of its file, whether their files are there or not."""
+    source = split_file(folder, split)
     if not source.is_file():
-        known = [file.stem for file in splits.glob("*.txt")]
+        known = [file.stem for file in source.parent.glob("*.txt")]
         raise SeediffError(f"There is no split file {source}.\n{nearest(split, known) if known else ''}".rstrip())
-    names = source.read_text(encoding="utf-8", errors="replace").split()
-    return check_items([_item(folder, check_name(f"{source}: image", name)) for name in names], source)
+    text = source.read_text(encoding="utf-8", errors="replace")
+    names = (_PAIR.sub(r"\1", text) if split == "trainaug" else text).split()
+    return [_item(folder, split, check_name(f"{source}: image", name)) for name in names]
 
 
-def _item(folder: Path, name: str) -> Item:
-    return Item(name, folder / "JPEGImages" / f"{name}.jpg", folder / "SegmentationClass" / f"{name}.png")
+def _item(folder: Path, split: str, name: str) -> Item:
+    labels = folder / LABEL_FOLDERS.get(split, "SegmentationClass")
+    return Item(name, folder / "JPEGImages" / f"{name}.jpg", labels / f"{name}.png")

@@ -30,8 +30,14 @@ def refine(score: Tensor, image: NDArray[np.uint8], refinement: Refinement) -> T
     return pamr(pixels[None], soft[None, None], **asdict(refinement.pamr))[0, 0].clamp(0, 1)
 
 
-def to_mask(score: Tensor, label: int, threshold: float) -> NDArray[np.uint8]:
-    """``label`` where the score reaches ``threshold`` (Eq. 12's beta), else 0 (background): uint8 of the same shape."""
+def to_mask(score: Tensor, label: int, threshold: float, uncertain_from: float | None = None) -> NDArray[np.uint8]:
+    """``label`` where the score reaches ``threshold`` (Eq. 12's beta), else 0 (background): uint8 of the same shape.
+
+    255 (ignored) where it is below the threshold but reaches ``uncertain_from``.
+    """
     if not 0 < label < IGNORE_INDEX:
         raise SeediffError(f"Label {label} is not between 1 and {IGNORE_INDEX - 1} (0 is background, 255 is ignored).")
-    return ((score >= threshold).to(torch.uint8) * label).cpu().numpy()
+    mask = (score >= threshold).to(torch.uint8) * label
+    if uncertain_from is not None:
+        mask[(score < threshold) & (score >= uncertain_from)] = IGNORE_INDEX
+    return mask.cpu().numpy()

@@ -40,4 +40,4 @@ def make_mask(
     pixels = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
     refinement = refinement.with_default_threshold(beta)
     score = apply(resolve(named_steps(variant), alpha=alpha), maps.for_word(word))
-    return to_mask(refine(score, pixels, refinement), label, refinement.final_threshold)
+    return to_mask(refine(score, pixels, refinement), label, refinement.final_threshold, refinement.uncertain_from)

@@ -30,16 +30,18 @@ class Refinement:
 
     ``pamr``: its settings, or None to go without. ``input``: what PAMR sees, the soft score (S2.4) or the binary
     mask (S2.5). ``threshold``: beta of Eq. 12; None takes the study's. ``pamr_threshold``: where PAMR's result is
-    cut when its input was binary.
+    cut when its input was binary. ``uncertain_from``: scores from here to the threshold are labelled 255, which the
+    training ignores (Dataset Diffusion's band, 0.5 to 0.6); None for no such band.
     """
 
     pamr: PamrSettings | None = PamrSettings()
     input: Literal["soft", "binary"] = "soft"
     threshold: float | None = None
     pamr_threshold: float = 0.5
+    uncertain_from: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("threshold", "pamr_threshold"):
+        for name in ("threshold", "pamr_threshold", "uncertain_from"):
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1:
                 raise SeediffError(f"Refinement: {name} is {value}, but must be above 0 and at most 1.")

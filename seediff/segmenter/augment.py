@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
@@ -29,30 +27,6 @@ def augment(rng: Generator, image: Array, labels: Array, settings: SegmenterSett
     if rng.random() < settings.flip:
         image, labels = image[:, ::-1], labels[:, ::-1]
     return pad(image, labels, settings.crop)
-
-
-_GRIDS = {(1, 2): 1.5, (2, 1): 1.5, (2, 2): 3, (3, 3): 4, (5, 5): 3, (6, 6): 2, (7, 7): 2, (8, 8): 1}
-"""Rows and columns of a splice, and how many thousands of each DiffuMask made."""
-
-
-def random_grid(rng: Generator, largest: int) -> tuple[int, int]:
-    """Rows and columns of a splice, at most ``largest``, as often as DiffuMask has them."""
-    grids = [grid for grid in _GRIDS if max(grid) <= largest]
-    weights = np.array([_GRIDS[grid] for grid in grids])
-    return grids[rng.choice(len(grids), p=weights / weights.sum())]
-
-
-def splice(pairs: Sequence[Pair], grid: tuple[int, int]) -> Pair:
-    """A picture of the first pair's size, cut into ``grid`` cells, each holding one of the pairs resized."""
-    rows, columns = grid
-    image, labels = np.empty_like(pairs[0][0]), np.empty_like(pairs[0][1])
-    bottoms = np.linspace(0, labels.shape[0], rows + 1).astype(int)
-    rights = np.linspace(0, labels.shape[1], columns + 1).astype(int)
-    for number, (part, part_labels) in enumerate(pairs):
-        row, column = divmod(number, columns)
-        cell = slice(bottoms[row], bottoms[row + 1]), slice(rights[column], rights[column + 1])
-        image[cell], labels[cell] = _resize(part, part_labels, labels[cell].shape)
-    return image, labels
 
 
 def _resize(image: Array, labels: Array, shape: tuple[int, ...]) -> Pair:

@@ -54,41 +54,80 @@ def predict(segmenter: Segmenter, images: NDArray[np.uint8]) -> NDArray[np.uint8
     """Label maps (n, H, W) of images (n, H, W, 3), both uint8.
 
     Mask2Former's semantic inference: the score of a class is the sum over the queries of its probability
-    ("no object" left out) times the query's mask, and a pixel gets the class of the highest score.
+    ("no object" left out) times the query's mask, and a pixel gets the class of the highest score. Images are
+    resized to ``test_edge``; where they are then longer than ``test_window``, windows that overlap by half are scored
+    one after another, and their scores averaged.
     """
-    model = segmenter.model
-    size = images.shape[1:3]
-    pixels, used = _model_input(normalize(torch.from_numpy(images).to(model.device)), segmenter.settings.test_edge)
-    output = model(pixel_values=pixels)
-    # From the padded image's masks to the image's own size: the padding is cut off in between.
-    masks = F.interpolate(output.masks_queries_logits, pixels.shape[2:], mode="bilinear")[:, :, : used[0], : used[1]]
-    if tuple(used) != tuple(size):
-        masks = F.interpolate(masks, size, mode="bilinear")
+    settings = segmenter.settings
+    pixels = _resized(normalize(torch.from_numpy(images).to(segmenter.model.device)), settings.test_edge)
+    if settings.test_window and max(pixels.shape[2:]) > settings.test_window:
+        scores = _scores_by_window(segmenter.model, pixels, settings.test_window)
+    else:
+        scores = _scores(segmenter.model, pixels)
+    labels = [_labels(one, images.shape[1:3]) for one in scores]
+    return torch.stack(labels).cpu().numpy()
+
+
+def _labels(scores: Tensor, size: tuple[int, int]) -> Tensor:
+    """Scores (C, h, w) to labels (H, W), one image at a time: at full size they are what takes the memory."""
+    if scores.shape[1:] != size:
+        scores = F.interpolate(scores[None], size, mode="bilinear")[0]
+    return scores.argmax(0).to(torch.uint8)
+
+
+def _scores(model: Mask2FormerForUniversalSegmentation, pixels: Tensor) -> Tensor:
+    """(n, 3, h, w) -> (n, C, h, w) class scores; the input is padded to ``STRIDE`` and the padding cut off again."""
+    height, width = pixels.shape[2:]
+    padded = F.pad(pixels, (0, -width % STRIDE, 0, -height % STRIDE))
+    output = model(pixel_values=padded)
+    masks = F.interpolate(output.masks_queries_logits, padded.shape[2:], mode="bilinear")[:, :, :height, :width]
     classes = output.class_queries_logits.softmax(-1)[..., :-1]
-    scores = torch.einsum("nqc,nqhw->nchw", classes, masks.sigmoid())
-    return scores.argmax(1).to(torch.uint8).cpu().numpy()
+    return torch.einsum("nqc,nqhw->nchw", classes, masks.sigmoid())
 
 
-def _model_input(images: Tensor, edge: int) -> tuple[Tensor, tuple[int, int]]:
-    """Images resized to ``edge`` (0: as they are) and padded to ``STRIDE``, and their size before padding."""
-    if edge:
-        images = F.interpolate(images, scale_factor=edge / min(images.shape[2:]), mode="bilinear", antialias=True)
-    height, width = images.shape[2:]
-    return F.pad(images, (0, -width % STRIDE, 0, -height % STRIDE)), (height, width)
+def _scores_by_window(model: Mask2FormerForUniversalSegmentation, pixels: Tensor, side: int) -> Tensor:
+    """The mean of the scores of all windows over each pixel."""
+    total, count = torch.zeros(()), torch.zeros(pixels.shape[2:], device=pixels.device)
+    for top in _window_starts(pixels.shape[2], side):
+        for left in _window_starts(pixels.shape[3], side):
+            window = slice(top, top + side), slice(left, left + side)
+            scores = _scores(model, pixels[:, :, *window])
+            if total.ndim == 0:
+                total = scores.new_zeros(*scores.shape[:2], *pixels.shape[2:])
+            total[:, :, *window] += scores
+            count[window] += 1
+    return total / count
+
+
+def _window_starts(length: int, side: int) -> list[int]:
+    """Where windows begin along one edge: evenly, the last flush with the end, overlapping by half or more."""
+    steps = -(-max(length - side, 0) // (side // 2))
+    return [round(k * (length - side) / steps) for k in range(steps + 1)] if steps else [0]
+
+
+def _resized(images: Tensor, edge: int) -> Tensor:
+    """The shorter edge at ``edge`` pixels (0: as it is)."""
+    if not edge or edge == min(images.shape[2:]):
+        return images
+    return F.interpolate(images, scale_factor=edge / min(images.shape[2:]), mode="bilinear", antialias=True)
 
 
 Sample = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]
 """Name, image (H, W, 3) and true labels (H, W), 255 = ignore."""
 
 
-def confusion(segmenter: Segmenter, samples: Iterable[Sample], batch_size: int = 16) -> NDArray[np.int64]:
+BATCH_PIXELS = 4 * 2**20
+"""Images are predicted together while they have no more pixels than this."""
+
+
+def confusion(segmenter: Segmenter, samples: Iterable[Sample]) -> NDArray[np.int64]:
     """(C, C) pixel counts over all samples: row = true class, column = predicted class; 255 is left out.
 
     Raises ``SeediffError``, naming the sample, when labels and image differ in size or a label is not a class.
     """
     count = len(segmenter.classes)
     total = np.zeros((count, count), np.int64)
-    for batch in _same_size_batches(samples, batch_size):
+    for batch in _same_size_batches(samples):
         predicted = predict(segmenter, np.stack([image for _, image, _ in batch]))
         for (name, _, truth), labels in zip(batch, predicted, strict=True):
             total += count_pixels(name, truth, labels, count)
@@ -109,11 +148,12 @@ def count_pixels(name: str, truth: NDArray[np.uint8], predicted: NDArray[np.uint
     return np.bincount(pairs, minlength=count**2).reshape(count, count)
 
 
-def _same_size_batches(samples: Iterable[Sample], size: int) -> Iterator[Sequence[Sample]]:
-    """Consecutive samples whose images have one size, at most ``size`` together."""
+def _same_size_batches(samples: Iterable[Sample]) -> Iterator[Sequence[Sample]]:
+    """Consecutive samples whose images have one size, up to ``BATCH_PIXELS``."""
     batch: list[Sample] = []
     for sample in samples:
-        if batch and (len(batch) == size or batch[0][1].shape != sample[1].shape):
+        shape = sample[1].shape
+        if batch and (batch[0][1].shape != shape or (len(batch) + 1) * shape[0] * shape[1] > BATCH_PIXELS):
             yield batch
             batch = []
         batch.append(sample)

@@ -25,10 +25,9 @@ class SegmenterSettings:
 
     ``learning_rate`` rises linearly over ``warmup`` iterations and falls as (1 - t / iterations) ** ``power``.
     Scales are lengths of the image's shorter edge as fractions of ``crop``; ``colour_jitter`` is the strength of
-    the photometric distortion of SSD (0: none, 1: as in Mask2Former). ``splice`` is the
-    probability that a view is cut from a grid of several images (DiffuMask's splicing), which has at most
-    ``splice_grid`` rows and columns. ``test_edge`` is the shorter edge images are resized to for prediction (0: as
-    they are).
+    the photometric distortion of SSD (0: none, 1: as in Mask2Former). ``test_edge`` is the shorter edge images
+    are resized to for prediction (0: as they are). ``test_window``: images with a longer edge are predicted window by
+    window, each a square of that side (0: always whole).
     """
 
     backbone: str
@@ -44,13 +43,12 @@ class SegmenterSettings:
     power: float = 0.9
     clip: float = 0.01
     crop: int = 512
-    splice: float = 0.0
-    splice_grid: int = 8
     scale_min: float = 0.5
     scale_max: float = 2.0
     flip: float = 0.5
     colour_jitter: float = 1.0
     test_edge: int = 512
+    test_window: int = 0
     checkpoint_every: int = 2000
 
     def __post_init__(self) -> None:
@@ -62,7 +60,15 @@ class SegmenterSettings:
         for name in (*positive, "checkpoint_every"):
             if getattr(self, name) <= 0:
                 raise SeediffError(f"Segmenter setting {name} is {getattr(self, name)}, but has to be above 0.")
-        for name in ("backbone_lr_factor", "weight_decay", "warmup", "power", "colour_jitter", "test_edge"):
+        for name in (
+            "backbone_lr_factor",
+            "weight_decay",
+            "warmup",
+            "power",
+            "colour_jitter",
+            "test_edge",
+            "test_window",
+        ):
             if getattr(self, name) < 0:
                 raise SeediffError(f"Segmenter setting {name} is {getattr(self, name)}, but cannot be negative.")
         if self.backbone not in PRESETS_BY_BACKBONE:
@@ -71,11 +77,10 @@ class SegmenterSettings:
             raise SeediffError(f"Segmenter setting crop is {self.crop}, but has to be a multiple of 32.")
         if self.scale_max < self.scale_min:
             raise SeediffError(f"Segmenter setting scale_max {self.scale_max} is below scale_min {self.scale_min}.")
-        if self.splice_grid < 2:
-            raise SeediffError(f"Segmenter setting splice_grid is {self.splice_grid}, but a grid has 2 rows or more.")
-        for name in ("flip", "splice"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SeediffError(f"Segmenter setting {name} is {getattr(self, name)}, but is a probability.")
+        if self.test_window % 32:
+            raise SeediffError(f"Segmenter setting test_window is {self.test_window}, but has to be a multiple of 32.")
+        if not 0 <= self.flip <= 1:
+            raise SeediffError(f"Segmenter setting flip is {self.flip}, but is a probability.")
 
 
 _MINI: dict[str, Any] = {
@@ -95,7 +100,7 @@ _MINI: dict[str, Any] = {
 }
 
 PRESETS_BY_BACKBONE: dict[str, dict[str, Any]] = {
-    "resnet-mini": {**_MINI, "iterations": 700, "learning_rate": 1e-3, "splice": 0.5, "splice_grid": 2},
+    "resnet-mini": {**_MINI, "iterations": 700, "learning_rate": 1e-3},
     "swin-mini": _MINI,
     "resnet-50": {"pretrained": "microsoft/resnet-50"},
     "swin-base": {"pretrained": "microsoft/swin-base-patch4-window12-384-in22k"},

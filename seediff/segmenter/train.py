@@ -12,6 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,17 +20,20 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from seediff.datasets.augmentation import Augmentation, augmented
 from seediff.errors import SeediffError
 from seediff.files import partial, write_json
 from seediff.rng import derive_seed
-from seediff.segmenter.augment import augment, random_grid, splice
+from seediff.segmenter.augment import augment
 from seediff.segmenter.checkpoint import Progress, load_state, save_state, save_tensors
 from seediff.segmenter.loss import make_targets, set_loss
-from seediff.segmenter.model import build_segmenter, normalize, parameter_groups, predict_layers
+from seediff.segmenter.model import build_segmenter, empty_segmenter, normalize, parameter_groups, predict_layers
 from seediff.segmenter.settings import SegmenterSettings, as_json
 
 HISTORY_ROWS = 100
@@ -50,18 +54,23 @@ def train(
     folder: Path,
     state_folder: Path,
     rng_seed: int,
+    augmentation: Augmentation = Augmentation(),
+    start: Path | None = None,
     workers: int = 0,
 ) -> None:
     """Train and write ``model.safetensors``, ``config.json`` and ``history.csv`` to ``folder`` when done.
 
     ``classes``: names in label order, background first. Every ``checkpoint_every`` iterations the state goes to
-    ``state_folder/state.safetensors``, from which the same run resumes; it is removed at the end. ``workers``
-    processes read and augment pairs (0: this one does). Runs on the GPU if there is one.
+    ``state_folder/state.safetensors``, from which the same run resumes; it is removed at the end. ``augmentation``
+    makes new pairs of the given ones before each is viewed. ``start`` is the ``model.safetensors`` of a trained
+    segmenter to go on from. ``workers`` processes read and augment pairs (0: this one does). Runs on the GPU if
+    there is one.
     """
     if len(pairs) == 0:
         raise SeediffError(f"The training set for {folder} is empty.")
     with torch.random.fork_rng():
-        trainer = _Trainer(pairs, settings, classes, Path(state_folder) / "state.safetensors", rng_seed)
+        views = _Views(pairs, settings, augmentation, rng_seed)
+        trainer = _Trainer(views, classes, Path(state_folder) / "state.safetensors", start)
         trainer.run(workers)
     _write_results(Path(folder), trainer.model, settings, classes, trainer.history)
     trainer.state.unlink(missing_ok=True)
@@ -70,18 +79,15 @@ def train(
 class _Trainer:
     """Model, optimiser and progress of one run."""
 
-    def __init__(
-        self, pairs: Pairs, settings: SegmenterSettings, classes: Sequence[str], state: Path, rng_seed: int
-    ) -> None:
-        self.pairs, self.settings, self.num_classes = pairs, settings, len(classes)
-        self.state, self.rng_seed = state, rng_seed
-        self.name = _run_name(settings, classes, len(pairs), rng_seed)
+    def __init__(self, views: _Views, classes: Sequence[str], state: Path, start: Path | None) -> None:
+        self.views, self.settings, self.rng_seed = views, views.settings, views.rng_seed
+        self.state, self.num_classes = state, len(classes)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        torch.manual_seed(derive_seed(rng_seed, "initialization"))
-        self.model = build_segmenter(settings, len(classes)).train().to(self.device)
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.model, settings), lr=settings.learning_rate, fused=True
-        )
+        torch.manual_seed(derive_seed(self.rng_seed, "initialization"))
+        self.model = _initial_model(self.settings, len(classes), start).train().to(self.device)
+        groups = parameter_groups(self.model, self.settings)
+        self.optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate, fused=True)
+        self.name = _run_name(views, classes, start)
         progress = load_state(state, self.name, self.model, self.optimizer) or Progress(0, [])
         self.iteration, self.history = progress.iteration, progress.history
 
@@ -116,10 +122,8 @@ class _Trainer:
     def _batches(self, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
         size = self.settings.batch_size
         numbers = range(self.iteration * size, self.settings.iterations * size)
-        views = _Views(self.pairs, self.settings, self.rng_seed)
-        return iter(
-            DataLoader(views, size, sampler=numbers, num_workers=workers, pin_memory=self.device.type == "cuda")
-        )
+        pinned = self.device.type == "cuda"
+        return iter(DataLoader(self.views, size, sampler=numbers, num_workers=workers, pin_memory=pinned))
 
     def _record(self, parts: dict[str, Tensor], images_per_second: float) -> None:
         values = {f"loss_{name}": part.item() for name, part in parts.items()}
@@ -137,23 +141,15 @@ class _Trainer:
 class _Views(Dataset[tuple[Tensor, Tensor]]):
     """The endless sequence of augmented views: view k is the same whoever computes it, and when."""
 
-    def __init__(self, pairs: Pairs, settings: SegmenterSettings, rng_seed: int) -> None:
-        self.pairs, self.settings, self.rng_seed = pairs, settings, rng_seed
+    def __init__(self, pairs: Pairs, settings: SegmenterSettings, augmentation: Augmentation, rng_seed: int) -> None:
+        self.pairs, self.settings, self.augmentation, self.rng_seed = pairs, settings, augmentation, rng_seed
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         epoch, position = divmod(number, len(self.pairs))
         index = int(_order(self.rng_seed, epoch, len(self.pairs))[position])
         rng = np.random.default_rng(derive_seed(self.rng_seed, "view", number))
-        image, labels = augment(rng, *self._source(rng, index), self.settings)
+        image, labels = augment(rng, *augmented(rng, self.pairs, index, self.augmentation), self.settings)
         return torch.from_numpy(image), torch.from_numpy(labels)
-
-    def _source(self, rng: np.random.Generator, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """The pair itself, or a splice of it with others."""
-        if rng.random() >= self.settings.splice:
-            return self.pairs[index]
-        rows, columns = random_grid(rng, self.settings.splice_grid)
-        others = rng.integers(len(self.pairs), size=rows * columns - 1)
-        return splice([self.pairs[index], *(self.pairs[int(other)] for other in others)], (rows, columns))
 
 
 @lru_cache(maxsize=2)
@@ -172,10 +168,28 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, settings: SegmenterSetti
         group["lr"] = group["lr_factor"] * learning_rate(settings, iteration)
 
 
-def _run_name(settings: SegmenterSettings, classes: Sequence[str], pairs: int, rng_seed: int) -> str:
+def _initial_model(settings: SegmenterSettings, num_classes: int, start: Path | None) -> nn.Module:
+    """A new model, or one with the weights of a trained one, which must be of the same build."""
+    if start is None:
+        return build_segmenter(settings, num_classes)
+    model = empty_segmenter(settings, num_classes)
+    try:
+        model.load_state_dict(load_file(start))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise SeediffError(
+            f"Training cannot start from {start}: {str(error).splitlines()[0]}\n"
+            "It must be a segmenter of the same backbone and classes."
+        ) from None
+    return model
+
+
+def _run_name(views: _Views, classes: Sequence[str], start: Path | None) -> str:
     """A digest of all that the weights follow from, the pairs' content apart."""
-    spec = json.dumps([as_json(settings), list(classes), pairs, rng_seed], sort_keys=True)
-    return hashlib.sha256(spec.encode()).hexdigest()
+    settings = [as_json(views.settings), asdict(views.augmentation), list(classes), len(views.pairs), views.rng_seed]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    if start is not None:
+        digest.update(start.read_bytes())
+    return digest.hexdigest()
 
 
 def _progress_bar(batches: Iterator[Any], done: int, total: int) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Stage: scores of one variant to masks, several shards to a part."""
+"""Stage: scores to masks, of one variant a class, several shards to a part."""
 
 from __future__ import annotations
 
@@ -32,11 +32,13 @@ def read_refinement(values: Mapping[str, Any]) -> Refinement:
 
 
 def _masks(spec: Mapping[str, Any], images: Path, scores: Path) -> Iterator[Sample]:
-    refinement, variant = read_refinement(spec["refinement"]), spec["variant"]
+    refinement = read_refinement(spec["refinement"])
     for drawn, scored in zip(read_shard(images), read_shard(scores), strict=True):
         if drawn.key != scored.key:
             raise SeediffError(f"{images} and {scores} hold different images ({drawn.key}, {scored.key}).")
-        label = spec["classes"].index(json.loads(drawn.files["json"])["class_name"]) + 1
-        score = torch.from_numpy(load(scored.files[SCORES])[variant]).float()
+        name = json.loads(drawn.files["json"])["class_name"]
+        label = spec["classes"].index(name) + 1
+        score = torch.from_numpy(load(scored.files[SCORES])[spec["variants"][name]]).float()
         soft = refine(score, decode_rgb(drawn.files["png"], drawn.key), refinement)
-        yield Sample(drawn.key, {"png": encode_mask(to_mask(soft, label, refinement.final_threshold))})
+        mask = to_mask(soft, label, refinement.final_threshold, refinement.uncertain_from)
+        yield Sample(drawn.key, {"png": encode_mask(mask)})

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from seediff.datasets.augmentation import Augmentation
 from seediff.datasets.benchmarks import open_benchmark
 from seediff.datasets.training_sets import load_training_set
 from seediff.files import write_json
@@ -16,8 +17,13 @@ from seediff.segmenter.settings import segmenter_settings
 from seediff.segmenter.train import train
 
 
-def train_model(spec: Mapping[str, Any], training_set: Path, checkpoints: Path, output: Path) -> None:
-    """Train on the listed pairs; goes on from a state in ``checkpoints`` where an earlier call was stopped."""
+def train_model(
+    spec: Mapping[str, Any], training_set: Path, start: Path | None, checkpoints: Path, output: Path
+) -> None:
+    """Train on the listed pairs; goes on from a state in ``checkpoints`` where an earlier call was stopped.
+
+    ``start``: the weights of the trained model to begin with, if any.
+    """
     train(
         load_training_set(training_set),
         segmenter_settings(**spec["segmenter"]),
@@ -25,6 +31,8 @@ def train_model(spec: Mapping[str, Any], training_set: Path, checkpoints: Path, 
         output,
         checkpoints,
         rng_seed=derive_seed(spec["rng_seed"], "repeat", spec["repeat"]),
+        augmentation=Augmentation(**spec["augmentation"]) if spec["augmentation"] else Augmentation(),
+        start=start,
     )
 
 

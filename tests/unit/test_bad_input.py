@@ -148,7 +148,7 @@ def write_pair(folder: Path, side: int = 64) -> tuple[Path, Path]:
 def test_a_truncated_shard(said: Any, study: Study, tmp_path: Path) -> None:
     images, masks = write_pair(tmp_path)
     images.write_bytes(images.read_bytes()[:700])
-    spec = json.dumps(refine_spec(study, "caa", "raw"))
+    spec = json.dumps(refine_spec(study, "basic", "caa", "raw"))
     message = said("refine", "--spec", spec, "--images", images, "--scores", masks, "--output", tmp_path / "out.tar")
     assert "images.tar" in message
     assert not list(tmp_path.glob("out*"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -186,7 +188,7 @@ def test_labels_are_mapped_by_name(tmp_path: Path, format: str) -> None:
     make(format, tmp_path, values)
     benchmark = opened(format, tmp_path)
     assert benchmark.label_space.names == ("background", *CLASSES) and benchmark.name == f"{format} val"
-    (image, labels), *others = list(benchmark)
+    (image, labels), *others = list(benchmark)  # type: ignore[call-overload]
     assert len(benchmark) == 1 and others == []
     assert image.shape == (1, len(values), 3) and image.dtype == labels.dtype == np.uint8
     assert labels.tolist() == [expected]
@@ -241,6 +243,50 @@ def test_missing_images_and_empty_lists(tmp_path: Path) -> None:
     assert "cannot be used as a name" in refusal("voc", tmp_path)
 
 
+PAIRS = "/JPEGImages/{0}.jpg /SegmentationClassAug/{0}.png\n"
+
+
+@pytest.mark.parametrize(
+    "line", ["{0}\n", PAIRS, PAIRS.replace("\n", " \r\n"), PAIRS.replace("/J", "J").replace(" /", "\t")]
+)
+@pytest.mark.parametrize("encode", [encode_mask, encode_labels])
+def test_sbd_has_labels_of_its_own(tmp_path: Path, line: str, encode: Callable[[np.ndarray], bytes]) -> None:
+    """Both kinds of list, and both kinds of PNG."""
+    image, _ = make("voc", tmp_path, [6, 7])
+    shutil.copy(image, image.with_name("2008_000008.jpg"))
+    (tmp_path / "SegmentationClassAug").mkdir()
+    for name in ("2007_000032", "2008_000008"):
+        (tmp_path / "SegmentationClassAug" / f"{name}.png").write_bytes(encode(np.array([[255, 15]], np.uint8)))
+    split = tmp_path / "ImageSets" / "Segmentation" / "trainaug.txt"
+    split.write_bytes("".join(line.format(name) for name in ("2008_000008", "2007_000032")).encode())
+    benchmark = opened("voc", tmp_path, "trainaug")
+    assert [item.name for item in benchmark.items] == ["2008_000008", "2007_000032"]
+    assert [benchmark[index][1].tolist() for index in (0, 1)] == [[[255, 4]], [[255, 4]]]
+    assert opened("voc", tmp_path, "val")[0][1].tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "/JPEGImages/2007_000032.jpg /SegmentationClassAug/2007_000033.png",
+        "/JPEGImages/2007_000032.jpg /SegmentationClass/2007_000032.png",
+        "/JPEGImages/../../x.jpg /SegmentationClassAug/../../x.png",
+        "/JPEGImages/2007_000032.jpg",
+    ],
+)
+def test_sbd_lists_that_lead_elsewhere(tmp_path: Path, line: str) -> None:
+    make("voc", tmp_path, [6, 7])
+    split = tmp_path / "ImageSets" / "Segmentation" / "trainaug.txt"
+    split.write_text(line)
+    assert "cannot be used as a name" in (message := refusal("voc", tmp_path, "trainaug")) and str(split) in message
+
+
+def test_only_sbd_lists_may_hold_paths(tmp_path: Path) -> None:
+    make("voc", tmp_path, [6, 7])
+    (tmp_path / "ImageSets" / "Segmentation" / "val.txt").write_text(PAIRS.format("2007_000032"))
+    assert "cannot be used as a name" in refusal("voc", tmp_path)
+
+
 def test_unknown_format(tmp_path: Path) -> None:
     with pytest.raises(SeediffError, match="'voc'"):
         open_benchmark("vocs", tmp_path, "val", CLASSES)
@@ -252,7 +298,7 @@ def test_every_value_of_a_format_is_named() -> None:
 
 
 def test_nothing_here_imports_torch() -> None:
-    modules = "images, shards, benchmarks, training_sets"
+    modules = "images, shards, benchmarks, training_sets, verification"
     code = f"from seediff.datasets import {modules}; from seediff.pictograms import domains; import sys"
     found = subprocess.run(
         [sys.executable, "-c", f"{code}; print('torch' in sys.modules)"], capture_output=True, text=True

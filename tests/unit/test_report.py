@@ -63,11 +63,12 @@ def histories(tmp_path: Path) -> dict[str, list[Path]]:
 
 
 def tables(results: Path) -> list[Path]:
-    row = {"label": HOSTILE, "recipe": "caa", "segmenter": "swin", "benchmark": "voc", "paper": 68.8}
+    row = {"label": HOSTILE, "recipe": "caa", "segmenter": "swin", "benchmark": "voc", "paper": {"mIoU": 68.8}}
     content = {
         "name": "table2",
         "title": "Ablation",
         "caption": HOSTILE,
+        "columns": [{"heading": "mIoU", "kind": "mean"}],
         "rows": [row],
         "study": "mini",
         "embedded": True,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seediff.segmenter.augment import augment, jitter_colours, pad, random_crop, random_grid, random_scale, splice
+from seediff.segmenter.augment import augment, jitter_colours, pad, random_crop, random_scale
 from seediff.segmenter.settings import segmenter_settings
 
 MINI = segmenter_settings("resnet-mini", crop=32, scale_min=0.6, scale_max=1.8)
@@ -80,24 +80,3 @@ def test_colour_jitter_changes_colours_by_strength():
         for s in (1e-9, 0.3, 1.0)
     ]
     assert change[0] < 3 < change[1] < change[2]  # HSV in 8 bits costs up to three grey levels
-
-
-def test_a_splice_holds_each_picture_in_its_cell():
-    pairs = [(np.full((20, 30, 3), 10 * k, np.uint8), np.full((20, 30), k, np.uint8)) for k in range(6)]
-    image, labels = splice(pairs, (2, 3))
-    assert labels.shape == (20, 30)
-    assert np.array_equal(labels, np.kron([[0, 1, 2], [3, 4, 5]], np.ones((10, 10))))
-    assert np.array_equal(image[..., 1], 10 * labels)
-
-
-def test_splicing_takes_pictures_of_other_sizes():
-    (image, labels) = splice([pair(40, 24), pair(64, 64)], (1, 2))
-    assert image.shape == (40, 24, 3) and labels.shape == (40, 24)
-
-
-def test_grids_come_as_often_as_in_diffumask():
-    rng = np.random.default_rng(0)
-    grids = [random_grid(rng, 3) for _ in range(2000)]
-    assert set(grids) == {(1, 2), (2, 1), (2, 2), (3, 3)}
-    assert grids.count((3, 3)) / 2000 == pytest.approx(4 / 10, abs=0.05)
-    assert grids.count((1, 2)) / 2000 == pytest.approx(1.5 / 10, abs=0.05)

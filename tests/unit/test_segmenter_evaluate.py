@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from seediff.errors import SeediffError
-from seediff.segmenter.evaluate import Segmenter, confusion, load_segmenter, predict
+from seediff.segmenter import evaluate
+from seediff.segmenter.evaluate import Segmenter, _scores, _window_starts, confusion, load_segmenter, predict
 from seediff.segmenter.model import build_segmenter, normalize
 from seediff.segmenter.settings import as_json, segmenter_settings
 
@@ -61,12 +64,35 @@ def test_the_test_edge_changes_the_resolution_not_the_size(segmenter):
     assert predict(larger, images(1, 40, 50)).shape == (1, 40, 50)
 
 
+def test_windows_cover_the_image_and_overlap():
+    for length, side in ((64, 32), (65, 32), (32, 32), (20, 32), (2048, 512)):
+        starts = _window_starts(length, side)
+        assert starts[0] == 0 and starts[-1] == max(length - side, 0)
+        assert all(0 < later - earlier <= side // 2 for earlier, later in pairwise(starts))
+
+
+def test_scores_of_windows_are_averaged(segmenter):
+    picture = images(1, 32, 48)
+    pixels = normalize(torch.from_numpy(picture))
+    with torch.no_grad():
+        left, right = _scores(segmenter.model, pixels[..., :32]), _scores(segmenter.model, pixels[..., 16:])
+    total = torch.zeros(1, 4, 32, 48)
+    total[..., :32] += left
+    total[..., 16:] += right
+    total[..., 16:32] /= 2
+    by_window = Segmenter(segmenter.model, replace(SETTINGS, test_window=32), CLASSES)
+    assert np.array_equal(predict(by_window, picture)[0], total[0].argmax(0).numpy())
+    assert not np.array_equal(predict(by_window, picture), predict(segmenter, picture))
+    small = images(2, 32, 32)
+    assert np.array_equal(predict(by_window, small), predict(segmenter, small))
+
+
 def test_predict_does_not_depend_on_the_batch(segmenter):
     batch = images(3, 32, 32)
     assert np.array_equal(predict(segmenter, batch), np.concatenate([predict(segmenter, one[None]) for one in batch]))
 
 
-def test_confusion_counts_pixels_row_truth_column_prediction(segmenter):
+def test_confusion_counts_pixels_row_truth_column_prediction(segmenter, monkeypatch):
     pictures = [*images(3, 32, 32), *images(2, 32, 40)]
     rng = np.random.default_rng(1)
     truths = [rng.choice([0, 1, 2, 3, 255], picture.shape[:2]).astype(np.uint8) for picture in pictures]
@@ -76,8 +102,9 @@ def test_confusion_counts_pixels_row_truth_column_prediction(segmenter):
         for t, p in zip(truth.ravel(), predict(segmenter, picture[None]).ravel(), strict=True):
             if t != 255:
                 expected[t, p] += 1
-    for batch_size in (2, 16):
-        assert np.array_equal(confusion(segmenter, iter(samples), batch_size), expected)
+    for pixels in (1, 2 * 32 * 32, 10**6):
+        monkeypatch.setattr(evaluate, "BATCH_PIXELS", pixels)
+        assert np.array_equal(confusion(segmenter, iter(samples)), expected)
 
 
 def test_a_label_beyond_the_classes_names_the_sample(segmenter):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from seediff.datasets.augmentation import Augmentation
 from seediff.errors import SeediffError
 from seediff.segmenter import train as train_module
 from seediff.segmenter.evaluate import load_segmenter
@@ -28,9 +29,10 @@ SETTINGS = segmenter_settings(
     warmup=2,
     checkpoint_every=3,
     colour_jitter=0.5,
-    splice=0.5,
-    splice_grid=2,
 )
+AUGMENTATION = Augmentation(splice=0.5, splice_grid=2, occlusion=0.5, noise=0.5)
+
+OTHER = segmenter_settings("resnet-mini", queries=5, points=32, batch_size=2, iterations=6, crop=32)
 
 
 class Squares:
@@ -47,6 +49,14 @@ class Squares:
         return np.stack([100 * labels, 80 * (labels == 1), 0 * labels], -1).astype(np.uint8), labels
 
 
+def run(folder, settings=SETTINGS, rng_seed=3, pairs=None, **options) -> None:
+    """Train into ``folder/out`` with the state in ``folder/state``."""
+    options = {"augmentation": AUGMENTATION} | options
+    train(
+        Squares() if pairs is None else pairs, settings, CLASSES, folder / "out", folder / "state", rng_seed, **options
+    )
+
+
 def weights(folder) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
@@ -55,7 +65,7 @@ def weights(folder) -> dict[str, torch.Tensor]:
 def straight(tmp_path_factory):
     """The folder of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("straight")
-    train(Squares(), SETTINGS, CLASSES, folder / "out", folder / "state", rng_seed=3)
+    run(folder)
     return folder
 
 
@@ -87,12 +97,12 @@ def test_a_resumed_run_equals_an_uninterrupted_one(straight, tmp_path, monkeypat
     with monkeypatch.context() as patch:
         interrupt(patch, at=4)
         with pytest.raises(KeyboardInterrupt):
-            train(Squares(), SETTINGS, CLASSES, tmp_path / "out", tmp_path / "state", rng_seed=3)
+            run(tmp_path)
     assert not (tmp_path / "out").exists()
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["state.safetensors"]
     torch.rand(7)  # whatever the process did in between
     steps = count_steps(monkeypatch)
-    train(Squares(), SETTINGS, CLASSES, tmp_path / "out", tmp_path / "state", rng_seed=3)
+    run(tmp_path)
     assert steps == [3, 4, 5]
     expected, resumed = weights(straight / "out"), weights(tmp_path / "out")
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
@@ -116,9 +126,9 @@ def test_the_state_of_another_run_is_not_resumed(straight, tmp_path, monkeypatch
     with monkeypatch.context() as patch:
         interrupt(patch, at=4)
         with pytest.raises(KeyboardInterrupt):
-            train(Squares(), SETTINGS, CLASSES, tmp_path / "out", tmp_path / "state", rng_seed=4)
+            run(tmp_path, rng_seed=4)
     steps = count_steps(monkeypatch)
-    train(Squares(), SETTINGS, CLASSES, tmp_path / "out", tmp_path / "state", rng_seed=3)
+    run(tmp_path)
     assert steps == [0, 1, 2, 3, 4, 5]
     expected, trained = weights(straight / "out"), weights(tmp_path / "out")
     assert all(torch.equal(trained[name], expected[name]) for name in expected)
@@ -126,7 +136,7 @@ def test_the_state_of_another_run_is_not_resumed(straight, tmp_path, monkeypatch
 
 def test_training_lowers_the_loss(tmp_path):
     settings = replace(SETTINGS, iterations=12, learning_rate=4e-3, colour_jitter=0.0)
-    train(Squares(), settings, CLASSES, tmp_path / "out", tmp_path / "state", rng_seed=0)
+    run(tmp_path, settings, rng_seed=0)
     losses = [float(row["loss"]) for row in csv.DictReader((tmp_path / "out" / "history.csv").open())]
     assert np.mean(losses[-3:]) < 0.9 * losses[0]
 
@@ -141,7 +151,8 @@ def test_the_schedule_rises_and_falls():
 
 def test_every_step_follows_the_schedule(tmp_path):
     settings = replace(SETTINGS, backbone_lr_factor=0.5)
-    trainer = train_module._Trainer(Squares(), settings, CLASSES, tmp_path / "state.safetensors", 3)
+    views = train_module._Views(Squares(), settings, AUGMENTATION, 3)
+    trainer = train_module._Trainer(views, CLASSES, tmp_path / "state.safetensors", None)
     trainer.iteration = 4
     trainer.step(*next(trainer._batches(0)))
     rates = {group["lr_factor"]: group["lr"] for group in trainer.optimizer.param_groups}
@@ -149,19 +160,38 @@ def test_every_step_follows_the_schedule(tmp_path):
 
 
 def test_a_damaged_state_is_an_error(tmp_path):
-    (tmp_path / "state.safetensors").write_bytes(b"not whole")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "state.safetensors").write_bytes(b"not whole")
     with pytest.raises(SeediffError, match="damaged"):
-        train(Squares(), SETTINGS, CLASSES, tmp_path / "out", tmp_path, rng_seed=3)
+        run(tmp_path)
     assert not (tmp_path / "out").exists()
 
 
 def test_an_empty_training_set_is_an_error(tmp_path):
     with pytest.raises(SeediffError, match="empty"):
-        train([], SETTINGS, CLASSES, tmp_path / "out", tmp_path, rng_seed=3)
+        run(tmp_path, pairs=[])
 
 
 def test_a_loss_that_is_not_finite_is_an_error(tmp_path):
     settings = replace(SETTINGS, learning_rate=1e30, warmup=0)
     with pytest.raises(SeediffError, match="loss became"):
-        train(Squares(), settings, CLASSES, tmp_path / "out", tmp_path, rng_seed=3)
+        run(tmp_path, settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_goes_on_from_trained_weights(straight, tmp_path):
+    still = replace(SETTINGS, iterations=1, learning_rate=1e-12, weight_decay=0.0)
+    run(tmp_path, still, start=straight / "out" / "model.safetensors")
+    before, after = weights(straight / "out"), weights(tmp_path / "out")
+    learnt = [name for name in before if before[name].is_floating_point() and "running_" not in name]
+    assert all(torch.allclose(before[name], after[name], atol=1e-7) for name in learnt)
+    run(tmp_path / "other", still)
+    assert any(not torch.allclose(before[name], weights(tmp_path / "other" / "out")[name]) for name in learnt)
+
+
+def test_a_start_that_does_not_fit_is_said_plainly(straight, tmp_path):
+    for start, settings in ((straight / "none.safetensors", SETTINGS), (straight / "out" / "model.safetensors", OTHER)):
+        with pytest.raises(SeediffError, match=r"(?s)cannot start from .*same backbone and classes") as error:
+            run(tmp_path, settings, start=start)
+        assert len(str(error.value).splitlines()) == 2
     assert not (tmp_path / "out").exists()

@@ -18,14 +18,24 @@ from scipy import stats
 
 from seediff.errors import SeediffError
 from seediff.reporting.formats import Column, Grid, Note, escape_latex, html, latex, markdown, plain
-from seediff.reporting.tables import MaskQualitySpec, TableSpec, print_tables, rank_agreement, write_table
+from seediff.reporting.ranking import rank_agreement
+from seediff.reporting.specs import MaskQualitySpec, TableSpec
+from seediff.reporting.tables import print_tables, write_table
 
 CLASSES = ["background", "bus", "cat", "tvmonitor"]
 RECIPES = {"caa": 60.1, "cre": 65.2, "seediff": 70.3}
 
 
 def row(recipe: str, paper: float | None) -> dict[str, Any]:
-    return {"label": recipe.upper(), "recipe": recipe, "segmenter": "swin", "benchmark": "voc", "paper": paper}
+    reported = {} if paper is None else {"mIoU": paper}
+    return {"label": recipe.upper(), "recipe": recipe, "segmenter": "swin", "benchmark": "voc", "paper": reported}
+
+
+def mean(heading: str, classes: list[str]) -> dict[str, Any]:
+    return {"heading": heading, "kind": "mean", "of": classes}
+
+
+BOTH = [mean("mIoU", []), mean("listed", CLASSES[1:])]
 
 
 def spec(**changes: Any) -> TableSpec:
@@ -33,6 +43,7 @@ def spec(**changes: Any) -> TableSpec:
         "name": "table2",
         "title": "Ablation",
         "caption": "One step at a time.",
+        "columns": [mean("mIoU", [])],
         "rows": [row(recipe, paper) for recipe, paper in RECIPES.items()],
         "study": "paper",
         "repeats": 2,
@@ -79,26 +90,78 @@ def frame(texts: dict[str, str]) -> pd.DataFrame:
     return pd.read_csv(io.StringIO(texts["csv"])).set_index("label")
 
 
+def column(found: pd.DataFrame, heading: str) -> pd.DataFrame:
+    return found[found.column == heading]
+
+
 def test_numbers_are_those_of_the_confusion_matrices(results: Path) -> None:
-    found = frame(written(spec(listed_classes=CLASSES[1:]), results))
+    found = frame(written(spec(columns=BOTH), results))
     for recipe, paper in RECIPES.items():
-        runs = [naive_miou(metrics_file(results, recipe, repeat), CLASSES) for repeat in range(2)]
-        listed = [naive_miou(metrics_file(results, recipe, repeat), CLASSES[1:]) for repeat in range(2)]
-        line = found.loc[recipe.upper()]
+        paths = [metrics_file(results, recipe, repeat) for repeat in range(2)]
+        runs = [naive_miou(path, CLASSES) for path in paths]
+        listed = [naive_miou(path, CLASSES[1:]) for path in paths]
+        line = column(found, "mIoU").loc[recipe.upper()]
         assert line.reproduced == round(sum(runs) / 2, 1)
         assert line["std"] == round(abs(runs[0] - runs[1]) / 2**0.5, 1)
         assert line.reported == paper
         assert line.difference == round(line.reproduced - paper, 1)
-        assert line.miou_listed == round(sum(listed) / 2, 1)
         assert line.runs == 2
-        assert line.source.split(";") == [str(metrics_file(results, recipe, repeat)) for repeat in range(2)]
+        assert line.source.split(";") == list(map(str, paths))
+        other = column(found, "listed").loc[recipe.upper()]
+        assert other.reproduced == round(sum(listed) / 2, 1) and np.isnan(other.reported)
 
 
-def test_listed_metric_swaps_the_two_means(results: Path) -> None:
-    found = frame(written(spec(metric="miou_listed", listed_classes=["bus", "cat"]), results))
-    runs = [naive_miou(metrics_file(results, "cre", repeat), ["bus", "cat"]) for repeat in range(2)]
-    assert found.loc["CRE"].reproduced == round(sum(runs) / 2, 1)
-    assert "miou" in found and "miou_listed" not in found
+def naive_merged_iou(path: Path, group: list[str]) -> float:
+    """Percent: the labels of every pixel are renamed before anything is counted."""
+    content = json.loads(path.read_text())
+    hits = misses = 0
+    for i, truth in enumerate(content["classes"]):
+        for j, predicted in enumerate(content["classes"]):
+            inside = (truth in group) + (predicted in group)
+            hits += content["confusion"][i][j] * (inside == 2)
+            misses += content["confusion"][i][j] * (inside == 1)
+    return 100 * hits / (hits + misses)
+
+
+def test_every_kind_of_column(results: Path) -> None:
+    columns = [
+        {"heading": "h", "kind": "harmonic", "of": ["seen", "unseen"]},
+        {"heading": "cat", "kind": "iou", "of": ["cat"]},
+        {"heading": "group", "kind": "merged", "of": ["bus", "tvmonitor"]},
+        mean("seen", ["bus", "cat"]),
+        mean("unseen", ["tvmonitor"]),
+    ]
+    rows = [{**row("cre", None), "paper": {"cat": 50.0, "group": 60.0}}]
+    texts = written(spec(columns=columns, rows=rows, repeats=1), results)
+    found, path = frame(texts).set_index("column").reproduced, metrics_file(results, "cre", 0)
+    seen, unseen = naive_miou(path, ["bus", "cat"]), naive_miou(path, ["tvmonitor"])
+    assert found["cat"] == round(naive_miou(path, ["cat"]), 1)
+    assert found["group"] == round(naive_merged_iou(path, ["bus", "tvmonitor"]), 1)
+    assert (found["seen"], found["unseen"]) == (round(seen, 1), round(unseen, 1))
+    assert found["h"] == round(2 * seen * unseen / (seen + unseen), 1)
+    lines = [line.split("|")[1:-1] for line in texts["md"].splitlines() if line.startswith("| ")]
+    assert [line[1].strip() for line in lines[-3:]] == ["reported", "reproduced, 1 run", "difference"]
+    assert [cell.strip() for cell in lines[-3][2:5]] == ["–", "50.0", "60.0"]
+
+
+def test_a_quoted_row_has_no_run(results: Path) -> None:
+    quoted = {"label": "Other", "recipe": None, "segmenter": None, "benchmark": None, "paper": {"mIoU": 51.0}}
+    texts = written(spec(rows=[quoted, row("caa", 60.0)]), results)
+    line = next(line for line in texts["md"].splitlines() if line.startswith("| Other"))
+    assert [cell.strip() for cell in line.split("|")[2:7]] == ["51.0", "–", "–", "–", "reported only"]
+    assert "Other: " not in texts["md"]
+
+
+def test_the_reading_of_the_papers_mean_is_said(results: Path) -> None:
+    columns = [{"heading": name, "kind": "iou", "of": [name]} for name in ("bus", "cat")] + [mean("mIoU", [])]
+    rows = [
+        {**row("caa", None), "paper": {"bus": 60.0, "cat": 70.0, "mIoU": 65.8}},
+        {**row("cre", None), "paper": {"bus": 60.0, "cat": 70.0, "mIoU": 55.0}},
+    ]
+    text = written(spec(columns=columns, rows=rows), results)["md"]
+    assert "CAA: the paper prints 65.8; its listed classes average 65.0: the mean over the listed classes." in text
+    assert "CRE: the paper prints 55.0; its listed classes average 65.0: not their mean" in text
+    assert "the paper prints" not in written(spec(columns=columns, rows=rows, embedded=True), results)["md"]
 
 
 def test_absent_class_does_not_count(results: Path) -> None:
@@ -130,7 +193,7 @@ def test_missing_runs_are_dashes_with_the_command_that_makes_them(results: Path)
 
 
 def test_a_study_without_any_run_still_has_its_table(tmp_path: Path) -> None:
-    texts = written(spec(listed_classes=["bus"], embedded=True), tmp_path)
+    texts = written(spec(columns=BOTH, embedded=True), tmp_path)
     assert frame(texts).reproduced.isna().all()
     assert "Order of rows" not in texts["md"]
 
@@ -141,9 +204,9 @@ def test_embedded_numbers_are_set_apart_from_the_papers(results: Path) -> None:
     for suffix in ("md", "html", "csv"):
         assert "mini: embedded pictogram world" in texts[suffix] and "paper: VOC 2012 val" in texts[suffix]
     assert "not to be compared" in texts["md"]
-    assert "Order of rows as in the paper: yes" in texts["md"]
+    assert "Order of rows by mIoU as in the paper: yes" in texts["md"]
     other = [row("caa", 70.0), row("cre", 65.0), row("seediff", 75.0)]
-    assert "Order of rows as in the paper: no" in written(spec(embedded=True, rows=other), results)["html"]
+    assert "Order of rows by mIoU as in the paper: no" in written(spec(embedded=True, rows=other), results)["html"]
 
 
 def test_best_values_are_bold(results: Path) -> None:
@@ -206,9 +269,9 @@ def test_missing_mask_quality_names_its_command(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"metrc": "miou"}, "metric"),
-        ({"metric": "iou"}, "unknown metric 'iou'"),
-        ({"metric": "miou_listed"}, "listed_classes"),
+        ({"colums": []}, "columns"),
+        ({"columns": [mean("x", []) | {"kind": "iuo"}]}, "unknown kind 'iuo'"),
+        ({"columns": [{"heading": "x"}]}, "lacks the key 'kind'"),
         ({"rows": [row("../../etc", None)]}, "cannot be used as a name"),
         ({"rows": [{"label": "x"}]}, "lacks the key 'recipe'"),
     ],

@@ -1,0 +1,88 @@
+"""What a check of a data set found: problems of one kind are one finding, said by the first file that has it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+AGAIN = "Unpack the archive again; `seediff data list` says which and where it is had."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """``severity`` error: numbers from this copy would be wrong, or there would be none."""
+
+    severity: Literal["error", "warning", "note"]
+    text: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.text}" + (f"\n  {self.remedy}" if self.remedy else "")
+
+
+@dataclass(frozen=True)
+class Report:
+    """``checked`` says of each split what was looked at."""
+
+    heading: str
+    checked: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not any(finding.severity == "error" for finding in self.findings)
+
+    @property
+    def text(self) -> str:
+        lines = [self.heading, *(f"  {line}" for line in self.checked), *map(str, self.findings)]
+        if self.checked:
+            lines.append(
+                "The checksums cover the sampled files, names and order included: two copies checked with the same\n"
+                "options can be compared by them. No official checksums of the files are known."
+            )
+        return "\n".join([*lines, self._verdict()])
+
+    def _verdict(self) -> str:
+        numbers = Counter(finding.severity for finding in self.findings)
+        counts = [
+            f"{numbers[kind]} {kind}{'s' * (numbers[kind] > 1)}" for kind in ("error", "warning") if numbers[kind]
+        ]
+        return f"{', '.join(counts)}." if counts else "No problem was found."
+
+
+class Problem(Enum):
+    """What may be wrong with a file, and what to do about it."""
+
+    NO_IMAGE = "missing image", AGAIN
+    NO_LABELS = "missing label file", AGAIN
+    UNREADABLE = "file that cannot be read", "Check its permissions and the disk."
+    BROKEN = "broken or cut off file", AGAIN
+    PICTURE = "colour picture in place of label ids", "Use the label files of 8-bit label ids, not renderings of them."
+    UNEQUAL = "image and label file of different sizes", "Was one of the two folders resized? " + AGAIN
+    SIZE = "image of a size that the data set does not have", "Was it resized or converted? " + AGAIN
+    VALUES = "values that are no labels of the data set", "Were the labels converted or resized smoothly? " + AGAIN
+
+
+class Problems:
+    """Collects the files that have problems."""
+
+    def __init__(self) -> None:
+        self._cases: defaultdict[Problem, list[str]] = defaultdict(list)
+
+    def add(self, problem: Problem, case: str) -> None:
+        """``case``: the file, and what it has if that is not clear."""
+        self._cases[problem].append(case)
+
+    def drop(self, problem: Problem) -> None:
+        self._cases.pop(problem, None)
+
+    def findings(self, split: str) -> list[Finding]:
+        return [_finding(split, problem, cases) for problem, cases in self._cases.items()]
+
+
+def _finding(split: str, problem: Problem, cases: list[str]) -> Finding:
+    what, remedy = problem.value
+    more = f", and {len(cases) - 1:,} more" if len(cases) > 1 else ""
+    return Finding("error", f"{split}: {what}: {cases[0]}{more}", remedy)

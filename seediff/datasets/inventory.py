@@ -1,0 +1,179 @@
+"""The real data sets: what they are officially, where they are had, and what of them is there (``seediff data list``).
+
+Nothing is downloaded: each has terms of its own, to be agreed to on its home page. ``datasets.verification`` checks a
+copy against what stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from seediff.datasets import ade20k, cityscapes, voc
+from seediff.datasets.benchmarks import FORMATS
+from seediff.datasets.classes import BACKGROUND, CITYSCAPES_TRAIN_IDS, IGNORE_LABEL
+from seediff.datasets.items import Item, check_folder
+from seediff.errors import SeediffError
+from seediff.names import nearest
+
+REQUIRED_SPLITS = ("train", "val")
+"""Splits that every copy has; the others are asked for only where they are."""
+
+STAND_IN_SIGN = "STAND-IN.txt"
+"""The file that tells an embedded stand-in from the real data set."""
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Official facts about a data set, and how its files are found whether they are all there or not.
+
+    ``holds``: the subfolders without which a folder is no copy. ``split_path``: the file or folder that makes a split.
+    ``sizes``: bounds of the images' (width, height). ``converted``: values that label files have after the customary
+    conversion to training ids, which is not what is read here; empty where there is none.
+    """
+
+    title: str
+    files: str
+    place: Path
+    holds: tuple[str, ...]
+    splits: Mapping[str, int]
+    source: tuple[str, ...]
+    sizes: tuple[Size, Size]
+    split_path: Callable[[Path, str], Path]
+    find_items: Callable[[Path, str], list[Item]]
+    converted: frozenset[int] = frozenset()
+
+    def present_splits(self, folder: Path) -> list[str]:
+        return [split for split in self.splits if self.split_path(folder, split).exists()]
+
+    def missing_folders(self, folder: Path) -> list[str]:
+        return [name for name in self.holds if not (folder / name).is_dir()]
+
+
+def class_names(name: str) -> set[str]:
+    """The classes of a data set; the background is none."""
+    return {known for known in FORMATS[name].labels.values() if known} - {BACKGROUND}
+
+
+def data_set(name: str) -> DataSet:
+    """The data set of that name; ``SeediffError`` with the nearest one if there is none."""
+    if name not in DATA_SETS:
+        raise SeediffError(f"There is no data set {name!r}.\n{nearest(name, DATA_SETS)}")
+    return DATA_SETS[name]
+
+
+def is_stand_in(folder: Path) -> bool:
+    return (folder / STAND_IN_SIGN).is_file()
+
+
+def list_datasets(root: Path) -> str:
+    """Every data set and what of it is below ``root``, where the studies expect it; text for the terminal."""
+    return "\n\n".join(_entry(name, known, root) for name, known in DATA_SETS.items())
+
+
+def _entry(name: str, known: DataSet, root: Path) -> str:
+    background = " and background" if BACKGROUND in FORMATS[name].labels.values() else ""
+    facts = {
+        "files": known.files,
+        "folder": f"holds {', '.join(known.holds)}",
+        "splits": ", ".join(f"{split} {number:,}" for split, number in known.splits.items()) + " images",
+        "classes": f"{len(class_names(name))}{background}",
+        "source": f"\n{'':11}".join(known.source),
+        "place": f"{known.place}: {_found(known, root / known.place)}",
+    }
+    return f"{name}: {known.title}\n" + "\n".join(f"  {key + ':':9}{text}" for key, text in facts.items())
+
+
+def _found(known: DataSet, folder: Path) -> str:
+    """What is there, by a look at the lists alone."""
+    if not folder.is_dir():
+        return "not there"
+    splits = known.present_splits(folder)
+    if not splits:
+        return f"found, but none of the splits {', '.join(known.splits)}"
+    numbers = ", ".join(_number(known, folder, split) for split in splits)
+    kind = "a stand-in with " if is_stand_in(folder) else ""
+    return f"found: {kind}splits {', '.join(splits)} ({numbers} images)"
+
+
+def _number(known: DataSet, folder: Path, split: str) -> str:
+    try:
+        return str(len(known.find_items(folder, split)))
+    except (SeediffError, OSError):
+        return "unreadable"
+
+
+def _cityscapes_items(folder: Path, split: str) -> list[Item]:
+    images, labels = folder / "leftImg8bit" / split, folder / "gtFine" / split
+    check_folder(images, "a folder a city")
+    return _pairs(images, f"*/*{cityscapes.IMAGE_SUFFIX}", labels, f"*/*{cityscapes.LABEL_SUFFIX}")
+
+
+def _ade20k_items(folder: Path, split: str) -> list[Item]:
+    images, labels = (folder / kind / ade20k.SPLITS[split] for kind in ("images", "annotations"))
+    check_folder(images, "the split's *.jpg")
+    return _pairs(images, "*.jpg", labels, "*.png")
+
+
+def _pairs(images: Path, image_pattern: str, labels: Path, label_pattern: str) -> list[Item]:
+    """Images with their label files, by place below the two folders, wherever there is at least one of the two."""
+    suffixes = [pattern.rpartition("*")[2] for pattern in (image_pattern, label_pattern)]
+    places = {
+        path.relative_to(folder).as_posix().removesuffix(suffix)
+        for folder, pattern, suffix in zip((images, labels), (image_pattern, label_pattern), suffixes)
+        for path in folder.glob(pattern)
+    }
+    return [
+        Item(Path(place).name, images / f"{place}{suffixes[0]}", labels / f"{place}{suffixes[1]}")
+        for place in sorted(places)
+    ]
+
+
+DATA_SETS: dict[str, DataSet] = {
+    "voc": DataSet(
+        title="PASCAL VOC 2012",
+        files="JPEG images, palette PNGs of label ids; format voc",
+        place=Path("data/VOCdevkit/VOC2012"),
+        holds=("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"),
+        splits={"train": 1464, "val": 1449, "trainval": 2913, "trainaug": 10582},
+        source=(
+            "The PASCAL Visual Object Classes Homepage, http://host.robots.ox.ac.uk/pascal/VOC/voc2012/:",
+            "VOCtrainval_11-May-2012.tar",
+            "trainaug: with SBD, the Semantic Boundaries Dataset (annotations in .mat files),",
+            "http://home.bharathh.info/pubs/codes/SBD/download.html. What is read here is made from it and handed",
+            "round without an official place: SegmentationClassAug (PNGs) and ImageSets/Segmentation/trainaug.txt",
+        ),
+        sizes=((50, 50), (500, 500)),
+        split_path=voc.split_file,
+        find_items=voc.find_items,
+    ),
+    "cityscapes": DataSet(
+        title="Cityscapes",
+        files="PNG images, grey PNGs of label ids (*_gtFine_labelIds.png); format cityscapes",
+        place=Path("data/cityscapes"),
+        holds=("leftImg8bit", "gtFine"),
+        splits={"train": 2975, "val": 500},
+        source=(
+            "The Cityscapes Dataset, https://www.cityscapes-dataset.com (registration required):",
+            "gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip",
+        ),
+        sizes=((2048, 1024), (2048, 1024)),
+        split_path=lambda folder, split: folder / "leftImg8bit" / split,
+        find_items=_cityscapes_items,
+        converted=frozenset({*CITYSCAPES_TRAIN_IDS.values(), IGNORE_LABEL}),
+    ),
+    "ade20k": DataSet(
+        title="ADE20K for scene parsing",
+        files="JPEG images, grey PNGs of label ids; format ade20k",
+        place=Path("data/ADEChallengeData2016"),
+        holds=("images", "annotations"),
+        splits={"train": 20210, "val": 2000},
+        source=("MIT Scene Parsing Benchmark, http://sceneparsing.csail.mit.edu/:", "ADEChallengeData2016.zip"),
+        sizes=((50, 50), (6000, 6000)),
+        split_path=lambda folder, split: folder / "images" / ade20k.SPLITS[split],
+        find_items=_ade20k_items,
+    ),
+}

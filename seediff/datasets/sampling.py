@@ -1,0 +1,154 @@
+"""Reads some of a split's files, as a check of a data set does: what is wrong with one is noted and stops nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from seediff.datasets.classes import BACKGROUND
+from seediff.datasets.findings import Finding, Problem, Problems
+from seediff.datasets.images import decode_mask, decode_rgb
+from seediff.datasets.items import Item
+from seediff.errors import SeediffError
+
+Array = NDArray[np.uint8]
+Size = tuple[int, int]
+
+MONOTONOUS = 0.99
+"""Share of all pixels from which on it is suspicious that they have one value."""
+ENOUGH_FILES = 10
+"""So many label files should show more than one class."""
+
+
+def spread(items: Sequence[Item], number: int | None) -> list[Item]:
+    """``number`` items at even distances; all of them if there are no more, or for None."""
+    number = len(items) if number is None else min(number, len(items))
+    return [items[index * len(items) // number] for index in range(number)]
+
+
+class Sample:
+    """What the files read so far have shown; ``labels`` and ``sizes`` say what they may show, None: any size."""
+
+    def __init__(self, folder: Path, labels: Mapping[int, str | None], sizes: tuple[Size, Size] | None) -> None:
+        self.problems = Problems()
+        self.pixels = np.zeros(256, np.int64)
+        self._folder, self._labels, self._sizes = folder, labels, sizes
+        self._digest = hashlib.sha256()
+        self._label_files = 0
+
+    def add(self, item: Item) -> None:
+        """Read the two files of an image. A missing one has been noted by whoever looked at all of the split."""
+        image, labels = self._image(item.image), self._label_ids(item.labels)
+        if labels is not None:
+            self._count(item.labels, labels)
+        if image is not None and labels is not None and image != _size(labels):
+            ours, theirs = _text(image), _text(_size(labels))
+            self.problems.add(Problem.UNEQUAL, f"{self._place(item.image)} ({ours}, labels {theirs})")
+
+    def _image(self, path: Path) -> Size | None:
+        """The size of the image, if it can be read to its end."""
+        if (content := self._content(path)) is None:
+            return None
+        try:
+            size = _size(decode_rgb(content, str(path)))
+        except SeediffError:
+            self.problems.add(Problem.BROKEN, self._place(path))
+            return None
+        if self._sizes and not all(least <= side <= most for side, least, most in zip(size, *self._sizes)):
+            self.problems.add(Problem.SIZE, f"{self._place(path)} ({_text(size)})")
+        return size
+
+    def _label_ids(self, path: Path) -> Array | None:
+        if (content := self._content(path)) is None:
+            return None
+        try:
+            return decode_mask(content, str(path))
+        except SeediffError:
+            self._refuse_labels(path, content)
+            return None
+
+    def _refuse_labels(self, path: Path, content: bytes) -> None:
+        """Note what the file is instead: a sound picture of another kind, or nothing that can be read."""
+        try:
+            decode_rgb(content, str(path))
+        except SeediffError:
+            self.problems.add(Problem.BROKEN, self._place(path))
+            return
+        with Image.open(BytesIO(content)) as picture:
+            self.problems.add(Problem.PICTURE, f"{self._place(path)} ({picture.mode})")
+
+    def _count(self, path: Path, labels: Array) -> None:
+        pixels = np.bincount(labels.ravel(), minlength=256)
+        self.pixels += pixels
+        self._label_files += 1
+        if unknown := set(np.flatnonzero(pixels).tolist()) - set(self._labels):
+            some = ", ".join(map(str, sorted(unknown)[:5])) + ("" if len(unknown) <= 5 else ", ...")
+            self.problems.add(Problem.VALUES, f"{self._place(path)} ({some})")
+
+    def _content(self, path: Path) -> bytes | None:
+        """The file's bytes, put under the checksum with its name."""
+        content = None
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:
+            pass
+        except OSError:
+            self.problems.add(Problem.UNREADABLE, self._place(path))
+        self._digest.update(f"{self._place(path)}\n{-1 if content is None else len(content)}\n".encode())
+        self._digest.update(content or b"")
+        return content
+
+    def _place(self, path: Path) -> str:
+        return path.relative_to(self._folder).as_posix()
+
+    @property
+    def checksum(self) -> str:
+        """sha256 of names, lengths and contents in the order read; a missing file changes it as well."""
+        return self._digest.hexdigest()
+
+    @property
+    def values(self) -> set[int]:
+        return set(np.flatnonzero(self.pixels).tolist())
+
+    @property
+    def classes(self) -> set[str]:
+        """Classes that occur; the background is none."""
+        return {name for value in self.values if (name := self._labels.get(value))} - {BACKGROUND}
+
+    def findings(self, split: str, converted: frozenset[int]) -> list[Finding]:
+        """What is wrong with the files, and with all labels together; ``converted``: the values of training ids."""
+        if self.values and self.values <= converted:
+            self.problems.drop(Problem.VALUES)  # the same thing, said worse
+            return [*self.problems.findings(split), _training_ids(split)]
+        return [*self.problems.findings(split), *self._monotony(split)]
+
+    def _monotony(self, split: str) -> list[Finding]:
+        """A warning if the labels of all files together tell hardly anything apart."""
+        if not self.values:
+            return []
+        value, share = int(self.pixels.argmax()), self.pixels.max() / self.pixels.sum()
+        if share < MONOTONOUS and (len(self.classes) > 1 or self._label_files < ENOUGH_FILES):
+            return []
+        text = f"{split}: {share:.0%} of the sampled pixels are {value}, classes that occur: {len(self.classes)}"
+        return [
+            Finding("warning", text, "Are these labels of classes, and not of one object, or of objects by number?")
+        ]
+
+
+def _training_ids(split: str) -> Finding:
+    text = f"{split}: these are trainIds, not labelIds: the values of all sampled label files are among 0 to 18 and 255"
+    return Finding("error", text, "Use *_gtFine_labelIds.png as they come, without the conversion to training ids.")
+
+
+def _size(picture: Array) -> Size:
+    return picture.shape[1], picture.shape[0]
+
+
+def _text(size: Size) -> str:
+    return f"{size[0]} x {size[1]}"

@@ -1,0 +1,142 @@
+"""Checks a user's copy of a data set against what is officially in it (``seediff data check``).
+
+Nothing stops the check: it ends with all kinds of problems that there are, each said once. A stand-in drawn by
+``pictograms.domains`` is checked for its format only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from seediff.datasets.benchmarks import FORMATS
+from seediff.datasets.findings import AGAIN, Finding, Problem, Problems, Report
+from seediff.datasets.inventory import (
+    DATA_SETS,
+    REQUIRED_SPLITS,
+    STAND_IN_SIGN,
+    DataSet,
+    class_names,
+    data_set,
+    is_stand_in,
+)
+from seediff.datasets.items import Item
+from seediff.datasets.sampling import Sample, spread
+from seediff.errors import SeediffError
+from seediff.names import nearest
+
+
+def check_dataset(name: str, folder: Path, splits: Sequence[str] | None = None, sample: int | None = 50) -> Report:
+    """Check folders, lists and numbers of files, and read ``sample`` images a split with their labels (None: all).
+
+    ``splits``: train and val and whatever else is there, unless given. Raises ``SeediffError`` for a name of a data
+    set or of a split that does not exist; whatever is wrong with the copy is in the report.
+    """
+    known = data_set(name)
+    for split in splits or ():
+        if split not in known.splits:
+            raise SeediffError(f"{known.title} has no split {split!r}.\n{nearest(split, known.splits)}")
+    findings, checked = _structure(known, folder), []
+    if folder.is_dir() and len(known.missing_folders(folder)) < len(known.holds):
+        findings += _stand_in(known, folder)
+        chosen = list(splits or _splits(known, folder))
+        for split in chosen:
+            line, found = _check_split(name, folder, split, sample)
+            checked.append(line)
+            findings += found
+        findings += _shared_images(known, folder, chosen)
+    return Report(f"{known.title} in {folder}", tuple(checked), tuple(findings))
+
+
+def _splits(known: DataSet, folder: Path) -> list[str]:
+    return list(dict.fromkeys([*REQUIRED_SPLITS, *known.present_splits(folder)]))
+
+
+def _structure(known: DataSet, folder: Path) -> list[Finding]:
+    """An error if the folder is not the one that holds the data set, with the one that may be meant."""
+    if not folder.is_dir():
+        return [Finding("error", f"There is no folder {folder}", f"It should hold {', '.join(known.holds)}. {AGAIN}")]
+    if not (missing := known.missing_folders(folder)):
+        return []
+    return [Finding("error", f"{folder} does not hold {', '.join(missing)}", _place_meant(known, folder, missing))]
+
+
+def _place_meant(known: DataSet, folder: Path, missing: Sequence[str]) -> str:
+    near = sorted([*folder.glob("*/"), *folder.glob("*/*/")], key=lambda path: (path.name != known.place.name, path))
+    for place in (*near, *folder.resolve().parents[:2]):
+        if not known.missing_folders(place):
+            return f"{place} looks right: give that folder."
+    for other, candidate in DATA_SETS.items():
+        if not candidate.missing_folders(folder):
+            return f"This looks like {candidate.title}: give the name {other}."
+    tops = {Path(name).parts[0] for name in missing}
+    astray = [str(path) for path in near if path.name in tops]
+    return f"Move to {folder}: {', '.join(astray)}" if astray else AGAIN
+
+
+def _stand_in(known: DataSet, folder: Path) -> list[Finding]:
+    if not is_stand_in(folder):
+        return []
+    text = f"{folder} is an embedded stand-in ({STAND_IN_SIGN}), not {known.title}: only its format is checked"
+    return [Finding("note", text, "If something is wrong with it, delete it: it is drawn anew when it is needed.")]
+
+
+def _check_split(name: str, folder: Path, split: str, sample: int | None) -> tuple[str, list[Finding]]:
+    """What was looked at, in a line, and what is wrong with it."""
+    known, official = DATA_SETS[name], not is_stand_in(folder)
+    if not (path := known.split_path(folder, split)).exists():
+        return f"{split}: not there", [Finding("error", f"{split}: {path} is missing", AGAIN)]
+    try:
+        items = known.find_items(folder, split)
+    except (SeediffError, OSError) as error:
+        text, _, remedy = str(error).partition("\n")
+        return f"{split}: not checked", [Finding("error", f"{split}: {text}", remedy)]
+    chosen = spread(items, sample)
+    seen = Sample(folder, FORMATS[name].labels, known.sizes if official else None)
+    for item in tqdm(chosen, split, unit="image", mininterval=5, disable=None):
+        seen.add(item)
+    classes = f"{len(seen.classes)} of {len(class_names(name))} classes"
+    line = f"{split}: {len(items):,} images, {len(chosen):,} read with labels, {classes}\n    sha256 {seen.checksum}"
+    findings = [*_number(known, path, split, len(items), official), *_missing(folder, split, items)]
+    return line, [*findings, *seen.findings(split, known.converted)]
+
+
+def _number(known: DataSet, path: Path, split: str, number: int, official: bool) -> list[Finding]:
+    if number == 0:
+        return [Finding("error", f"{split}: {path} lists no images", AGAIN)]
+    if official and number != known.splits[split]:
+        text = f"{split}: {number:,} images in {path}, officially there are {known.splits[split]:,}"
+        return [Finding("error", text, "Numbers from another set of images cannot be compared. " + AGAIN)]
+    return []
+
+
+def _missing(folder: Path, split: str, items: Iterable[Item]) -> list[Finding]:
+    problems = Problems()
+    for item in items:
+        for problem, path in ((Problem.NO_IMAGE, item.image), (Problem.NO_LABELS, item.labels)):
+            if not os.path.isfile(path):  # unlike Path.is_file it has an answer for what may not be looked at
+                problems.add(problem, path.relative_to(folder).as_posix())
+    return problems.findings(split)
+
+
+def _shared_images(known: DataSet, folder: Path, splits: Sequence[str]) -> list[Finding]:
+    """Errors for images of val in a list to train on, such as SBD's own."""
+    findings = []
+    for split in (split for split in ("train", "trainaug") if split in splits):
+        try:
+            both = _images(known, folder, "val") & _images(known, folder, split)
+        except (SeediffError, OSError):  # a broken list has been reported
+            continue
+        if both:
+            text = f"{split}: {len(both):,} of its images are in val as well, such as {min(both).name}"
+            findings.append(
+                Finding("error", text, "Use the list that leaves out val, or nothing trained on it can be tested.")
+            )
+    return findings
+
+
+def _images(known: DataSet, folder: Path, split: str) -> set[Path]:
+    return {item.image for item in known.find_items(folder, split)}

@@ -1,0 +1,10 @@
+"""A study: one YAML file that defines a run. Nothing here imports torch: the job graph is built from it."""
+
+from pathlib import Path
+
+from seediff.study.load import load_study
+from seediff.study.sections import Column, RealRecipe, Row, Study, SyntheticRecipe
+
+__all__ = ["STUDIES", "Column", "RealRecipe", "Row", "Study", "SyntheticRecipe", "load_study"]
+
+STUDIES = Path("config/studies")

@@ -1,0 +1,124 @@
+"""The names in a study must be defined in it, and its values must fit each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from seediff.errors import SeediffError
+from seediff.masks.variants import VARIANTS
+from seediff.names import nearest, slug
+from seediff.study.sections import RealRecipe, Recipe, Row, Study, Table
+
+
+def check_references(study: Study) -> None:
+    """Every name a study uses must be defined in it, and every value must fit the others."""
+    _check_classes(study)
+    _check_variants(study)
+    for name, recipe in study.recipes.items():
+        _check_recipe(study, f"recipes.{name}", recipe)
+        _check_start(study, name)
+    for name, table in study.tables.items():
+        for row in table.rows:
+            _check_row(study, table, row, f"tables.{name}, row {row.label!r}")
+    if study.mask_quality:
+        _known("benchmark", study.mask_quality.benchmark, study.benchmarks, "mask_quality")
+        for variant in study.mask_quality.variants:
+            _known("variant", variant, {**VARIANTS, **study.variants}, "mask_quality.variants")
+        for refinement in study.mask_quality.refinements:
+            _known("refinement", refinement, study.refinements, "mask_quality.refinements")
+
+
+def _check_classes(study: Study) -> None:
+    every = study.every_class()
+    if len({*study.classes}) < len(study.classes) or len({slug(name) for name in every}) < len(every):
+        raise SeediffError("classes holds the same name twice (spaces and dashes count as one).")
+    for name, prompt_set in study.prompt_sets.items():
+        if "{word}" not in prompt_set.template:
+            raise SeediffError(f"prompt_sets.{name}.template has no '{{word}}', the place of the class word.")
+        for word in prompt_set.words:
+            _known("class", word, prompt_set.classes or study.classes, f"prompt_sets.{name}.words")
+    for name, image_set in study.image_sets.items():
+        _known("prompt set", image_set.prompt_set, study.prompt_sets, f"image_sets.{name}")
+    for listed in study.listed_classes:
+        _known("class", listed, study.classes, "listed_classes")
+
+
+def _check_variants(study: Study) -> None:
+    known = {**VARIANTS, **study.variants}
+    for name in study.variants:
+        study.steps(name)
+    for name, one in study.passes.items():
+        _known("image set", one.image_set, study.image_sets, f"passes.{name}")
+    users = {f"image_sets.{name}": one.variants for name, one in study.image_sets.items()}
+    users |= {f"passes.{name}": one.variants for name, one in study.passes.items()}
+    users |= {
+        f"variants_by_class.{name}": (one.default, *one.classes.values())
+        for name, one in study.variants_by_class.items()
+    }
+    for where, variants in users.items():
+        for variant in variants:
+            _known("variant", variant, known, where)
+    for name, by_class in study.variants_by_class.items():
+        for class_name in by_class.classes:
+            _known("class", class_name, study.every_class(), f"variants_by_class.{name}.classes")
+
+
+def _check_recipe(study: Study, where: str, recipe: Recipe) -> None:
+    if recipe.augmentation is not None:
+        _known("augmentation", recipe.augmentation, study.augmentations, where)
+    if isinstance(recipe, RealRecipe):
+        _known("benchmark", recipe.benchmark, study.benchmarks, where)
+        return
+    _known("image set", recipe.image_set, study.image_sets, where)
+    _known("refinement", recipe.refinement, study.refinements, where)
+    fed = study.fed_variants(recipe.image_set)
+    _known("variant", recipe.variant, [*fed, *study.variants_by_class], where)
+    wanted = {study.variant_for(recipe.variant, name) for name in study.image_set_classes(recipe.image_set)}
+    later = [study.passes[name].variants for name in study.passes_of(recipe.image_set)]
+    if not any(wanted <= {*variants} for variants in (study.image_sets[recipe.image_set].variants, *later)):
+        raise SeediffError(f"{where} needs {', '.join(sorted(wanted))} of one denoising run.\nName them in one place.")
+    available = study.prompt_set_of(recipe.image_set).per_class
+    if recipe.per_class and recipe.per_class > available:
+        raise SeediffError(f"{where} asks for {recipe.per_class} images a class, its image set has {available}.")
+
+
+def _check_start(study: Study, name: str) -> None:
+    """A training can start from a model of the same classes, and not, by any detour, from itself."""
+    chain, where = [name], f"recipes.{name}.start"
+    while start := study.recipes[chain[-1]].start:
+        _known("recipe", start.recipe, study.recipes, where)
+        _known("segmenter", start.segmenter, study.segmenters, where)
+        if start.recipe in chain:
+            raise SeediffError(f"{where} leads back to {start.recipe!r}: a model cannot start from itself.")
+        if study.recipe_classes(start.recipe) != study.recipe_classes(name):
+            raise SeediffError(f"{where}: {start.recipe!r} knows other classes than {name!r}.\nGive both the same.")
+        chain.append(start.recipe)
+
+
+def _check_row(study: Study, table: Table, row: Row, where: str) -> None:
+    if isinstance(row.paper, dict):
+        for heading in row.paper:
+            _known("column", heading, table.columns, where)
+    if row.recipe is None or row.segmenter is None or row.benchmark is None:
+        return
+    _known("recipe", row.recipe, study.recipes, where)
+    _known("segmenter", row.segmenter, study.segmenters, where)
+    _known("benchmark", row.benchmark, study.benchmarks, where)
+    start = study.recipes[row.recipe].start
+    if start and study.segmenters[start.segmenter].backbone != study.segmenters[row.segmenter].backbone:
+        raise SeediffError(
+            f"{where}: segmenter {row.segmenter!r} cannot start from {start.segmenter!r}, which has another backbone."
+        )
+    for heading, column in table.columns.items():
+        kind, known = "class", list(study.recipe_classes(row.recipe))
+        if column.kind == "harmonic":
+            kind, known = "column", [other for other, one in table.columns.items() if one.kind != "harmonic"]
+        for name in column.of:
+            if name not in known:
+                problem = f"{where}, column {heading!r}: recipe {row.recipe!r} has no {kind} {name!r}."
+                raise SeediffError(f"{problem}\n{nearest(name, known)}")
+
+
+def _known(kind: str, name: str, known: Iterable[str], where: str) -> None:
+    if name not in (names := list(known)):
+        raise SeediffError(f"{where} names the {kind} {name!r}, which is not defined.\n{nearest(name, names)}")

@@ -1,0 +1,291 @@
+"""The sections of a study: frozen, validated models, one for each part of the YAML file. Nothing imports torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from seediff.datasets.augmentation import Augmentation
+from seediff.masks.refinement import Refinement
+from seediff.masks.variants import VARIANTS, Steps, resolve
+from seediff.names import check_name
+from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
+
+Count = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, AfterValidator(lambda name: check_name("Name", name))]
+
+
+class Section(BaseModel):
+    """A part of a study: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Thresholds(Section):
+    """``alpha`` selects seeds (Eq. 6, 9), ``beta`` binarises the final score (Eq. 12)."""
+
+    alpha: Share = 0.5
+    beta: Share = 0.3
+
+
+class Diffusion(Section):
+    """The text-to-image model and how it is sampled; ``model`` is a hub id or a local folder."""
+
+    model: str
+    num_inference_steps: Count = 50
+    guidance_scale: Annotated[float, Field(gt=1)] = 7.5
+    batch_size: Count = 8
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+
+class PromptSet(Section):
+    """``per_class`` prompts for each of ``classes`` (the study's, if none are given).
+
+    ``words`` gives the word that stands for a class where it is not its name.
+    """
+
+    classes: tuple[Name, ...] = ()
+    template: str = "a photo of a {word}"
+    per_class: Count
+    words: dict[Name, str] = {}
+
+
+class ImageSet(Section):
+    """Images drawn from one prompt set, ``shard_size`` to a shard; ``shards_per_part`` shards are refined in one job.
+
+    The denoising run that draws the images feeds every variant listed.
+    """
+
+    prompt_set: Name
+    variants: tuple[Name, ...]
+    shard_size: Count
+    shards_per_part: Count = 1
+
+
+class Pass(Section):
+    """A later denoising run over finished images, for variants added since: it draws them again, to the same seeds."""
+
+    image_set: Name
+    variants: tuple[Name, ...]
+
+
+class VariantByClass(Section):
+    """The ``default`` variant for every class but those that ``classes`` gives another one."""
+
+    default: Name
+    classes: dict[Name, Name]
+
+
+class Start(Section):
+    """The trained model whose weights a training starts from (of the same repeat)."""
+
+    recipe: Name
+    segmenter: Name
+
+
+class SyntheticRecipe(Section):
+    """A training set of drawn images with masks of one variant; ``per_class`` images a class, all if left out."""
+
+    image_set: Name
+    variant: Name
+    refinement: Name
+    per_class: Count | None = None
+    augmentation: Name | None = None
+    start: Start | None = None
+
+
+class RealRecipe(Section):
+    """A training set of a benchmark's own annotated images; ``number`` of them, all if left out.
+
+    ``classes``: those to learn (the study's, if none are given); the others become background.
+    """
+
+    benchmark: Name
+    split: Name = "train"
+    number: Count | None = None
+    classes: tuple[Name, ...] = ()
+    augmentation: Name | None = None
+    start: Start | None = None
+
+
+Recipe = SyntheticRecipe | RealRecipe
+
+
+Format = Literal["voc", "cityscapes", "ade20k"]
+
+
+class Embedded(Section):
+    """Sizes of an embedded stand-in, drawn in the benchmark's own format."""
+
+    train: Count
+    val: Count
+
+
+class Benchmark(Section):
+    """An evaluation set: in ``folder``, or ``embedded``, drawn by the workflow in the format of the real one."""
+
+    title: str
+    format: Format
+    folder: str | None = None
+    split: Name = "val"
+    embedded: Embedded | None = None
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Benchmark:
+        if (self.folder is None) == (self.embedded is None):
+            raise ValueError("give either 'folder', where the data set is, or 'embedded', to have a stand-in drawn")
+        return self
+
+
+def _settings(values: Any) -> Any:
+    return segmenter_settings(**values) if isinstance(values, dict) else values
+
+
+Segmenter = Annotated[SegmenterSettings, BeforeValidator(_settings)]
+"""A backbone's usual settings, and what the study changes of them."""
+
+
+class Column(Section):
+    """One number of a table row, in percent; exactly one of four kinds.
+
+    ``iou``: of that class. ``mean``: mean IoU over those classes, or ``all``, background included. ``merged``: IoU of
+    those classes, made one before it is taken. ``harmonic``: the harmonic mean of two other columns.
+    """
+
+    iou: Name | None = None
+    mean: Literal["all"] | tuple[Name, ...] | None = None
+    merged: tuple[Name, ...] | None = None
+    harmonic: tuple[str, str] | None = None
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> Column:
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise ValueError("give one of 'iou', 'mean', 'merged' and 'harmonic'")
+        return self
+
+    @property
+    def kind(self) -> str:
+        (kind,) = self.model_dump(exclude_none=True)
+        return str(kind)
+
+    @property
+    def of(self) -> tuple[str, ...]:
+        """The classes or columns it is made of; nothing stands for all classes."""
+        names = getattr(self, self.kind)
+        return () if names == "all" else (names,) if isinstance(names, str) else names
+
+
+class Row(Section):
+    """One table row: the run it stands for, and what the paper reports (percent): of the first column, or by column.
+
+    A row without a run is quoted from the paper alone.
+    """
+
+    label: str
+    recipe: Name | None = None
+    segmenter: Name | None = None
+    benchmark: Name | None = None
+    paper: float | dict[str, float] | None = None
+
+    @model_validator(mode="after")
+    def _has_a_whole_run_or_none(self) -> Row:
+        if len({part is None for part in (self.recipe, self.segmenter, self.benchmark)}) > 1:
+            raise ValueError("a run needs 'recipe', 'segmenter' and 'benchmark'; a quoted row has none of them")
+        return self
+
+
+class Table(Section):
+    """``columns`` by heading; if none are given, the mean IoU over all classes."""
+
+    title: str
+    caption: str
+    columns: dict[str, Column] = {}
+    rows: Annotated[tuple[Row, ...], Field(min_length=1)]
+
+
+class MaskQuality(Section):
+    """Masks against exact annotation, no segmenter in between: annotated images noised to ``timesteps``."""
+
+    title: str
+    caption: str
+    benchmark: Name
+    images: Count
+    timesteps: Annotated[tuple[Annotated[int, Field(ge=0, lt=1000)], ...], Field(min_length=1)]
+    variants: tuple[Name, ...]
+    refinements: tuple[Name, ...]
+
+
+class Study(Section):
+    """Everything that defines a run (docs/studies.md explains each key)."""
+
+    name: Name
+    title: str
+    notes: tuple[str, ...] = ()
+    embedded: bool = False
+    rng_seed: Annotated[int, Field(ge=0)] = 0
+    repeats: Count = 1
+    classes: Annotated[tuple[Name, ...], Field(min_length=1)]
+    listed_classes: tuple[Name, ...] = ()
+    reported_on: str = "VOC 2012 val"
+    thresholds: Thresholds = Thresholds()
+    diffusion: Diffusion
+    prompt_sets: dict[Name, PromptSet]
+    image_sets: dict[Name, ImageSet]
+    variants: dict[Name, list[str | dict[str, dict[str, Any]]]] = {}
+    variants_by_class: dict[Name, VariantByClass] = {}
+    passes: dict[Name, Pass] = {}
+    refinements: dict[Name, Refinement]
+    augmentations: dict[Name, Augmentation] = {}
+    recipes: dict[Name, Recipe]
+    segmenters: dict[Name, Segmenter]
+    benchmarks: dict[Name, Benchmark]
+    tables: dict[Name, Table]
+    mask_quality: MaskQuality | None = None
+
+    def steps(self, variant: str) -> Steps:
+        """The variant's mask steps with every parameter explicit: the study's own, or the built-in of that name."""
+        if variant in self.variants:
+            written: list[dict[str, Any]] = [
+                entry if isinstance(entry, dict) else {entry: {}} for entry in self.variants[variant]
+            ]
+            steps = tuple((name, dict(params)) for entry in written for name, params in entry.items())
+        else:
+            steps = VARIANTS[variant]
+        return resolve(steps, alpha=self.thresholds.alpha)
+
+    def prompt_set_of(self, image_set: str) -> PromptSet:
+        return self.prompt_sets[self.image_sets[image_set].prompt_set]
+
+    def image_set_classes(self, image_set: str) -> tuple[str, ...]:
+        return self.prompt_set_of(image_set).classes or self.classes
+
+    def recipe_classes(self, recipe: str) -> tuple[str, ...]:
+        """The classes that a segmenter trained on the recipe knows, in label order from 1."""
+        one = self.recipes[recipe]
+        return (
+            self.image_set_classes(one.image_set) if isinstance(one, SyntheticRecipe) else one.classes or self.classes
+        )
+
+    def every_class(self) -> tuple[str, ...]:
+        """The study's classes, then those that some prompt set has besides."""
+        others = (name for prompt_set in self.prompt_sets.values() for name in prompt_set.classes)
+        return tuple(dict.fromkeys([*self.classes, *others]))
+
+    def variant_for(self, variant: str, class_name: str) -> str:
+        """The variant that makes the masks of a class."""
+        by_class = self.variants_by_class.get(variant)
+        return by_class.classes.get(class_name, by_class.default) if by_class else variant
+
+    def refinement(self, name: str) -> Refinement:
+        """The refinement with the study's ``beta`` where it sets no threshold of its own."""
+        return self.refinements[name].with_default_threshold(self.thresholds.beta)
+
+    def passes_of(self, image_set: str) -> list[str]:
+        return [name for name, one in self.passes.items() if one.image_set == image_set]
+
+    def fed_variants(self, image_set: str) -> list[str]:
+        """The variants that have scores: those of the image set and of its later passes."""
+        later = [variant for name in self.passes_of(image_set) for variant in self.passes[name].variants]
+        return list(dict.fromkeys([*self.image_sets[image_set].variants, *later]))
