@@ -1,8 +1,9 @@
-"""Tables, mask strips and the report.
+"""Tables, mask strips, the paper's figures and the report.
 
-Makes: results/<study>/{tables,strips}/, results/<study>/report.html
+Makes: results/<study>/{tables,strips,figures}/, results/<study>/report.html
 """
 
+FIGURES = [f"{RESULTS}/figures/{name}" for name in plan.FIGURES] if STUDY.figures else []
 STRIPS = [f"{RESULTS}/strips/{name}.png" for name in CLASSES]
 
 
@@ -46,10 +47,33 @@ rule strips:
         " > {log:q} 2>&1"
 
 
+if FIGURES:
+
+    rule figures:
+        input:
+            model=model_files(),
+        output:
+            expand("{figure}.{suffix}", figure=FIGURES, suffix=("png", "pdf")),
+        log:
+            f"{RESULTS}/logs/figures.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/figures.tsv"
+        params:
+            spec=spec_of(plan.figures_spec),
+            version=plan.VERSIONS["figures"],
+            folder=output_folder,
+        shell:
+            "seediff figures"
+            " --spec {params.spec:q}"
+            " --output {params.folder:q}"
+            " > {log:q} 2>&1"
+
+
 rule report:
     input:
         TABLES,
         STRIPS,
+        expand("{figure}.png", figure=FIGURES),
         histories=[f"{RESULTS}/models/{model}/history.csv" for model in plan.models(STUDY)],
     output:
         report(f"{RESULTS}/report.html", category="Study"),

@@ -16,6 +16,7 @@ from typing import Any
 
 from seediff import __version__
 from seediff.errors import SeediffError
+from seediff.names import nearest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,6 +110,15 @@ def _parser() -> argparse.ArgumentParser:
     command("mask-quality", mask_quality, spec, output)
     command("tabulate", tabulate, spec, _path("--results"), output)
     command("strips", strips, spec, output)
+    command("figures", figures, spec, output)
+    command(
+        "figure",
+        figure,
+        ("name", {"help": "figure1, figure3, ..., figureS5"}),
+        ("--study", {"type": Path, "required": True, "help": "study file"}),
+        ("--point", {"type": float, "nargs": 2, "metavar": ("X", "Y"), "help": "for figure4: the place, 0 to 1"}),
+        output,
+    )
     command("report", report, spec, _path("--results"), output)
     command("show", show, ("tables", {"type": Path, "nargs": "+"}))
     return parser
@@ -255,9 +265,34 @@ def tabulate(options: argparse.Namespace) -> None:
 
 def strips(options: argparse.Namespace) -> None:
     """Draw one image a class and show every mask step."""
-    from seediff.stages.publish import publish_strips
+    from seediff.stages.illustrate import publish_strips
 
     publish_strips(options.spec, options.output)
+
+
+def figures(options: argparse.Namespace) -> None:
+    """Draw every qualitative figure of the paper."""
+    from seediff.stages.illustrate import publish_figures
+
+    publish_figures(options.spec, options.output)
+
+
+def figure(options: argparse.Namespace) -> None:
+    """Draw one figure of the paper from a study's own images."""
+    from seediff.plan import FIGURES, figures_spec
+    from seediff.study import load_study
+
+    if options.name not in FIGURES:
+        raise SeediffError(f"There is no figure {options.name!r}.\n{nearest(options.name, FIGURES)}")
+    if options.point and options.name != "figure4":
+        raise SeediffError("Only figure4 looks from a point. Leave --point out.")
+    study = load_study(options.study)
+    if study.figures is None:
+        raise SeediffError(f"{options.study} has no section 'figures', which says what they show.")
+    from seediff.stages.illustrate import publish_figure
+
+    publish_figure(figures_spec(study), options.name, options.point, options.output)
+    print(f"{options.output / options.name}.png and .pdf")
 
 
 def report(options: argparse.Namespace) -> None:

@@ -19,6 +19,11 @@ Spec = dict[str, Any]
 MASK_QUALITY = "mask_quality"
 """The one table that is made of masks instead of trained segmenters."""
 
+FIGURES = (
+    "figure1", "figure3", "figure4", "figure5", "figure6", "figureS1", "figureS2", "figureS3", "figureS4", "figureS5",
+)  # fmt: skip
+"""The paper's qualitative figures; ``reporting.galleries`` draws them."""
+
 VERSIONS: dict[str, int] = {
     "prompts": 1,
     "domain": 1,
@@ -28,9 +33,10 @@ VERSIONS: dict[str, int] = {
     "train": 1,
     "evaluate": 1,
     "mask_quality": 1,
-    "tabulate": 2,
+    "tabulate": 3,
     "strips": 1,
-    "report": 1,
+    "figures": 1,
+    "report": 2,
 }
 """What each stage means; raising a number says that its outputs now mean something else, and reruns it."""
 
@@ -271,6 +277,22 @@ def strips_spec(study: Study) -> Spec:
     }
 
 
+def figures_spec(study: Study) -> Spec:
+    """The images of the paper's figures: those of the run itself, and the open prompts'."""
+    one = study.figures
+    assert one is not None
+    prompts = prompts_spec(study, study.image_sets[one.image_set].prompt_set)
+    return {
+        "diffusion": study.diffusion.model_dump(),
+        "prompts": prompts | {"classes": list(one.classes), "per_class": one.candidates},
+        "open": [prompt.model_dump() for prompt in one.open],
+        "rng_seed": study.rng_seed,
+        "alpha": study.thresholds.alpha,
+        "refinement": asdict(study.refinement(next(iter(study.refinements)))),
+    }
+
+
 def report_spec(study: Study) -> Spec:
     """The report shows the whole study, so it depends on the whole study."""
-    return {"study": study.model_dump(mode="json"), "tables": table_names(study)}
+    figures = list(FIGURES) if study.figures else []
+    return {"study": study.model_dump(mode="json"), "tables": table_names(study), "figures": figures}

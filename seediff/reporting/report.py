@@ -47,6 +47,7 @@ def write_report(
     study_info: Mapping[str, Any],
     tables: Sequence[Path],
     strips: Sequence[tuple[str, bytes]],
+    figures: Sequence[tuple[str, str, bytes]],
     curves: Mapping[str, bytes],
     provenance: Mapping[str, Any],
     out: Path,
@@ -56,7 +57,8 @@ def write_report(
 
     ``study_info``: ``name``, ``title``, ``embedded``, ``repeats``, ``rng_seed``, and optionally ``facts`` (a mapping
     of what was run) and ``notes`` (sentences for the reader). ``tables``: HTML fragments written by ``write_table``.
-    ``strips``: class and PNG; ``curves``: caption and SVG or PNG. ``provenance`` may be nested.
+    ``strips``: class and PNG; ``figures``: title, caption and PNG; ``curves``: caption and SVG or PNG. ``provenance``
+    may be nested.
     """
     environment = Environment(
         loader=PackageLoader("seediff.reporting"),
@@ -71,6 +73,7 @@ def write_report(
         notes=study_info.get("notes", ()),
         tables=[Markup(_fragment(path)) for path in tables],
         strips=[(name, data_uri(png)) for name, png in strips],
+        figures=[(title, caption, data_uri(png)) for title, caption, png in figures],
         curves={caption: data_uri(picture) for caption, picture in curves.items()},
         provenance=readable(provenance),
         stages=stages,

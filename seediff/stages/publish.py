@@ -1,13 +1,13 @@
-"""Stages: tables, mask strips and the report."""
+"""Stages: tables and the report."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from seediff.errors import SeediffError
-from seediff.files import partial, read_json
+from seediff.files import read_json
 from seediff.names import slug
 from seediff.plan import MASK_QUALITY, models
 from seediff.provenance import provenance
@@ -24,23 +24,6 @@ def tabulate_results(spec: Mapping[str, Any], results: Path, output: Path) -> No
     write_table(kind.from_dict(spec), results, output)
 
 
-def publish_strips(spec: Mapping[str, Any], output: Path) -> None:
-    """Draw one image a class and show what every mask step makes of it."""
-    from seediff.prompts import make_prompts
-    from seediff.reporting.figures import png_bytes
-    from seediff.reporting.strips import step_strip
-    from seediff.stages.refine import read_refinement
-    from seediff.synthesis import Sampling, draw, load
-
-    settings = dict(spec["diffusion"])
-    pipe = load(settings.pop("model"), settings.pop("dtype"))
-    refinement, (steps,) = read_refinement(spec["refinement"]), spec["variants"].values()
-    for drawn in draw(pipe, make_prompts(**spec["prompts"]), Sampling(**settings)):
-        picture = png_bytes(step_strip(drawn, steps, refinement))
-        with partial(output / f"{slug(drawn.prompt.class_name)}.png") as unfinished:
-            unfinished.write_bytes(picture)
-
-
 def publish_report(spec: Mapping[str, Any], results: Path, output: Path) -> None:
     """Write the report from the study's tables, strips and histories."""
     study = Study.model_validate(spec["study"])
@@ -48,11 +31,21 @@ def publish_report(spec: Mapping[str, Any], results: Path, output: Path) -> None
         study_info=_about(study),
         tables=[results / "tables" / f"{table}.html" for table in spec["tables"]],
         strips=[(name, _picture(results / "strips" / f"{slug(name)}.png")) for name in study.classes],
+        figures=_figures(spec["figures"], results),
         curves=_charts(study, results),
         provenance=provenance(study.diffusion.model),
         out=output,
         stages=stage_times(results),
     )
+
+
+def _figures(names: Sequence[str], results: Path) -> list[tuple[str, str, bytes]]:
+    """Title, caption and picture of every figure."""
+    from seediff.reporting.galleries import GALLERIES
+
+    titles = {name: f"Figure {name.removeprefix('figure')}: {GALLERIES[name].title}" for name in names}
+    folder = results / "figures"
+    return [(titles[name], GALLERIES[name].caption, _picture(folder / f"{name}.png")) for name in names]
 
 
 def _charts(study: Study, results: Path) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from seediff.errors import SeediffError
 from seediff.masks.variants import VARIANTS
 from seediff.names import nearest, slug
-from seediff.study.sections import RealRecipe, Recipe, Row, Study, Table
+from seediff.study.sections import Figures, RealRecipe, Recipe, Row, Study, Table
 
 
 def check_references(study: Study) -> None:
@@ -20,12 +20,23 @@ def check_references(study: Study) -> None:
     for name, table in study.tables.items():
         for row in table.rows:
             _check_row(study, table, row, f"tables.{name}, row {row.label!r}")
+    if study.figures:
+        _check_figures(study, study.figures)
     if study.mask_quality:
         _known("benchmark", study.mask_quality.benchmark, study.benchmarks, "mask_quality")
         for variant in study.mask_quality.variants:
             _known("variant", variant, {**VARIANTS, **study.variants}, "mask_quality.variants")
         for refinement in study.mask_quality.refinements:
             _known("refinement", refinement, study.refinements, "mask_quality.refinements")
+
+
+def _check_figures(study: Study, figures: Figures) -> None:
+    _known("image set", figures.image_set, study.image_sets, "figures")
+    for name in figures.classes:
+        _known("class", name, study.image_set_classes(figures.image_set), "figures.classes")
+    for number, one in enumerate(figures.open, start=1):
+        if one.word not in one.prompt:
+            raise SeediffError(f"figures.open, prompt {number}: the word {one.word!r} is not in {one.prompt!r}.")
 
 
 def _check_classes(study: Study) -> None:

@@ -217,6 +217,25 @@ class MaskQuality(Section):
     refinements: tuple[Name, ...]
 
 
+class OpenPrompt(Section):
+    """A sentence of one's own, and the word in it whose mask is wanted."""
+
+    prompt: str
+    word: str
+
+
+class Figures(Section):
+    """The paper's figures: of one image for each of ``classes``, and of the ``open`` prompts.
+
+    Figure 5 shows the worst of ``candidates`` images a class.
+    """
+
+    image_set: Name
+    classes: Annotated[tuple[Name, ...], Field(min_length=1)]
+    candidates: Count
+    open: Annotated[tuple[OpenPrompt, ...], Field(min_length=1)]
+
+
 class Study(Section):
     """Everything that defines a run (docs/studies.md explains each key)."""
 
@@ -243,6 +262,7 @@ class Study(Section):
     benchmarks: dict[Name, Benchmark]
     tables: dict[Name, Table]
     mask_quality: MaskQuality | None = None
+    figures: Figures | None = None
 
     def steps(self, variant: str) -> Steps:
         """The variant's mask steps with every parameter explicit: the study's own, or the built-in of that name."""

@@ -94,7 +94,14 @@ def report(tmp_path: Path, table_paths: list[Path], histories: dict[str, list[Pa
     stages = [StageTime("train", 4, 12.25, 1.5), StageTime("prompts", 1, 0.01, None)]
     out = tmp_path / name
     write_report(
-        study(notes=[HOSTILE]), table_paths, [("bus", picture), (HOSTILE, picture)], curves, provenance, out, stages
+        study(notes=[HOSTILE]),
+        table_paths,
+        [("bus", picture), (HOSTILE, picture)],
+        [(HOSTILE, HOSTILE, picture)],
+        curves,
+        provenance,
+        out,
+        stages,
     )
     return out.read_text(encoding="utf-8")
 
@@ -104,7 +111,7 @@ def test_report_holds_everything_and_fetches_nothing(tmp_path: Path, histories: 
     page = Page(text)
     for path in paths:
         assert path.read_text() in text
-    assert page.tags.count("table") == 3 and page.tags.count("img") == 4
+    assert page.tags.count("table") == 3 and page.tags.count("img") == 5
     assert page.resources and all(source.startswith("data:image/") for source in page.resources)
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert not re.search(r"url\(|@import", text)
@@ -116,7 +123,7 @@ def test_report_holds_everything_and_fetches_nothing(tmp_path: Path, histories: 
 
 
 def test_report_of_photographs_speaks_of_no_embedded_world(tmp_path: Path) -> None:
-    write_report(study(embedded=False, repeats=1), [], [], {}, {}, tmp_path / "r.html")
+    write_report(study(embedded=False, repeats=1), [], [], [], {}, {}, tmp_path / "r.html")
     text = (tmp_path / "r.html").read_text()
     assert "embedded" not in text and "pictogram" not in text and "one training run" in text
     assert 'href="#tables"' not in text
@@ -129,7 +136,7 @@ def test_report_is_the_same_bytes_twice(tmp_path: Path, histories: dict[str, lis
 
 def test_report_without_one_of_its_tables_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(SeediffError, match=r"none\.html"):
-        write_report(study(), [tmp_path / "none.html"], [], {}, {}, tmp_path / "r.html")
+        write_report(study(), [tmp_path / "none.html"], [], [], {}, {}, tmp_path / "r.html")
     assert not (tmp_path / "r.html").exists()
 
 
