@@ -62,6 +62,7 @@ VARIANTS: dict[str, Steps] = {
     "cre": (("guided_expansion", {}),),
     "ire": _IRE,
     "seediff": (*_IRE, ("background", {"resolution": "1"})),
+    "ca_8": (("cross_attention", {"resolution": "1/8"}),),
     "ca_16": (("cross_attention", {"resolution": "1/4"}),),
     "ca_32": (("cross_attention", {"resolution": "1/2"}),),
     "ca_64": (("cross_attention", {"resolution": "1"}),),
@@ -73,7 +74,9 @@ VARIANTS: dict[str, Steps] = {
         ("suppress_background", {"resolution": "1"}),
     ),
 }
-"""Table 2: caa, cre, ire, seediff. Table 4: ca_16, ca_32, ca_64. Table 5: caa, ca_sa, seediff."""
+"""Table 2: caa, cre, ire, seediff. Table 4: ca_16, ca_32, ca_64. Table 5: caa, ca_sa, seediff.
+
+ca_8 is DiffuMask's exception for a few classes."""
 
 
 def named_steps(variant: str | Steps) -> Steps:
