@@ -24,6 +24,7 @@ from seediff.attention.maps import AttentionMaps, ClassMaps
 from seediff.attention.recording import record_unet, tokenize
 from seediff.datasets.benchmarks import Benchmark
 from seediff.errors import SeediffError
+from seediff.label_values import IGNORE_LABEL
 from seediff.masks.labels import refine
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import apply
@@ -168,7 +169,7 @@ def measure(
         batch = chosen[start : start + batch_size]
         for one, maps in zip(batch, record_annotated(pipe, batch, timesteps, rng_seed), strict=True):
             for name in one.classes:
-                truth, valid = one.labels == classes.index(name) + 1, one.labels != 255
+                truth, valid = one.labels == classes.index(name) + 1, one.labels != IGNORE_LABEL
                 for variant, score in scores_of(maps.for_word(name), variants).items():
                     for key, refinement in refinements.items():
                         soft = refine(score, one.image, refinement)

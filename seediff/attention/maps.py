@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, float32, zeros_like
 
 from seediff.errors import SeediffError
+from seediff.files import partial
 
 START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 
@@ -81,10 +82,9 @@ class AttentionMaps:
         tensors = {f"cross_attention.{r}": maps for r, maps in self.cross_attention.items()}
         tensors |= {f"self_attention.{r}": maps for r, maps in self.self_attention.items()}
         words = {"prompt": self.prompt, "tokens": self.tokens, "latent_side": self.latent_side}
-        partial = Path(f"{os.fspath(path)}.partial")
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, partial, metadata={"attention_maps": json.dumps(words)})
-        partial.replace(path)
+        with partial(Path(path)) as unfinished:
+            save_file(contiguous, unfinished, metadata={"attention_maps": json.dumps(words)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AttentionMaps:

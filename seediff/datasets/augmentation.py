@@ -19,14 +19,13 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from seediff.datasets.classes import IGNORE_LABEL
 from seediff.datasets.images import Array
 from seediff.errors import SeediffError
+from seediff.label_values import BACKGROUND_LABEL, IGNORE_LABEL
 
 Pair = tuple[Array, Array]
 """An image (H, W, 3) uint8 and its labels (H, W) uint8: 0 background, 255 ignored."""
 
-BACKGROUND_LABEL = 0
 GREY = 128
 """What lies beyond an image's border, in all three channels."""
 

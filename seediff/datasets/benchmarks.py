@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seediff.datasets import ade20k, cityscapes, voc
-from seediff.datasets.classes import IGNORE_LABEL, LabelSpace, label_by_name, label_space
+from seediff.datasets.classes import LabelSpace, label_by_name, label_space
 from seediff.datasets.images import check_same_size, read_mask, read_rgb
 from seediff.datasets.items import Item
 from seediff.errors import SeediffError
+from seediff.label_values import IGNORE_LABEL
 from seediff.names import nearest
 
 Array = NDArray[np.uint8]

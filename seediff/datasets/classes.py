@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from seediff.errors import SeediffError
+from seediff.label_values import IGNORE_LABEL
 from seediff.names import nearest
 
 BACKGROUND = "background"
-IGNORE_LABEL = 255
 
 VOC_CLASSES: tuple[str, ...] = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",

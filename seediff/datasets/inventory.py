@@ -12,9 +12,10 @@ from pathlib import Path
 
 from seediff.datasets import ade20k, cityscapes, voc
 from seediff.datasets.benchmarks import FORMATS
-from seediff.datasets.classes import BACKGROUND, CITYSCAPES_TRAIN_IDS, IGNORE_LABEL
+from seediff.datasets.classes import BACKGROUND, CITYSCAPES_TRAIN_IDS
 from seediff.datasets.items import Item, check_folder
 from seediff.errors import SeediffError
+from seediff.label_values import IGNORE_LABEL
 from seediff.names import nearest
 
 REQUIRED_SPLITS = ("train", "val")

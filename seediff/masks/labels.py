@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seediff.errors import SeediffError
+from seediff.label_values import IGNORE_LABEL
 from seediff.masks.pamr import pamr
 from seediff.masks.refinement import Refinement
 from seediff.masks.scores import resize
-
-IGNORE_INDEX = 255
 
 
 def refine(score: Tensor, image: NDArray[np.uint8], refinement: Refinement) -> Tensor:
@@ -35,9 +34,9 @@ def to_mask(score: Tensor, label: int, threshold: float, uncertain_from: float |
 
     255 (ignored) where it is below the threshold but reaches ``uncertain_from``.
     """
-    if not 0 < label < IGNORE_INDEX:
-        raise SeediffError(f"Label {label} is not between 1 and {IGNORE_INDEX - 1} (0 is background, 255 is ignored).")
+    if not 0 < label < IGNORE_LABEL:
+        raise SeediffError(f"Label {label} is not between 1 and {IGNORE_LABEL - 1} (0 is background, 255 is ignored).")
     mask = (score >= threshold).to(torch.uint8) * label
     if uncertain_from is not None:
-        mask[(score < threshold) & (score >= uncertain_from)] = IGNORE_INDEX
+        mask[(score < threshold) & (score >= uncertain_from)] = IGNORE_LABEL
     return mask.cpu().numpy()

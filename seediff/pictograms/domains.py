@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from seediff.datasets.ade20k import SPLITS as ADE20K_SPLITS
 from seediff.datasets.cityscapes import IMAGE_SUFFIX, LABEL_SUFFIX
-from seediff.datasets.classes import ADE20K_CLASSES, CITYSCAPES_IDS, IGNORE_LABEL, VOC_CLASSES, own_names
+from seediff.datasets.classes import ADE20K_CLASSES, CITYSCAPES_IDS, VOC_CLASSES, own_names
 from seediff.datasets.images import encode_jpeg, encode_labels, encode_mask, encode_png
 from seediff.errors import SeediffError
 from seediff.files import write_json, write_text
+from seediff.label_values import IGNORE_LABEL
 from seediff.names import nearest
 from seediff.pictograms.backgrounds import SIDE, road, room
 from seediff.pictograms.scenes import RADII, Placement, natural_scene, render, scatter

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from seediff.errors import SeediffError
+from seediff.label_values import IGNORE_LABEL
 from seediff.reporting.mask_quality import is_baseline
 
 Tile: TypeAlias = "Image.Image | NDArray[Any]"
@@ -106,7 +107,7 @@ def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], palette: NDArray[
     """
     if mask.shape != image.shape[:2]:
         raise SeediffError(f"Image {image.shape[:2]} and mask {mask.shape} differ in size.")
-    ignored = mask == 255
+    ignored = mask == IGNORE_LABEL
     labels = np.where(ignored, 0, mask)
     if labels.max() >= len(palette):
         raise SeediffError(f"The mask holds label {labels.max()}, the palette ends at {len(palette) - 1}.")

@@ -7,7 +7,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from seediff.segmenter.settings import IGNORE_INDEX, SegmenterSettings
+from seediff.label_values import IGNORE_LABEL
+from seediff.segmenter.settings import SegmenterSettings
 
 Array = NDArray[np.uint8]
 Pair = tuple[Array, Array]
@@ -54,7 +55,7 @@ def pad(image: Array, labels: Array, side: int) -> Pair:
     """Fill up to ``side`` x ``side`` on the right and below, with grey and with label 255."""
     height, width = labels.shape
     padded = np.full((side, side, 3), PADDING_GREY, np.uint8)
-    padded_labels = np.full((side, side), IGNORE_INDEX, np.uint8)
+    padded_labels = np.full((side, side), IGNORE_LABEL, np.uint8)
     padded[:height, :width], padded_labels[:height, :width] = image, labels
     return padded, padded_labels
 

@@ -17,8 +17,9 @@ from torch.nn import functional as F
 from transformers import Mask2FormerForUniversalSegmentation
 
 from seediff.errors import SeediffError
+from seediff.label_values import IGNORE_LABEL
 from seediff.segmenter.model import STRIDE, empty_segmenter, normalize
-from seediff.segmenter.settings import IGNORE_INDEX, SegmenterSettings, segmenter_settings
+from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
 
 
 @dataclass(frozen=True)
@@ -138,11 +139,11 @@ def count_pixels(name: str, truth: NDArray[np.uint8], predicted: NDArray[np.uint
     """The confusion matrix of one label map."""
     if truth.shape != predicted.shape:
         raise SeediffError(f"Labels of {name} are {truth.shape}, but its image is {predicted.shape}.")
-    valid = truth != IGNORE_INDEX
+    valid = truth != IGNORE_LABEL
     if valid.any() and truth[valid].max() >= count:
         raise SeediffError(
             f"Labels of {name} hold {truth[valid].max()}, but the segmenter has only classes 0 to {count - 1}.\n"
-            f"Map the benchmark's labels to the segmenter's classes, or to {IGNORE_INDEX} to ignore them."
+            f"Map the benchmark's labels to the segmenter's classes, or to {IGNORE_LABEL} to ignore them."
         )
     pairs = truth[valid].astype(np.int64) * count + predicted[valid]
     return np.bincount(pairs, minlength=count**2).reshape(count, count)

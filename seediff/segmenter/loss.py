@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seediff.errors import SeediffError
-from seediff.segmenter.settings import IGNORE_INDEX
+from seediff.label_values import IGNORE_LABEL
 
 CLASS_WEIGHT, MASK_WEIGHT, DICE_WEIGHT = 2.0, 5.0, 5.0
 NO_OBJECT_WEIGHT = 0.1
@@ -41,14 +41,14 @@ class Targets:
 def make_targets(labels: Tensor, num_classes: int) -> Targets:
     """One target for every class present in an image; ``labels``: (n, H, W) integers, 255 = ignore."""
     labels = labels.long()
-    present = torch.zeros(len(labels), IGNORE_INDEX + 1, dtype=torch.bool, device=labels.device)
+    present = torch.zeros(len(labels), IGNORE_LABEL + 1, dtype=torch.bool, device=labels.device)
     present.scatter_(1, labels.flatten(1), True)
-    classes = [row.nonzero()[:, 0] for row in present[:, :IGNORE_INDEX]]
+    classes = [row.nonzero()[:, 0] for row in present[:, :IGNORE_LABEL]]
     highest = max((int(found[-1]) for found in classes if len(found)), default=0)
     if highest >= num_classes:
         raise SeediffError(
             f"A training mask holds label {highest}, but the segmenter has only classes 0 to {num_classes - 1}.\n"
-            f"Use {IGNORE_INDEX} for pixels to ignore."
+            f"Use {IGNORE_LABEL} for pixels to ignore."
         )
     return Targets(labels, classes)
 
@@ -136,7 +136,7 @@ def _uncertain_points(masks: Tensor, labels: Tensor, image: Tensor, points: int)
     """(M, P, 2): of 3 P random points the 3/4 P valid ones whose logit is nearest 0, and 1/4 P random ones."""
     candidates = torch.rand(len(masks), OVERSAMPLING * points, 2, device=masks.device)
     certainty = sample_logits(masks, candidates)[:, 0].abs()
-    certainty[_nearest_labels(labels, candidates, image) == IGNORE_INDEX] = torch.inf
+    certainty[_nearest_labels(labels, candidates, image) == IGNORE_LABEL] = torch.inf
     chosen = certainty.topk(int(IMPORTANCE * points), largest=False, sorted=False).indices
     uncertain = candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
     return torch.cat([uncertain, torch.rand(len(masks), points - chosen.shape[1], 2, device=masks.device)], 1)
@@ -157,10 +157,10 @@ def sample_labels(
     """
     image = torch.arange(len(labels), device=labels.device) if image is None else image
     corners, shares = _corners(labels, coordinates, image)
-    ignored = (shares * (corners == IGNORE_INDEX)).sum(-1)
+    ignored = (shares * (corners == IGNORE_LABEL)).sum(-1)
     shares = shares / (1 - ignored).clamp(min=1e-6)[..., None]
     truth = ((corners[:, None] == wanted[:, :, None, None]) * shares[:, None]).sum(-1)
-    weight = (_nearest_labels(labels, coordinates, image) != IGNORE_INDEX).to(truth.dtype)
+    weight = (_nearest_labels(labels, coordinates, image) != IGNORE_LABEL).to(truth.dtype)
     return truth, weight
 
 

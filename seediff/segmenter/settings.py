@@ -15,9 +15,6 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "str | None": (str, type(None)),
 }
 
-IGNORE_INDEX = 255
-"""The label of pixels that count nowhere."""
-
 
 @dataclass(frozen=True)
 class SegmenterSettings:

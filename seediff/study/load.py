@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -28,15 +28,18 @@ def load_study(path: Path) -> Study:
     if not isinstance(content, dict):
         raise SeediffError(f"{path} must be a mapping of keys, found {type(content).__name__}.")
     try:
+        return parse_study(content)
+    except SeediffError as error:
+        raise SeediffError(f"{path}: {error}") from None
+
+
+def parse_study(content: Mapping[str, Any]) -> Study:
+    """Check a study's content; ``SeediffError`` names the key that is wrong."""
+    try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise SeediffError(f"{path}: {_explain(error)}") from None
-    except SeediffError as error:
-        raise SeediffError(f"{path}: {error}") from None
-    try:
-        check_references(study)
-    except SeediffError as error:
-        raise SeediffError(f"{path}: {error}") from None
+        raise SeediffError(_explain(error)) from None
+    check_references(study)
     return study
 
 

@@ -34,12 +34,12 @@ def random_score(seed: int, side: int = 4) -> torch.Tensor:
 
 
 def attention_maps(seed: int = 0) -> AttentionMaps:
-    """A prompt of four words, latents of side 8, maps at 2, 4 and 8."""
+    """A prompt of four words, latents of side 16, maps at 2, 4, 8 and 16."""
     tokens = ("<|startoftext|>", "a</w>", "photo</w>", "of</w>", "cat</w>", "<|endoftext|>")
     generator = torch.Generator().manual_seed(seed)
-    cross = {r: torch.rand(r * r, len(tokens), generator=generator) for r in (2, 4, 8)}
-    rows = {r: torch.randn(r * r, r * r, generator=generator).softmax(1) for r in (2, 4, 8)}
-    return AttentionMaps("a photo of cat", tokens, cross, rows, 8)
+    cross = {r: torch.rand(r * r, len(tokens), generator=generator) for r in (2, 4, 8, 16)}
+    rows = {r: torch.randn(r * r, r * r, generator=generator).softmax(1) for r in (2, 4, 8, 16)}
+    return AttentionMaps("a photo of cat", tokens, cross, rows, 16)
 
 
 def test_without_pamr_the_score_is_only_upsampled() -> None:
@@ -51,6 +51,12 @@ def test_without_pamr_the_score_is_only_upsampled() -> None:
 def test_the_mask_has_the_label_where_the_score_reaches_beta() -> None:
     mask = to_mask(torch.tensor([[0.2, 0.3], [0.31, 1.0]]), 7, 0.3)
     assert mask.dtype == np.uint8 and mask.tolist() == [[0, 7], [7, 7]]
+
+
+def test_scores_in_the_uncertain_band_are_ignored() -> None:
+    score = torch.tensor([[0.49, 0.5], [0.59, 0.6]])
+    assert to_mask(score, 7, 0.6, uncertain_from=0.5).tolist() == [[0, 255], [255, 7]]
+    assert to_mask(score, 7, 0.6).tolist() == [[0, 0], [0, 7]]
 
 
 def test_soft_refinement_is_pamr_of_the_upsampled_score() -> None:
@@ -149,7 +155,7 @@ def test_a_study_can_hold_a_refinement() -> None:
 def test_make_score_runs_the_variant(variant: str) -> None:
     maps = attention_maps()
     score = make_score(maps, "cat", variant, alpha=0.3)
-    assert score.dtype == np.float32 and score.shape == (8, 8)
+    assert score.dtype == np.float32 and score.shape == (16, 16)
     expected = apply(resolve(VARIANTS[variant], alpha=0.3), maps.for_word("cat"))
     assert np.array_equal(score, expected.numpy())
 
@@ -157,7 +163,7 @@ def test_make_score_runs_the_variant(variant: str) -> None:
 def test_make_score_takes_steps_of_one_s_own() -> None:
     steps = (("cross_attention", {"resolution": "1"}),)
     score = make_score(attention_maps(), "cat", steps)
-    assert np.array_equal(score, attention_maps().for_word("cat").cross_attention[8].numpy())
+    assert np.array_equal(score, attention_maps().for_word("cat").cross_attention[16].numpy())
 
 
 def test_make_mask_is_the_whole_chain() -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
 from seediff.errors import SeediffError
-from seediff.segmenter.loss import IGNORE_INDEX, make_targets, match, sample_labels, sample_logits, set_loss
+from seediff.segmenter.loss import IGNORE_LABEL, make_targets, match, sample_labels, sample_logits, set_loss
 
 CLASSES, QUERIES, POINTS = 4, 6, 40
 
@@ -86,7 +86,7 @@ def test_targets_at_a_point_come_from_valid_pixels_alone():
 @given(seed=st.integers(0, 10**6), columns=st.integers(4, 12))
 def test_what_is_predicted_under_ignored_pixels_changes_nothing(seed, columns):
     labels = random_labels(seed)
-    labels[:, :, :columns] = IGNORE_INDEX
+    labels[:, :, :columns] = IGNORE_LABEL
     layers = random_layers(seed, side=12)
     layers = [(c, F.interpolate(m, (12, 16)).detach()) for c, m in layers]
     other = [(c, m.clone()) for c, m in layers]
@@ -102,7 +102,7 @@ def test_what_is_predicted_under_ignored_pixels_changes_nothing(seed, columns):
 
 def test_no_gradient_reaches_ignored_pixels():
     labels = random_labels(1)
-    labels[:, :6] = IGNORE_INDEX
+    labels[:, :6] = IGNORE_LABEL
     (classes, masks), *_ = random_layers(1, layers=1, side=12)
     sum(set_loss([(classes, masks)], make_targets(labels, CLASSES), 200).values()).backward()
     assert (masks.grad[:, :, :5] == 0).all()
@@ -111,7 +111,7 @@ def test_no_gradient_reaches_ignored_pixels():
 
 def test_ignored_classes_are_no_targets():
     labels = random_labels(0)
-    labels[0] = IGNORE_INDEX
+    labels[0] = IGNORE_LABEL
     targets = make_targets(labels, CLASSES)
     assert [len(present) for present in targets.classes] == [0, len(labels[1].unique()), len(labels[2].unique())]
     losses = set_loss(random_layers(0), targets, POINTS)
@@ -119,7 +119,7 @@ def test_ignored_classes_are_no_targets():
 
 
 def test_a_batch_without_a_valid_pixel_teaches_no_object_alone():
-    labels = torch.full((2, 8, 8), IGNORE_INDEX)
+    labels = torch.full((2, 8, 8), IGNORE_LABEL)
     losses = set_loss(random_layers(0, images=2), make_targets(labels, CLASSES), POINTS)
     assert losses["mask"] == 0 and losses["dice"] == 0 and losses["class"] > 0
 

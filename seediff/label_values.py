@@ -1,0 +1,5 @@
+"""The two label values that mean the same everywhere; the classes have those in between."""
+
+BACKGROUND_LABEL = 0
+IGNORE_LABEL = 255
+"""Pixels that count nowhere: not in a loss, not in a metric."""

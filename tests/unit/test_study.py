@@ -1,0 +1,144 @@
+"""What a study may say, what must fit, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import yaml
+
+from seediff import plan
+from seediff.errors import SeediffError
+from seediff.study import Study
+from seediff.study.load import parse_study
+from tests.conftest import ROOT
+
+CONTENT = yaml.safe_load((ROOT / "config/studies/smoke.yaml").read_text())
+
+
+def study(change: Callable[[dict[str, Any]], None] = lambda content: None) -> Study:
+    content = deepcopy(CONTENT)
+    change(content)
+    return parse_study(content)
+
+
+def problem(change: Callable[[dict[str, Any]], None]) -> str:
+    with pytest.raises(SeediffError) as error:
+        study(change)
+    assert len(str(error.value).splitlines()) <= 3
+    return str(error.value)
+
+
+def rows(content: dict[str, Any], table: str = "domains") -> list[dict[str, Any]]:
+    return content["tables"][table]["rows"]
+
+
+def test_the_smoke_study_is_sound() -> None:
+    assert study().name == "smoke"
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"x": {}}, "one of 'iou', 'mean', 'merged' and 'harmonic'"),
+        ({"x": {"iou": "cat", "mean": "all"}}, "one of 'iou', 'mean', 'merged' and 'harmonic'"),
+        ({"x": {"iou": "cta"}}, "has no class 'cta'.\nDid you mean 'cat'?"),
+        ({"a": {"iou": "cat"}, "x": {"harmonic": ["a", "b"]}}, "has no column 'b'"),
+        ({"x": {"median": "all"}}, "unknown key"),
+    ],
+)
+def test_columns_are_checked(columns: dict[str, Any], message: str) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["tables"]["domains"] |= {"columns": columns}
+        content["tables"]["domains"]["rows"] = [row for row in rows(content) if "recipe" in row]
+
+    assert message in problem(change)
+
+
+def test_a_paper_number_needs_its_column() -> None:
+    assert "names the column 'bus'" in problem(lambda content: rows(content)[1].update(paper={"bus": 1.0}))
+
+
+def test_half_a_run_is_refused() -> None:
+    assert "a quoted row has none of them" in problem(lambda content: rows(content)[1].pop("benchmark"))
+
+
+def test_a_start_must_fit() -> None:
+    def start(recipe: str, segmenter: str) -> Callable[[dict[str, Any]], None]:
+        return lambda content: content["recipes"]["tuned"].update(start={"recipe": recipe, "segmenter": segmenter})
+
+    assert "names the recipe 'mixd'" in problem(start("mixd", "resnet"))
+    assert "has another backbone" in problem(start("mixed", "swin"))
+    assert "cannot start from itself" in problem(start("tuned", "resnet"))
+
+    def other_classes(content: dict[str, Any]) -> None:
+        content["recipes"]["exact"]["classes"] = ["cat"]
+        start("exact", "resnet")(content)
+
+    assert "knows other classes" in problem(other_classes)
+
+
+def test_a_model_that_is_only_started_from_is_trained_too() -> None:
+    assert "mixed/resnet/0" in plan.models(study())
+    assert not any(run.recipe == "mixed" for run in plan.runs(study()))
+    assert plan.start_model(study(), "tuned", "resnet", "0") == "mixed/resnet/0"
+    assert plan.start_model(study(), "mixed", "resnet", "0") == ""
+
+
+def test_variants_by_class_come_from_one_denoising_run() -> None:
+    spec = plan.refine_spec(study(), "basic", "mixed", "raw")
+    assert spec["variants"] == {"cat": "caa", "car": "seediff"}
+    assert plan.scores_folder(study(), "basic", "mixed") == "scores/basic"
+
+    def across(content: dict[str, Any]) -> None:
+        content["variants_by_class"]["mixed"]["classes"]["car"] = "ire"
+
+    assert "needs caa, ire of one denoising run" in problem(across)
+
+
+def test_a_prompt_set_may_have_classes_of_its_own() -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["prompt_sets"]["basic"]["classes"] = ["cat", "bus", "car"]
+        content["recipes"]["tuned"]["classes"] = ["cat", "bus", "car"]
+
+    other = study(change)
+    assert other.recipe_classes("seediff") == ("cat", "bus", "car") and other.recipe_classes("exact") == ("cat", "car")
+    assert {shard.class_name for shard in plan.shards(other, "basic")} == {"cat", "bus", "car"}
+    assert plan.refine_spec(other, "basic", "caa", "raw")["classes"] == ["cat", "bus", "car"]
+    assert plan.train_spec(other, "exact", "swin", "0")["classes"] == ["cat", "car"]
+    assert other.every_class() == ("cat", "car", "bus")
+
+
+def test_an_augmentation_is_named_and_checked() -> None:
+    assert plan.train_spec(study(), "mixed", "swin", "0")["augmentation"]["blur"] == 0.5
+    assert plan.train_spec(study(), "caa", "swin", "0")["augmentation"] is None
+    assert "names the augmentation 'al'" in problem(lambda content: content["recipes"]["caa"].update(augmentation="al"))
+    assert "between 0 and 1" in problem(lambda content: content["augmentations"]["all"].update(blur=2))
+    assert "unknown key" in problem(lambda content: content["augmentations"]["all"].update(blurr=0.5))
+
+
+def test_figures_name_what_is_there() -> None:
+    assert "names the class 'dog'" in problem(lambda content: content["figures"].update(classes=["dog"]))
+    wrong = {"prompt": "a kitty", "word": "cat"}
+    assert "is not in 'a kitty'" in problem(lambda content: content["figures"].update(open=[wrong]))
+
+
+def test_both_readings_of_the_mean_stand_side_by_side() -> None:
+    both = study(lambda content: content.update(listed_classes=["cat"]))
+    assert [column["of"] for column in plan.table_spec(both, "table2")["columns"]] == [[], ["cat"]]
+    assert [column["of"] for column in plan.table_spec(study(), "table2")["columns"]] == [[]]
+
+
+@pytest.mark.parametrize("name", ["mini", "smoke", "paper"])
+def test_what_a_study_says_survives_json(name: str) -> None:
+    content = yaml.safe_load((ROOT / f"config/studies/{name}.yaml").read_text())
+    read = parse_study(content)
+    assert Study.model_validate(read.model_dump(mode="json")) == read
+
+
+def test_the_figures_of_the_plan_are_those_that_are_drawn() -> None:
+    from seediff.reporting.galleries import GALLERIES
+
+    assert tuple(GALLERIES) == plan.FIGURES
