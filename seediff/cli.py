@@ -78,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         output,
     )
     command("check", check, ("study", {"type": Path, "help": "study file"}))
+    command(
+        "plan",
+        plan_study,
+        ("--study", {"required": True, "help": "name of a study, or its file"}),
+        ("--tflops", {"type": float, "default": 40.0, "help": "sustained speed of one GPU in TFLOP a second"}),
+    )
     data = commands.add_parser("data", help="Benchmarks on this machine.").add_subparsers(
         required=True, metavar="command"
     )
@@ -115,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         "figure",
         figure,
         ("name", {"help": "figure1, figure3, ..., figureS5"}),
-        ("--study", {"type": Path, "required": True, "help": "study file"}),
+        ("--study", {"required": True, "help": "name of a study, or its file"}),
         ("--point", {"type": float, "nargs": 2, "metavar": ("X", "Y"), "help": "for figure4: the place, 0 to 1"}),
         output,
     )
@@ -168,6 +174,16 @@ def check(options: argparse.Namespace) -> None:
     study = load_study(options.study)
     drawn = {name: len(shards(study, name)) for name in study.image_sets}
     print(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, shards {drawn}")
+
+
+def plan_study(options: argparse.Namespace) -> None:
+    """Say what a study will cost: runs, jobs, GPU hours, disk."""
+    from seediff.estimate import plan_text
+    from seediff.study import find_study, load_study
+
+    if options.tflops <= 0:
+        raise SeediffError(f"--tflops is {options.tflops:g}, but has to be above 0.")
+    print(plan_text(load_study(find_study(options.study)), options.tflops))
 
 
 def data_list(options: argparse.Namespace) -> None:
@@ -280,13 +296,13 @@ def figures(options: argparse.Namespace) -> None:
 def figure(options: argparse.Namespace) -> None:
     """Draw one figure of the paper from a study's own images."""
     from seediff.plan import FIGURES, figures_spec
-    from seediff.study import load_study
+    from seediff.study import find_study, load_study
 
     if options.name not in FIGURES:
         raise SeediffError(f"There is no figure {options.name!r}.\n{nearest(options.name, FIGURES)}")
     if options.point and options.name != "figure4":
         raise SeediffError("Only figure4 looks from a point. Leave --point out.")
-    study = load_study(options.study)
+    study = load_study(find_study(options.study))
     if study.figures is None:
         raise SeediffError(f"{options.study} has no section 'figures', which says what they show.")
     from seediff.stages.illustrate import publish_figure

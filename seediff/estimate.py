@@ -1,0 +1,156 @@
+"""What a study will cost before anything of it is run: jobs, GPU hours and disk by stage (``seediff plan``).
+
+Unit costs are floating-point operations counted by ``benchmarks/flops.py``, and seconds and bytes measured on one
+core. Operations become hours at a sustained speed that the reader chooses: no GPU was timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from seediff import plan
+from seediff.errors import SeediffError
+from seediff.segmenter.settings import SegmenterSettings
+from seediff.study import Study, SyntheticRecipe
+
+UNET_TFLOP, TEXT_TFLOP, DECODER_TFLOP = 0.804, 0.045, 2.515
+"""Stable Diffusion 2 at 512 pixels: one prompt at one timestep, one prompt, one image."""
+RECORDING = 1.13
+"""A UNet call with recording takes at most this much longer than one without."""
+FORWARD_TFLOP = {"resnet-50": 0.133, "swin-base": 0.275}
+"""Mask2Former on one 512 x 512 crop."""
+TRAINING_TFLOP = {"resnet-50": 0.397, "swin-base": 0.824}
+"""The same, forward and backward."""
+PARAMETERS = {"resnet-50": 44.0e6, "swin-base": 106.9e6}
+REFINE_SECONDS = 0.2
+"""One mask at 512 pixels on one core: reading, PAMR with ten rounds, writing."""
+IMAGE_BYTES, MASK_BYTES, SCORE_BYTES = 450e3, 6e3, 2 * 64 * 64
+"""A PNG of a photograph at 512 pixels, its mask, one variant's score; the first two are guesses."""
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """``work``: what is done, in words; ``gpu_tflop`` and ``core_seconds`` in all; ``bytes`` on disk."""
+
+    stage: str
+    jobs: int
+    work: str
+    gpu_tflop: float = 0.0
+    core_seconds: float = 0.0
+    bytes: float = 0.0
+
+
+def stage_costs(study: Study) -> list[StageCost]:
+    """The stages that cost something, in their order; ``SeediffError`` for a study that is not at full scale."""
+    backbones = {segmenter.backbone for segmenter in study.segmenters.values()}
+    if study.embedded or not backbones <= TRAINING_TFLOP.keys():
+        raise SeediffError(
+            f"The costs of study {study.name!r} are not known: unit costs are those of Stable Diffusion 2 at 512\n"
+            "pixels and of full-size backbones. An embedded study takes minutes: run it."
+        )
+    return [*_denoising(study), _refining(study), _training(study), _evaluating(study)]
+
+
+def _denoising(study: Study) -> Iterator[StageCost]:
+    runs = [("synthesize", name, one.variants, IMAGE_BYTES) for name, one in study.image_sets.items()]
+    runs += [("replay", one.image_set, one.variants, 0.0) for one in study.passes.values()]
+    calls = 2 * study.diffusion.num_inference_steps  # with and without the prompt
+    tflop = calls * UNET_TFLOP * RECORDING + 2 * TEXT_TFLOP + DECODER_TFLOP
+    for stage, image_set, variants, image_bytes in runs:
+        shards = plan.shards(study, image_set)
+        images = sum(shard.count for shard in shards)
+        size = images * (image_bytes + len(variants) * SCORE_BYTES)
+        yield StageCost(stage, len(shards), f"{images:,} images of {image_set}", images * tflop, bytes=size)
+
+
+def _refining(study: Study) -> StageCost:
+    sets = {(one.image_set, plan.mask_set(one)) for one in study.recipes.values() if isinstance(one, SyntheticRecipe)}
+    masks = sum(shard.count for image_set, _ in sets for shard in plan.shards(study, image_set))
+    jobs = sum(len(plan.parts(study, image_set)) for image_set, _ in sets)
+    return StageCost("refine", jobs, f"{masks:,} masks", core_seconds=masks * REFINE_SECONDS, bytes=masks * MASK_BYTES)
+
+
+def _training(study: Study) -> StageCost:
+    models = plan.models(study)
+    segmenters = [study.segmenters[model.split("/")[1]] for model in models]
+    tflop = sum(one.iterations * _iteration_tflop(one) for one in segmenters)
+    iterations = sum(one.iterations for one in segmenters)
+    size = sum(4 * PARAMETERS[one.backbone] for one in segmenters)
+    return StageCost("train", len(models), f"{iterations:,} iterations", tflop, bytes=size)
+
+
+def _iteration_tflop(segmenter: SegmenterSettings) -> float:
+    return segmenter.batch_size * (segmenter.crop / 512) ** 2 * TRAINING_TFLOP[segmenter.backbone]
+
+
+VALIDATION_IMAGES = {"voc": 1449, "cityscapes": 500, "ade20k": 2000}
+
+
+def _evaluating(study: Study) -> StageCost:
+    runs = plan.runs(study)
+    images = [VALIDATION_IMAGES[study.benchmarks[run.benchmark].format] for run in runs]
+    crops = [_crops(study, run) for run in runs]
+    backbones = [study.segmenters[run.segmenter].backbone for run in runs]
+    tflop = sum(n * c * FORWARD_TFLOP[one] for n, c, one in zip(images, crops, backbones, strict=True))
+    return StageCost("evaluate", len(runs), f"{sum(images):,} images", tflop)
+
+
+def _crops(study: Study, run: plan.Run) -> float:
+    """About how many crops of 512 x 512 the prediction of one image amounts to."""
+    edge = study.segmenters[run.segmenter].test_edge or 512
+    elongation = 2.0 if study.benchmarks[run.benchmark].format == "cityscapes" else 1.4
+    overlap = 1.5 if study.segmenters[run.segmenter].test_window else 1.0
+    return elongation * overlap * (edge / 512) ** 2
+
+
+def plan_text(study: Study, tflops: float) -> str:
+    """Tables, runs, shards, and the bill at ``tflops`` 10^12 operations a second, for the terminal."""
+    costs, models = stage_costs(study), len(plan.models(study))
+    heading = ("stage", "jobs", "work", "GPU hours", "core hours", "GB")
+    lines = [_line(one, tflops) for one in costs]
+    return "\n".join([
+        f"{study.title}: {len(study.tables)} tables, {len(plan.runs(study))} runs, {models} models to train",
+        *(f"  {name}: {_number_of_runs(study, name)} runs" for name in study.tables),
+        "",
+        *_aligned([heading, *lines, _line(_sum(costs), tflops)]),
+        "",
+        f"GPU hours are counted operations at {tflops:g} TFLOP a second sustained. No GPU was timed for this: change",
+        "the speed with --tflops. Mask quality, figures and the reading of images come on top; they are minutes.",
+    ])  # fmt: skip
+
+
+def _number_of_runs(study: Study, table: str) -> int:
+    return len({run for row in study.tables[table].rows for run in plan.runs_of(study, row)})
+
+
+def _sum(costs: Sequence[StageCost]) -> StageCost:
+    return StageCost(
+        "all",
+        sum(one.jobs for one in costs),
+        "",
+        sum(one.gpu_tflop for one in costs),
+        sum(one.core_seconds for one in costs),
+        sum(one.bytes for one in costs),
+    )
+
+
+def _line(one: StageCost, tflops: float) -> tuple[str, ...]:
+    hours = _hours(one.gpu_tflop / tflops), _hours(one.core_seconds)
+    return one.stage, f"{one.jobs:,}", one.work, *hours, f"{one.bytes / 1e9:,.1f}" if one.bytes else "–"
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:,.1f}" if seconds else "–"
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Columns of one width; the first and third, which are words, flush left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place in (0, 2) else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,65 @@
+"""The bill of a study, checked by hand."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seediff import estimate
+from seediff.errors import SeediffError
+from seediff.study import find_study, load_study
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def costs() -> dict[str, list[estimate.StageCost]]:
+    study = load_study(ROOT / "config/studies/paper.yaml")
+    found: dict[str, list[estimate.StageCost]] = {}
+    for one in estimate.stage_costs(study):
+        found.setdefault(one.stage, []).append(one)
+    return found
+
+
+def test_every_image_is_drawn_once(costs: dict[str, list[estimate.StageCost]]) -> None:
+    basic, city = costs["synthesize"]
+    assert (basic.jobs, basic.work) == (20 * 30, "60,000 images of basic")
+    assert (city.jobs, city.work) == (6 * 167, "100,002 images of city")
+    assert basic.gpu_tflop / 60_000 == pytest.approx(100 * 0.804 * 1.13 + 2 * 0.045 + 2.515)
+    assert basic.bytes == pytest.approx(60_000 * (450e3 + 10 * 64 * 64 * 2))
+
+
+def test_models_that_only_start_others_are_counted(costs: dict[str, list[estimate.StageCost]]) -> None:
+    (train,) = costs["train"]
+    whole, tuned = 24, 4
+    assert (train.jobs, train.work) == (whole + tuned, f"{whole * 90_000 + tuned * 20_000:,} iterations")
+
+
+def test_a_mask_set_is_refined_once(costs: dict[str, list[estimate.StageCost]]) -> None:
+    (refine,) = costs["refine"]
+    assert refine.core_seconds == pytest.approx((13 * 60_000 + 2 * 100_002) * 0.2)
+
+
+def test_a_faster_gpu_takes_fewer_hours() -> None:
+    study = load_study(ROOT / "config/studies/paper.yaml")
+    slow, fast = (estimate.plan_text(study, tflops).splitlines() for tflops in (40.0, 80.0))
+    hours = [float(line.split()[-3]) for lines in (slow, fast) for line in lines if line.startswith("all ")]
+    assert hours[0] == pytest.approx(2 * hours[1], abs=0.2)
+
+
+def test_an_embedded_study_has_no_such_bill() -> None:
+    with pytest.raises(SeediffError, match="'mini' are not known"):
+        estimate.stage_costs(load_study(ROOT / "config/studies/mini.yaml"))
+
+
+def test_a_study_is_named_or_given_as_a_file() -> None:
+    assert find_study("mini") == Path("config/studies/mini.yaml")
+    assert find_study("own/study.yaml") == Path("own/study.yaml")
+
+
+def test_the_bill_needs_no_torch() -> None:
+    program = "import sys; from seediff.cli import main; main(['plan', '--study', 'paper'])"
+    command = [sys.executable, "-c", f"{program}; sys.exit('torch' in sys.modules)"]
+    assert subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL).returncode == 0
