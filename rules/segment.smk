@@ -47,12 +47,15 @@ rule train:
         version=plan.VERSIONS["train"],
         checkpoints=f"{RESULTS}/checkpoints/{{recipe}}/{{segmenter}}/{{repeat}}",
         folder=output_folder,
+    resources:
+        processes=1,  # how many GPUs share one training; a profile may set more
     shell:
         "seediff train"
         " --spec {params.spec:q}"
         " --training-set {input.training_set:q}"
         " --start {input.start:q}"
         " --checkpoints {params.checkpoints:q}"
+        " --processes {resources.processes}"
         " --output {params.folder:q}"
         " > {log:q} 2>&1"
 

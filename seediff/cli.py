@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +22,9 @@ from seediff.names import nearest
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Bad input is said in a few lines, never with a traceback."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parsed = _parser().parse_args(arguments)
+    parsed.arguments = arguments
     try:
         _limit_threads()
         return parsed.run(parsed) or 0
@@ -111,7 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     command("refine", refine, spec, _paths("--images"), _paths("--scores"), output)
     command("assemble", assemble, spec, _paths("--images"), _paths("--masks"), output)
     start = ("--start", {"type": Path, "nargs": "?", "help": "weights to go on from"})
-    command("train", train, spec, _path("--training-set"), start, _path("--checkpoints"), output)
+    processes = ("--processes", {"type": int, "default": 1, "help": "that share every batch, a GPU each"})
+    command("train", train, spec, _path("--training-set"), start, _path("--checkpoints"), processes, output)
     command("evaluate", evaluate, spec, _path("--model"), output)
     command("mask-quality", mask_quality, spec, output)
     command("tabulate", tabulate, spec, _path("--results"), output)
@@ -251,11 +255,15 @@ def assemble(options: argparse.Namespace) -> None:
     assemble_recipe(options.spec, options.images, options.masks, options.output)
 
 
-def train(options: argparse.Namespace) -> None:
+def train(options: argparse.Namespace) -> int | None:
     """Train a segmenter on a training set."""
+    if options.processes > 1 and "WORLD_SIZE" not in os.environ:
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+        return subprocess.run([*launch, str(options.processes), "-m", "seediff.cli", *options.arguments]).returncode
     from seediff.stages.segment import train_model
 
     train_model(options.spec, options.training_set, options.start, options.checkpoints, options.output)
+    return None
 
 
 def evaluate(options: argparse.Namespace) -> None:

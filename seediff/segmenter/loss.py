@@ -9,7 +9,7 @@ under ignored pixels is not a target.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,13 +53,22 @@ def make_targets(labels: Tensor, num_classes: int) -> Targets:
     return Targets(labels, classes)
 
 
-def set_loss(layers: Sequence[tuple[Tensor, Tensor]], targets: Targets, points: int) -> dict[str, Tensor]:
+def alone(value: Tensor) -> Tensor:
+    """The mean over one process."""
+    return value
+
+
+def set_loss(
+    layers: Sequence[tuple[Tensor, Tensor]], targets: Targets, points: int, mean: Callable[[Tensor], Tensor] = alone
+) -> dict[str, Tensor]:
     """The weighted loss parts ``class``, ``mask`` and ``dice``, each summed over all decoder layers.
 
     ``layers``: (class logits (n, Q, C + 1), mask logits (n, Q, h, w)) per layer, "no object" last among the classes.
     ``points``: the number of points sampled, from torch's global generator, for the matching and for each mask.
+    ``mean``: the mean of a tensor over all processes that share the batch; the mean of their losses is then that of
+    the batch as a whole.
     """
-    parts = [_layer_loss(classes.float(), masks.float(), targets, points) for classes, masks in layers]
+    parts = [_layer_loss(classes.float(), masks.float(), targets, points, mean) for classes, masks in layers]
     return {
         "class": CLASS_WEIGHT * torch.stack([part[0] for part in parts]).sum(),
         "mask": MASK_WEIGHT * torch.stack([part[1] for part in parts]).sum(),
@@ -67,10 +76,14 @@ def set_loss(layers: Sequence[tuple[Tensor, Tensor]], targets: Targets, points: 
     }
 
 
-def _layer_loss(classes: Tensor, masks: Tensor, targets: Targets, points: int) -> tuple[Tensor, Tensor, Tensor]:
+def _layer_loss(
+    classes: Tensor, masks: Tensor, targets: Targets, points: int, mean: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
     image, query, label = match(classes, masks, targets, points)
     mask_loss, dice_loss = _mask_losses(masks[image, query], targets.labels, image, label, points)
-    return _class_loss(classes, image, query, label), mask_loss, dice_loss
+    pairs = mean(torch.tensor(float(len(image)), device=masks.device)).clamp(min=1)
+    total, weight = _class_loss(classes, image, query, label)
+    return total / mean(weight), mask_loss / pairs, dice_loss / pairs
 
 
 @torch.no_grad()
@@ -105,31 +118,32 @@ def _matching_cost(classes: Tensor, masks: Tensor, targets: Targets, points: int
     return cost.nan_to_num(nan=largest, posinf=largest, neginf=largest)
 
 
-def _class_loss(classes: Tensor, image: Tensor, query: Tensor, label: Tensor) -> Tensor:
-    """Cross-entropy over all queries; those without a target are "no object", at a tenth of the weight."""
+def _class_loss(classes: Tensor, image: Tensor, query: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy over all queries, and their weights, both summed; those without a target are "no object", at a
+    tenth of the weight."""
     no_object = classes.shape[-1] - 1
     wanted = torch.full(classes.shape[:2], no_object, device=classes.device)
     wanted[image, query] = label
     weight = torch.ones(no_object + 1, device=classes.device)
     weight[no_object] = NO_OBJECT_WEIGHT
-    return F.cross_entropy(classes.flatten(0, 1), wanted.flatten(), weight)
+    total = F.cross_entropy(classes.flatten(0, 1), wanted.flatten(), weight, reduction="sum")
+    return total, weight[wanted].sum()
 
 
 def _mask_losses(masks: Tensor, labels: Tensor, image: Tensor, label: Tensor, points: int) -> tuple[Tensor, Tensor]:
-    """Binary cross-entropy and dice of the matched masks (M, h, w), at uncertain and at random points."""
+    """Binary cross-entropy and dice, summed over the matched masks (M, h, w), at uncertain and at random points."""
     masks = masks[:, None]
     with torch.no_grad():
         coordinates = _uncertain_points(masks, labels, image, points)
         truth, weight = sample_labels(labels, coordinates, label[:, None], image)
         truth = truth[:, 0]
     logits = sample_logits(masks, coordinates)[:, 0]
-    pairs = max(len(image), 1)
     entropy = F.binary_cross_entropy_with_logits(logits, truth, weight, reduction="none")
-    mask_loss = (entropy.sum(-1) / weight.sum(-1).clamp(min=1)).sum() / pairs
+    mask_loss = (entropy.sum(-1) / weight.sum(-1).clamp(min=1)).sum()
     probability = logits.sigmoid() * weight
     overlap = 2 * (probability * truth).sum(-1)
     size = probability.sum(-1) + (truth * weight).sum(-1)
-    return mask_loss, (1 - (overlap + 1) / (size + 1)).sum() / pairs
+    return mask_loss, (1 - (overlap + 1) / (size + 1)).sum()
 
 
 def _uncertain_points(masks: Tensor, labels: Tensor, image: Tensor, points: int) -> Tensor:

@@ -34,6 +34,7 @@ from seediff.segmenter.augment import augment
 from seediff.segmenter.checkpoint import Progress, load_state, save_state, save_tensors
 from seediff.segmenter.loss import make_targets, set_loss
 from seediff.segmenter.model import build_segmenter, empty_segmenter, normalize, parameter_groups, predict_layers
+from seediff.segmenter.processes import Processes
 from seediff.segmenter.settings import SegmenterSettings, as_json
 
 HISTORY_ROWS = 100
@@ -64,7 +65,7 @@ def train(
     ``state_folder/state.safetensors``, from which the same run resumes; it is removed at the end. ``augmentation``
     makes new pairs of the given ones before each is viewed. ``start`` is the ``model.safetensors`` of a trained
     segmenter to go on from. ``workers`` processes read and augment pairs (0: this one does). Runs on the GPU if
-    there is one.
+    there is one; where several processes were started (``processes.py``), they share every batch.
     """
     if len(pairs) == 0:
         raise SeediffError(f"The training set for {folder} is empty.")
@@ -72,8 +73,10 @@ def train(
         views = _Views(pairs, settings, augmentation, rng_seed)
         trainer = _Trainer(views, classes, Path(state_folder) / "state.safetensors", start)
         trainer.run(workers)
-    _write_results(Path(folder), trainer.model, settings, classes, trainer.history)
-    trainer.state.unlink(missing_ok=True)
+    if trainer.processes.is_first:
+        _write_results(Path(folder), trainer.model, settings, classes, trainer.history)
+        trainer.state.unlink(missing_ok=True)
+    trainer.processes.wait()
 
 
 class _Trainer:
@@ -82,7 +85,13 @@ class _Trainer:
     def __init__(self, views: _Views, classes: Sequence[str], state: Path, start: Path | None) -> None:
         self.views, self.settings, self.rng_seed = views, views.settings, views.rng_seed
         self.state, self.num_classes = state, len(classes)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.processes = Processes()
+        self.device = self.processes.device
+        if self.settings.batch_size % self.processes.count:
+            raise SeediffError(
+                f"A batch of {self.settings.batch_size} images cannot be shared by {self.processes.count} processes.\n"
+                "Start as many as divide it."
+            )
         torch.manual_seed(derive_seed(self.rng_seed, "initialization"))
         self.model = _initial_model(self.settings, len(classes), start).train().to(self.device)
         groups = parameter_groups(self.model, self.settings)
@@ -95,14 +104,15 @@ class _Trainer:
         settings = self.settings
         every = max(settings.iterations // HISTORY_ROWS, 1)
         clock, since = time.perf_counter(), self.iteration
-        for images, labels in _progress_bar(self._batches(workers), self.iteration, settings.iterations):
+        for images, labels in self._shown(self._batches(workers)):
             parts = self.step(images, labels)
             self.iteration += 1
             if self.iteration % every == 0 or self.iteration == settings.iterations:
                 seconds, clock = time.perf_counter() - clock, time.perf_counter()
                 self._record(parts, (self.iteration - since) * settings.batch_size / seconds)
                 since = self.iteration
-            if self.iteration % settings.checkpoint_every == 0 and self.iteration < settings.iterations:
+            due = self.iteration % settings.checkpoint_every == 0 and self.iteration < settings.iterations
+            if due and self.processes.is_first:
                 save_state(self.state, self.name, Progress(self.iteration, self.history), self.model, self.optimizer)
 
     def step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
@@ -112,21 +122,30 @@ class _Trainer:
         images, labels = images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             layers = predict_layers(self.model, normalize(images))
-        parts = set_loss(layers, make_targets(labels, self.num_classes), self.settings.points)
+        targets = make_targets(labels, self.num_classes)
+        parts = set_loss(layers, targets, self.settings.points, self.processes.mean)
         self.optimizer.zero_grad()
         torch.stack(list(parts.values())).sum().backward()
+        self.processes.average_gradients(self.model.parameters())
         nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
         self.optimizer.step()
         return parts
 
     def _batches(self, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-        size = self.settings.batch_size
-        numbers = range(self.iteration * size, self.settings.iterations * size)
+        """This process's share of every batch still to come."""
+        rank, count, size = self.processes.rank, self.processes.count, self.settings.batch_size
+        numbers = range(self.iteration * size + rank, self.settings.iterations * size, count)
         pinned = self.device.type == "cuda"
-        return iter(DataLoader(self.views, size, sampler=numbers, num_workers=workers, pin_memory=pinned))
+        return iter(DataLoader(self.views, size // count, sampler=numbers, num_workers=workers, pin_memory=pinned))
+
+    def _shown(self, batches: Iterator[Any]) -> Iterator[Any]:
+        """The batches, with progress if this is the process that speaks."""
+        if not self.processes.is_first:
+            return batches
+        return _progress_bar(batches, self.iteration, self.settings.iterations)
 
     def _record(self, parts: dict[str, Tensor], images_per_second: float) -> None:
-        values = {f"loss_{name}": part.item() for name, part in parts.items()}
+        values = {f"loss_{name}": self.processes.mean(part).item() for name, part in parts.items()}
         loss = sum(values.values())
         if not np.isfinite(loss):
             raise SeediffError(f"The loss became {loss} at iteration {self.iteration}.\nTry a lower learning_rate.")

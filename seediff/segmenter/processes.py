@@ -1,0 +1,49 @@
+"""Training in several processes, a GPU each: who does which part of a batch, and how their numbers become one.
+
+A process that was started alone is the only one; ``accelerate launch`` and ``torchrun`` start several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from accelerate import PartialState
+from torch import Tensor, nn
+
+
+class Processes:
+    """All processes of this training: ``count`` of them, of which this is number ``rank``, working on ``device``."""
+
+    def __init__(self) -> None:
+        state = PartialState(cpu=not torch.cuda.is_available())
+        self.rank, self.count, self.device = state.process_index, state.num_processes, state.device
+
+    @property
+    def is_first(self) -> bool:
+        """The one that writes files and speaks."""
+        return self.rank == 0
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of every process's ``value``, of any shape, without gradient."""
+        if self.count == 1:
+            return value.detach()
+        total = value.detach().clone()
+        dist.all_reduce(total)
+        return total / self.count
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace each process's gradients by their mean; a parameter that one process did not use counts as 0."""
+        if self.count == 1:
+            return
+        trained = [parameter for parameter in parameters if parameter.requires_grad]
+        gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in trained]
+        mean = self.mean(torch.cat([gradient.flatten() for gradient in gradients]))
+        for parameter, part in zip(trained, mean.split([one.numel() for one in trained]), strict=True):
+            parameter.grad = part.view_as(parameter)
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.count > 1:
+            dist.barrier()
