@@ -19,7 +19,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from seediff.datasets.images import Array
+from seediff.datasets.images import Array, resize_pair
 from seediff.errors import SeediffError
 from seediff.label_values import BACKGROUND_LABEL, IGNORE_LABEL
 
@@ -133,15 +133,8 @@ def splice(pairs: Sequence[Pair], grid: tuple[int, int]) -> Pair:
     for number, (part, part_labels) in enumerate(pairs):
         row, column = divmod(number, columns)
         cell = slice(bottoms[row], bottoms[row + 1]), slice(rights[column], rights[column + 1])
-        image[cell], labels[cell] = _resize(part, part_labels, labels[cell].shape)
+        image[cell], labels[cell] = resize_pair(part, part_labels, labels[cell].shape)
     return image, labels
-
-
-def _resize(image: Array, labels: Array, shape: tuple[int, ...]) -> Pair:
-    """Bilinear image, nearest labels."""
-    size = shape[1], shape[0]
-    resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(resized), np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
 
 
 # --- perspective ---------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
+from seediff.datasets.images import resize_pair
 from seediff.label_values import IGNORE_LABEL
 from seediff.segmenter.settings import SegmenterSettings
 
@@ -30,18 +31,11 @@ def augment(rng: Generator, image: Array, labels: Array, settings: SegmenterSett
     return pad(image, labels, settings.crop)
 
 
-def _resize(image: Array, labels: Array, shape: tuple[int, ...]) -> Pair:
-    """Bilinear image, nearest labels."""
-    size = shape[1], shape[0]
-    resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(resized), np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
-
-
 def random_scale(rng: Generator, image: Array, labels: Array, settings: SegmenterSettings) -> Pair:
     """Resize so that the shorter edge is a random fraction of the crop."""
     edge = settings.crop * rng.uniform(settings.scale_min, settings.scale_max)
     ratio = edge / min(labels.shape)
-    return _resize(image, labels, tuple(max(round(length * ratio), 1) for length in labels.shape))
+    return resize_pair(image, labels, tuple(max(round(length * ratio), 1) for length in labels.shape))
 
 
 def random_crop(rng: Generator, image: Array, labels: Array, side: int) -> Pair:
