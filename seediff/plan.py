@@ -213,11 +213,20 @@ def evaluate_spec(study: Study, recipe: str, segmenter: str, repeat: str, benchm
         "segmenter": segmenter,
         "repeat": int(repeat),
         "benchmark": benchmark,
+        "model": study.diffusion.model if _learns_from_drawn_images(study, recipe) else None,
         "format": study.benchmarks[benchmark].format,
         "folder": benchmark_folder(study, benchmark),
         "split": study.benchmarks[benchmark].split,
         "classes": list(study.recipe_classes(recipe)),
     }
+
+
+def _learns_from_drawn_images(study: Study, recipe: str) -> bool:
+    """Itself, or in the model that its training starts from."""
+    one = study.recipes[recipe]
+    return isinstance(one, SyntheticRecipe) or (
+        one.start is not None and _learns_from_drawn_images(study, one.start.recipe)
+    )
 
 
 def mask_quality_spec(study: Study) -> Spec:

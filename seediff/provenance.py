@@ -13,7 +13,7 @@ PACKAGES = ("torch", "diffusers", "transformers", "numpy", "snakemake")
 
 
 def provenance(model: str | None = None) -> dict[str, Any]:
-    """Versions and machine; with ``model``, a local pipeline folder, the checksum of its weights as well."""
+    """Versions and machine; with ``model``, a pipeline's folder or hub id, the checksum of its weights as well."""
     about: dict[str, Any] = {
         "seediff": _version("seediff"),
         "python": platform.python_version(),
@@ -21,8 +21,21 @@ def provenance(model: str | None = None) -> dict[str, Any]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
     }
     if model is not None:
-        about["model"] = {"name": model, "sha256": weights_checksum(Path(model))}
+        about["model"] = {"name": model, "sha256": weights_checksum(_local_folder(model))}
     return about
+
+
+def _local_folder(model: str) -> Path:
+    """The folder itself, or where the hub's files of that id lie on this machine."""
+    if Path(model).is_dir():
+        return Path(model)
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(model, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return Path(model)
 
 
 def weights_checksum(folder: Path) -> str | None:

@@ -15,6 +15,17 @@ ROOT = Path(__file__).parents[1]
 COUNT = re.compile(r"^(\w+)\s+(\d+)$", re.MULTILINE)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full-size", action="store_true", help="run the tests of full-size architectures too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--full-size"):
+        for item in items:
+            if "full_size" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="minutes and gigabytes: give --full-size"))
+
+
 @dataclass(frozen=True)
 class Workspace:
     """A folder with a copy of the workflow; ``code`` goes before the installed package where a test edits it."""
