@@ -87,6 +87,7 @@ rule refine:
 
 
 rule mask_quality:
+    priority: 10  # the first numbers to be had: they need no training
     input:
         model=model_files(),
         benchmark=lambda wildcards: benchmark_ready(wildcards.benchmark),

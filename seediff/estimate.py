@@ -55,7 +55,7 @@ def stage_costs(study: Study) -> list[StageCost]:
 def _denoising(study: Study) -> Iterator[StageCost]:
     runs = [("synthesize", name, one.variants, IMAGE_BYTES) for name, one in study.image_sets.items()]
     runs += [("replay", one.image_set, one.variants, 0.0) for one in study.passes.values()]
-    calls = 2 * study.diffusion.num_inference_steps  # with and without the prompt
+    calls = 2 * (study.diffusion.num_inference_steps + 1)  # with and without the prompt; PNDM takes one step more
     tflop = calls * UNET_TFLOP * RECORDING + 2 * TEXT_TFLOP + DECODER_TFLOP
     for stage, image_set, variants, image_bytes in runs:
         shards = plan.shards(study, image_set)

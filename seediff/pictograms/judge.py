@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where the reference segmenter is kept")
     parser.add_argument("--samples", type=Path, required=True, help="PNG file for a grid of samples")
     parser.add_argument("--per-class", type=int, default=20)
-    parser.add_argument("--iterations", type=int, default=1500, help="training of the reference")
+    parser.add_argument("--iterations", type=int, default=3000, help="training of the reference")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance-scale", type=float, default=2.0)
     options = parser.parse_args()

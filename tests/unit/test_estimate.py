@@ -27,7 +27,7 @@ def test_every_image_is_drawn_once(costs: dict[str, list[estimate.StageCost]]) -
     basic, city = costs["synthesize"]
     assert (basic.jobs, basic.work) == (20 * 30, "60,000 images of basic")
     assert (city.jobs, city.work) == (6 * 167, "100,002 images of city")
-    assert basic.gpu_tflop / 60_000 == pytest.approx(100 * 0.804 * 1.13 + 2 * 0.045 + 2.515)
+    assert basic.gpu_tflop / 60_000 == pytest.approx(102 * 0.804 * 1.13 + 2 * 0.045 + 2.515)
     assert basic.bytes == pytest.approx(60_000 * (450e3 + 10 * 64 * 64 * 2))
 
 
