@@ -12,30 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from seediff.datasets.images import Array, resize_pair
+from seediff.datasets.images import Array
+from seediff.datasets.pairs import Pair, Pairs, resize_pair
 from seediff.errors import SeediffError
 from seediff.label_values import BACKGROUND_LABEL, IGNORE_LABEL
 
-Pair = tuple[Array, Array]
-"""An image (H, W, 3) uint8 and its labels (H, W) uint8: 0 background, 255 ignored."""
-
 GREY = 128
 """What lies beyond an image's border, in all three channels."""
-
-
-class Pairs(Protocol):
-    """Anything that has a length and gives a pair by its index."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Pair: ...
 
 
 @dataclass(frozen=True)

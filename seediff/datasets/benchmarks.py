@@ -13,6 +13,7 @@ from seediff.datasets import ade20k, cityscapes, voc
 from seediff.datasets.classes import LabelSpace, label_by_name, label_space
 from seediff.datasets.images import check_same_size, read_mask, read_rgb
 from seediff.datasets.items import Item
+from seediff.datasets.pairs import Pair
 from seediff.errors import SeediffError
 from seediff.label_values import IGNORE_LABEL
 from seediff.names import nearest
@@ -48,7 +49,7 @@ class Benchmark:
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> tuple[Array, Array]:
+    def __getitem__(self, index: int) -> Pair:
         """Image (H, W, 3) uint8 and labels (H, W) uint8: indices into ``label_space.names``, or 255, ignored.
 
         Raises ``SeediffError`` naming the file if it is broken, of another size than its image, or holds a value

@@ -98,13 +98,6 @@ def _content(path: Path) -> bytes:
         raise SeediffError(f"{path} cannot be read: {error.strerror}.") from None
 
 
-def resize_pair(image: Array, labels: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """An image (H, W, 3) and its labels (H, W) at ``shape`` (height, width): bilinear the one, nearest the other."""
-    size = shape[1], shape[0]
-    resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
-    return np.asarray(resized), np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))
-
-
 def check_same_size(image: Array, mask: Array, image_name: str, mask_name: str) -> None:
     """Raise ``SeediffError`` unless image (H, W, 3) and mask (H, W) have the same height and width."""
     if image.shape[:2] != mask.shape:

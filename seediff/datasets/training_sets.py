@@ -19,32 +19,24 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import accumulate, groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seediff.datasets.benchmarks import open_benchmark
 from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
+from seediff.datasets.pairs import Pair, Pairs
 from seediff.datasets.shards import ShardIndex, open_shard
 from seediff.errors import SeediffError
 from seediff.files import read_json, write_json
 
 Array = NDArray[np.uint8]
-Pair = tuple[Array, Array]
 Entry = dict[str, Any]
 
 FORMAT_VERSION = 1
 CACHED_BYTES = 256 * 2**20
 """A training set whose pairs take less than this is kept in memory once decoded."""
-
-
-class Pairs(Protocol):
-    """Image (H, W, 3) uint8 and labels (H, W) uint8, by number."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Pair: ...
 
 
 @dataclass(frozen=True)

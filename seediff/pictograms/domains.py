@@ -25,6 +25,7 @@ from seediff.datasets.ade20k import SPLITS as ADE20K_SPLITS
 from seediff.datasets.cityscapes import IMAGE_SUFFIX, LABEL_SUFFIX
 from seediff.datasets.classes import ADE20K_CLASSES, CITYSCAPES_IDS, VOC_CLASSES, own_names
 from seediff.datasets.images import encode_jpeg, encode_labels, encode_mask, encode_png
+from seediff.datasets.pairs import Pair
 from seediff.errors import SeediffError
 from seediff.files import write_json, write_text
 from seediff.label_values import IGNORE_LABEL
@@ -35,7 +36,6 @@ from seediff.pictograms.vocabulary import CLASSES
 from seediff.rng import derive_seed
 
 Array = NDArray[np.uint8]
-Pair = tuple[Array, Array]
 
 VERSION = 1
 """Raised whenever the images or labels drawn below change."""

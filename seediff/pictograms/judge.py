@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from seediff.datasets.pairs import Pair
 from seediff.pictograms.scenes import Scene, natural_scene
 from seediff.pictograms.vocabulary import CLASSES
 from seediff.prompts import make_prompts
@@ -44,7 +45,7 @@ class RenderedPairs:
     def __len__(self) -> int:
         return self.number
 
-    def __getitem__(self, index: int) -> tuple[Array, Array]:
+    def __getitem__(self, index: int) -> Pair:
         rng = np.random.default_rng(derive_seed("judge", index))
         names = [CLASSES[k] for k in rng.permutation(len(CLASSES))[: rng.integers(1, 4)]]
         scene = natural_scene(rng, names)

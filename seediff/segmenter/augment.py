@@ -7,12 +7,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image
 
-from seediff.datasets.images import resize_pair
+from seediff.datasets.images import Array
+from seediff.datasets.pairs import Pair, resize_pair
 from seediff.label_values import IGNORE_LABEL
 from seediff.segmenter.settings import SegmenterSettings
-
-Array = NDArray[np.uint8]
-Pair = tuple[Array, Array]
 
 PADDING_GREY = 128
 

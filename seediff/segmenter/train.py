@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +25,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
+from transformers import Mask2FormerForUniversalSegmentation
 
 from seediff.datasets.augmentation import Augmentation, augmented
+from seediff.datasets.pairs import Pairs
 from seediff.errors import SeediffError
 from seediff.files import partial, write_json
 from seediff.rng import derive_seed
@@ -38,14 +40,6 @@ from seediff.segmenter.processes import Processes
 from seediff.segmenter.settings import SegmenterSettings, as_json
 
 HISTORY_ROWS = 100
-
-
-class Pairs(Protocol):
-    """A training set: pair i is an image (H, W, 3) and its labels (H, W), both uint8, 255 = ignore."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]: ...
 
 
 def train(
@@ -187,7 +181,9 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, settings: SegmenterSetti
         group["lr"] = group["lr_factor"] * learning_rate(settings, iteration)
 
 
-def _initial_model(settings: SegmenterSettings, num_classes: int, start: Path | None) -> nn.Module:
+def _initial_model(
+    settings: SegmenterSettings, num_classes: int, start: Path | None
+) -> Mask2FormerForUniversalSegmentation:
     """A new model, or one with the weights of a trained one, which must be of the same build."""
     if start is None:
         return build_segmenter(settings, num_classes)
