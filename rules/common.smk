@@ -7,7 +7,7 @@ from pathlib import Path
 
 from seediff import plan
 from seediff.errors import SeediffError
-from seediff.names import slug
+from seediff.names import MASK_QUALITY, slug
 from seediff.study import STUDIES, RealRecipe, load_study
 
 try:
@@ -30,8 +30,8 @@ wildcard_constraints:
     image_set=one_of(STUDY.image_sets),
     pass_name=one_of(STUDY.passes),
     class_slug=one_of(CLASSES),
-    block=r"\d{4}",
-    part=r"\d{4}",
+    block=r"\d{4,}",
+    part=r"\d{4,}",
     variant=one_of(plan.variant_names(STUDY)),
     refinement=one_of(STUDY.refinements),
     recipe=one_of(STUDY.recipes),

@@ -57,7 +57,7 @@ def start_model(wildcards):
 
 def table_metrics(wildcards):
     """The metrics files a table is made from."""
-    if wildcards.table == plan.MASK_QUALITY:
+    if wildcards.table == MASK_QUALITY:
         return f"{RESULTS}/mask_quality/{STUDY.mask_quality.benchmark}.json"
     rows = STUDY.tables[wildcards.table].rows
     return [f"{RESULTS}/{plan.metrics_file(run)}" for row in rows for run in plan.runs_of(STUDY, row)]

@@ -31,10 +31,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SeediffError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # what we print to has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except OSError as error:
-        if error.errno != 28:  # ENOSPC; anything else is not the user's doing
+        if error.filename is None:
             raise
-        print(f"error: The disk is full ({error.filename}).\nMake space and run again.", file=sys.stderr)
+        print(f"error: {error.filename}: {error.strerror}.\nMend that and run again.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -185,8 +188,8 @@ def plan_study(options: argparse.Namespace) -> None:
     from seediff.estimate import plan_text
     from seediff.study import find_study, load_study
 
-    if options.tflops <= 0:
-        raise SeediffError(f"--tflops is {options.tflops:g}, but has to be above 0.")
+    if not 0.001 <= options.tflops < float("inf"):
+        raise SeediffError(f"--tflops is {options.tflops:g}, but has to be finite and above 0.")
     print(plan_text(load_study(find_study(options.study)), options.tflops))
 
 

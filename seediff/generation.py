@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from seediff.datasets.images import VOC_COLOURS, encode_mask, encode_png
 from seediff.errors import SeediffError
-from seediff.files import partial
+from seediff.files import partial, read_json, write_json
 from seediff.masks.make import make_mask
 from seediff.masks.variants import named_steps
+from seediff.names import slug
 from seediff.prompts import Prompt, make_prompts
 from seediff.reporting.figures import overlay, png_bytes
 from seediff.synthesis import Drawn, Sampling, draw, load
 
+SETTINGS = "settings.json"
 FOLDERS = ("images", "masks", "overlays")
 
 
@@ -34,22 +37,43 @@ def generate(
     """Write ``number`` images a class with masks and overlays below ``folder``; returns how many there are.
 
     Mask values: 0 background, k for the k-th class (``classes.csv``). Finished images of an earlier call with
-    the same settings are kept, so a killed call goes on where it was.
+    the same settings (``settings.json``) are kept, so a killed call goes on where it was; a folder made with other
+    settings is refused.
     """
+    sampling = Sampling(num_inference_steps, guidance_scale, batch_size)
     if "{word}" not in template:
         raise SeediffError(f"The template {template!r} has no '{{word}}', the place of the class.")
-    if len(set(classes)) < len(classes):
-        raise SeediffError("A class is named twice.")
+    if len({slug(name) for name in classes}) < len(classes):
+        raise SeediffError("A class is named twice (spaces and dashes count as one).")
     named_steps(variant)  # a misspelt variant is said before anything is drawn
     prompts = make_prompts("generate", classes, number, template, rng_seed=rng_seed)
+    settings = {
+        "model": model, "classes": list(classes), "template": template, "variant": variant, "dtype": dtype,
+        "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "rng_seed": rng_seed,
+    }  # fmt: skip
+    _check_folder(folder, settings)
     missing = [prompt for prompt in prompts if not all(_file(folder, kind, prompt).exists() for kind in FOLDERS)]
     if missing:
         pipe = load(model, dtype)
-        _write_classes(folder, classes)
-        sampling = Sampling(num_inference_steps, guidance_scale, batch_size)
         for drawn in draw(pipe, missing, sampling):
+            if not (folder / SETTINGS).exists():
+                _write_classes(folder, classes)
+                write_json(folder / SETTINGS, settings)
             _write_pair(folder, drawn, variant, label=classes.index(drawn.prompt.class_name) + 1)
     return len(prompts)
+
+
+def _check_folder(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Images of other settings must not be taken for those that are asked for."""
+    if not (folder / SETTINGS).exists():
+        return
+    before = read_json(folder / SETTINGS, "The file of settings")
+    for key, value in settings.items():
+        if before.get(key) != value:
+            raise SeediffError(
+                f"{folder} holds images of other settings: {key} was {before.get(key)!r}, is {value!r}.\n"
+                "Choose another folder, or delete this one."
+            )
 
 
 def _file(folder: Path, kind: str, prompt: Prompt) -> Path:

@@ -8,6 +8,9 @@ from difflib import get_close_matches
 
 from seediff.errors import SeediffError
 
+MASK_QUALITY = "mask_quality"
+"""The one table that is made of masks instead of trained segmenters."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
 
 

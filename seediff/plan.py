@@ -11,13 +11,10 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any
 
-from seediff.names import slug
+from seediff.names import MASK_QUALITY, slug
 from seediff.study import Column, RealRecipe, Row, Study, SyntheticRecipe
 
 Spec = dict[str, Any]
-
-MASK_QUALITY = "mask_quality"
-"""The one table that is made of masks instead of trained segmenters."""
 
 FIGURES = (
     "figure1", "figure3", "figure4", "figure5", "figure6", "figureS1", "figureS2", "figureS3", "figureS4", "figureS5",

@@ -33,6 +33,13 @@ class Sampling:
     guidance_scale: float = 7.5
     batch_size: int = 8
 
+    def __post_init__(self) -> None:
+        for name in ("num_inference_steps", "batch_size"):
+            if getattr(self, name) < 1:
+                raise SeediffError(f"{name} is {getattr(self, name)}, but has to be 1 or more.")
+        if not 1 < self.guidance_scale < float("inf"):
+            raise SeediffError(f"guidance_scale is {self.guidance_scale}, but has to be above 1 and finite.")
+
 
 @dataclass(frozen=True)
 class Drawn:

@@ -22,7 +22,8 @@ def segmentation_grid(spec: TableSpec, rows: Sequence[Measured]) -> Grid:
     meanings = [meaning for column in spec.columns if (meaning := column.meaning)]
     if layout is _one_below_the_other:
         meanings.append(f"reported: {spec.reported_name}; reproduced: {spec.reproduced_name}")
-    caption = " ".join(f"{spec.caption} In percent. {'; '.join(meanings)}.".split())
+    explained = f"{'; '.join(meanings)}." if meanings else ""
+    caption = " ".join(f"{spec.caption} In percent. {explained}".split())
     return Grid(spec.name, spec.title, caption, columns, lines, bold, notes(spec, rows))
 
 

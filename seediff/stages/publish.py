@@ -8,8 +8,8 @@ from typing import Any
 
 from seediff.errors import SeediffError
 from seediff.files import read_json
-from seediff.names import slug
-from seediff.plan import MASK_QUALITY, models
+from seediff.names import MASK_QUALITY, slug
+from seediff.plan import models
 from seediff.provenance import provenance
 from seediff.reporting.figures import bar_chart, training_curves
 from seediff.reporting.report import stage_times, write_report

@@ -22,15 +22,29 @@ def load_study(path: Path) -> Study:
         known = sorted(file.stem for file in path.parent.glob("*.yaml"))
         raise SeediffError(f"There is no study {path}.\n{nearest(path.stem, known) if known else 'No studies there.'}")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SeediffError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(content, dict):
         raise SeediffError(f"{path} must be a mapping of keys, found {type(content).__name__}.")
     try:
-        return parse_study(content)
+        study = parse_study(content)
+        if study.name != path.stem:  # its results lie in a folder of that name
+            raise SeediffError(f"name is {study.name!r}, but has to be that of the file, {path.stem!r}.")
+        return study
     except SeediffError as error:
         raise SeediffError(f"{path}: {error}") from None
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Safe YAML in which a key that comes twice is an error instead of the last one's victory."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [one.value for one, _ in node.value if one.tag != "tag:yaml.org,2002:merge"]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} comes twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def parse_study(content: Mapping[str, Any]) -> Study:

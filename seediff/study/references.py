@@ -6,12 +6,13 @@ from collections.abc import Iterable
 
 from seediff.errors import SeediffError
 from seediff.masks.variants import VARIANTS
-from seediff.names import nearest, slug
-from seediff.study.sections import Figures, RealRecipe, Recipe, Row, Study, Table
+from seediff.names import MASK_QUALITY, nearest, slug
+from seediff.study.sections import Figures, RealRecipe, Recipe, Row, Study, SyntheticRecipe, Table
 
 
 def check_references(study: Study) -> None:
     """Every name a study uses must be defined in it, and every value must fit the others."""
+    _check_names(study)
     _check_classes(study)
     _check_variants(study)
     for name, recipe in study.recipes.items():
@@ -28,6 +29,24 @@ def check_references(study: Study) -> None:
             _known("variant", variant, {**VARIANTS, **study.variants}, "mask_quality.variants")
         for refinement in study.mask_quality.refinements:
             _known("refinement", refinement, study.refinements, "mask_quality.refinements")
+
+
+def _check_names(study: Study) -> None:
+    """No name may stand for two things, in the study or below its results."""
+    if MASK_QUALITY in study.tables:
+        raise SeediffError(f"tables.{MASK_QUALITY}: this name belongs to the section 'mask_quality'. Choose another.")
+    for name in study.variants_by_class:
+        if name in {**VARIANTS, **study.variants}:
+            raise SeediffError(f"variants_by_class.{name}: a variant has this name already. Choose another.")
+    folders: dict[str, tuple[str, str]] = {}
+    for one in study.recipes.values():
+        if isinstance(one, SyntheticRecipe):
+            pair = one.variant, one.refinement
+            if folders.setdefault("-".join(pair), pair) != pair:
+                raise SeediffError(
+                    f"Variant {one.variant!r} with refinement {one.refinement!r} and another pair are both called "
+                    f"{'-'.join(pair)!r}.\nRename one of them."
+                )
 
 
 def _check_figures(study: Study, figures: Figures) -> None:
@@ -115,11 +134,13 @@ def _check_row(study: Study, table: Table, row: Row, where: str) -> None:
     _known("recipe", row.recipe, study.recipes, where)
     _known("segmenter", row.segmenter, study.segmenters, where)
     _known("benchmark", row.benchmark, study.benchmarks, where)
-    start = study.recipes[row.recipe].start
-    if start and study.segmenters[start.segmenter].backbone != study.segmenters[row.segmenter].backbone:
-        raise SeediffError(
-            f"{where}: segmenter {row.segmenter!r} cannot start from {start.segmenter!r}, which has another backbone."
-        )
+    recipe, segmenter = row.recipe, row.segmenter
+    while start := study.recipes[recipe].start:
+        if study.segmenters[start.segmenter].backbone != study.segmenters[segmenter].backbone:
+            raise SeediffError(
+                f"{where}: segmenter {segmenter!r} cannot start from {start.segmenter!r}, which has another backbone."
+            )
+        recipe, segmenter = start.recipe, start.segmenter
     for heading, column in table.columns.items():
         kind, known = "class", list(study.recipe_classes(row.recipe))
         if column.kind == "harmonic":

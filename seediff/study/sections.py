@@ -10,30 +10,33 @@ from seediff.datasets.augmentation import Augmentation
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS, Steps, resolve
 from seediff.names import check_name
-from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
+from seediff.segmenter.settings import PRESETS_BY_BACKBONE, SegmenterSettings, segmenter_settings
 
 Count = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, AfterValidator(lambda name: check_name("Name", name))]
 
 
+Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
 class Section(BaseModel):
     """A part of a study: immutable, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Thresholds(Section):
     """``alpha`` selects seeds (Eq. 6, 9), ``beta`` binarises the final score (Eq. 12)."""
 
     alpha: Share = 0.5
-    beta: Share = 0.3
+    beta: Annotated[float, Field(gt=0, le=1)] = 0.3
 
 
 class Diffusion(Section):
     """The text-to-image model and how it is sampled; ``model`` is a hub id or a local folder."""
 
-    model: str
+    model: Annotated[str, Field(min_length=1)]
     num_inference_steps: Count = 50
     guidance_scale: Annotated[float, Field(gt=1)] = 7.5
     batch_size: Count = 8
@@ -59,7 +62,7 @@ class ImageSet(Section):
     """
 
     prompt_set: Name
-    variants: tuple[Name, ...]
+    variants: Names
     shard_size: Count
     shards_per_part: Count = 1
 
@@ -68,7 +71,7 @@ class Pass(Section):
     """A later denoising run over finished images, for variants added since: it draws them again, to the same seeds."""
 
     image_set: Name
-    variants: tuple[Name, ...]
+    variants: Names
 
 
 class VariantByClass(Section):
@@ -140,7 +143,11 @@ class Benchmark(Section):
 
 
 def _settings(values: Any) -> Any:
-    return segmenter_settings(**values) if isinstance(values, dict) else values
+    if not isinstance(values, dict):
+        return values
+    if not isinstance(values.get("backbone"), str):
+        raise ValueError("a segmenter needs 'backbone', one of " + ", ".join(PRESETS_BY_BACKBONE))
+    return segmenter_settings(**values)
 
 
 Segmenter = Annotated[SegmenterSettings, BeforeValidator(_settings)]
@@ -155,8 +162,8 @@ class Column(Section):
     """
 
     iou: Name | None = None
-    mean: Literal["all"] | tuple[Name, ...] | None = None
-    merged: tuple[Name, ...] | None = None
+    mean: Literal["all"] | Names | None = None
+    merged: Names | None = None
     harmonic: tuple[str, str] | None = None
 
     @model_validator(mode="after")
@@ -173,8 +180,10 @@ class Column(Section):
     @property
     def of(self) -> tuple[str, ...]:
         """The classes or columns it is made of; nothing stands for all classes."""
+        if self.mean == "all":
+            return ()
         names = getattr(self, self.kind)
-        return () if names == "all" else (names,) if isinstance(names, str) else names
+        return (names,) if isinstance(names, str) else names
 
 
 class Row(Section):
@@ -197,7 +206,7 @@ class Row(Section):
 
 
 class Table(Section):
-    """``columns`` by heading; if none are given, the mean IoU over all classes."""
+    """``columns`` by heading; if none are given, the mean IoU over all classes and over the listed ones."""
 
     title: str
     caption: str
@@ -213,8 +222,8 @@ class MaskQuality(Section):
     benchmark: Name
     images: Count
     timesteps: Annotated[tuple[Annotated[int, Field(ge=0, lt=1000)], ...], Field(min_length=1)]
-    variants: tuple[Name, ...]
-    refinements: tuple[Name, ...]
+    variants: Names
+    refinements: Names
 
 
 class OpenPrompt(Section):
@@ -231,7 +240,7 @@ class Figures(Section):
     """
 
     image_set: Name
-    classes: Annotated[tuple[Name, ...], Field(min_length=1)]
+    classes: Names
     candidates: Count
     open: Annotated[tuple[OpenPrompt, ...], Field(min_length=1)]
 
@@ -245,22 +254,22 @@ class Study(Section):
     embedded: bool = False
     rng_seed: Annotated[int, Field(ge=0)] = 0
     repeats: Count = 1
-    classes: Annotated[tuple[Name, ...], Field(min_length=1)]
+    classes: Names
     listed_classes: tuple[Name, ...] = ()
     reported_on: str = "VOC 2012 val"
     thresholds: Thresholds = Thresholds()
     diffusion: Diffusion
-    prompt_sets: dict[Name, PromptSet]
-    image_sets: dict[Name, ImageSet]
+    prompt_sets: Annotated[dict[Name, PromptSet], Field(min_length=1)]
+    image_sets: Annotated[dict[Name, ImageSet], Field(min_length=1)]
     variants: dict[Name, list[str | dict[str, dict[str, Any]]]] = {}
     variants_by_class: dict[Name, VariantByClass] = {}
     passes: dict[Name, Pass] = {}
-    refinements: dict[Name, Refinement]
+    refinements: Annotated[dict[Name, Refinement], Field(min_length=1)]
     augmentations: dict[Name, Augmentation] = {}
     recipes: dict[Name, Recipe]
     segmenters: dict[Name, Segmenter]
     benchmarks: dict[Name, Benchmark]
-    tables: dict[Name, Table]
+    tables: Annotated[dict[Name, Table], Field(min_length=1)]
     mask_quality: MaskQuality | None = None
     figures: Figures | None = None
 

@@ -42,7 +42,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Any:
 def write_study(folder: Path, old: str, new: str) -> Path:
     text = (ROOT / "config" / "studies" / "smoke.yaml").read_text()
     assert old in text
-    path = folder / "broken.yaml"
+    path = folder / "smoke.yaml"
     path.write_text(text.replace(old, new, 1))
     return path
 
@@ -63,6 +63,19 @@ def write_study(folder: Path, old: str, new: str) -> Path:
         ("[cat, car]", "[cat, cat]", "classes", "twice"),
         ("{per_class: 3}", '{per_class: 3, template: "a photo"}', "template", "{word}"),
         ("format: voc, embedded: {train: 6, val: 4}", "format: voc", "benchmarks.voc", "folder"),
+        ("name: smoke", "name: mini", "name is 'mini'", "'smoke'"),
+        ("repeats: 1", "repeats: 1\nrepeats: 2", "'repeats'", "twice"),
+        ("repeats: 1", "thresholds: {beta: 0}", "thresholds.beta", "greater than 0"),
+        ("swin: {backbone: swin-mini, ", "swin: {", "segmenters.swin", "needs 'backbone'"),
+        ("backbone: swin-mini", "backbone: null", "segmenters.swin", "needs 'backbone'"),
+        ("model: assets/pictograms", "model: ''", "diffusion.model", "at least 1"),
+        ("guidance_scale: 2.0", "guidance_scale: .inf", "diffusion.guidance_scale", "finite"),
+        ("paper: 68.8", "paper: .nan", "tables.table2.rows.0.paper", "finite"),
+        ("  domains:", "  mask_quality:", "tables.mask_quality", "Choose another"),
+        ("  mixed: {default", "  caa: {default", "variants_by_class.caa", "Choose another"),
+        ("{merged: [cat, car]}", "{merged: []}", "merged", "at least 1"),
+        ("{iou: car}", "{iou: all}", "has no class 'all'", "Known: car, cat"),
+        ("variants: [caa, seediff]", "variants: []", "image_sets.basic.variants", "at least 1"),
     ],
 )
 def test_a_wrong_study(said: Any, tmp_path: Path, old: str, new: str, where: str, hint: str) -> None:
@@ -93,6 +106,47 @@ def test_generate_refuses_what_it_cannot_draw(said: Any, tmp_path: Path) -> None
     assert "cannot be used as a name" in generate(said, tmp_path, name="a'b")
     assert "{word}" in generate(said, tmp_path, "--template", "a photo")
     assert "'seediff'" in generate(said, tmp_path, "--variant", "seedif")
+
+
+def test_two_mask_sets_of_one_name(said: Any, tmp_path: Path) -> None:
+    text = (ROOT / "config" / "studies" / "smoke.yaml").read_text()
+    text = text.replace("  raw: {pamr: null}", "  raw: {pamr: null}\n  x-raw: {pamr: null}", 1)
+    text = text.replace("  mixed: {default", "  caa-x: {default: caa, classes: {}}\n  mixed: {default", 1)
+    recipes = ["  one: {image_set: basic, variant: caa-x, refinement: raw}"]
+    recipes += ["  two: {image_set: basic, variant: caa, refinement: x-raw}"]
+    (tmp_path / "smoke.yaml").write_text(text.replace("recipes:\n", "\n".join(["recipes:", *recipes, ""]), 1))
+    assert "both called 'caa-x-raw'" in said("check", tmp_path / "smoke.yaml")
+
+
+@pytest.mark.parametrize("option", ["--steps 0", "--batch-size -1", "--guidance-scale nan", "--guidance-scale 1"])
+def test_generate_refuses_impossible_numbers(said: Any, tmp_path: Path, option: str) -> None:
+    message = said("generate", "--model", MODEL, "--class", "cat", "--output", tmp_path / "out", *option.split())
+    assert "has to be" in message and not (tmp_path / "out").exists()
+
+
+def test_generate_keeps_images_of_other_settings_apart(said: Any, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text(json.dumps({"model": str(MODEL), "classes": ["car"]}))
+    message = said("generate", "--model", MODEL, "--class", "cat", "--output", tmp_path)
+    assert "classes was ['car'], is ['cat']" in message and "another folder" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
+
+
+def test_two_classes_of_one_file_name(said: Any, tmp_path: Path) -> None:
+    assert "named twice" in said("generate", "--model", MODEL, "--class", "a b", "--class", "a-b", "--output", tmp_path)
+
+
+def test_a_file_where_a_folder_should_be(said: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    spec = {"prompt_set": "x", "classes": ["cat"], "per_class": 1}
+    assert str(tmp_path / "file") in said(
+        "prompts", "--spec", json.dumps(spec), "--output", tmp_path / "file" / "p.csv"
+    )
+
+
+def test_what_is_no_table_is_not_shown(said: Any, tmp_path: Path) -> None:
+    for content in (b"", b"| a |", b"\xff"):
+        (tmp_path / "t.md").write_bytes(content)
+        assert "is no table" in said("show", tmp_path / "t.md")
 
 
 def test_a_folder_that_is_no_pipeline(said: Any, tmp_path: Path) -> None:
