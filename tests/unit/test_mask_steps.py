@@ -274,7 +274,8 @@ def _missing(name: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+# These maps begin at 1/4; ca_8 is one step, which the test of steps covers.
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "ca_8"])
 @few
 @given(maps=extreme_maps, alpha=alphas)
 def test_every_variant_gives_a_score_at_the_latents_side(variant: str, maps: ClassMaps, alpha: float) -> None:

@@ -124,8 +124,6 @@ def test_settings_survive_json(backbone):
         ("swin-mini", {"weight_decay": -1}, "negative"),
         ("swin-mini", {"scale_max": 0.1}, "below scale_min"),
         ("swin-mini", {"flip": 2}, "probability"),
-        ("swin-mini", {"splice": -0.5}, "probability"),
-        ("swin-mini", {"splice_grid": 1}, "2 rows"),
         ("swin-mini", {"learning_rate": "1e-4"}, "type float"),
         ("swin-mini", {"iterations": 10.5}, "type int"),
         ("swin-mini", {"queries": True}, "type int"),
