@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from seediff import plan
+from seediff.datasets.inventory import DATA_SETS
 from seediff.errors import SeediffError
 from seediff.segmenter.settings import SegmenterSettings
 from seediff.study import Study, SyntheticRecipe
@@ -84,12 +85,10 @@ def _iteration_tflop(segmenter: SegmenterSettings) -> float:
     return segmenter.batch_size * (segmenter.crop / 512) ** 2 * TRAINING_TFLOP[segmenter.backbone]
 
 
-VALIDATION_IMAGES = {"voc": 1449, "cityscapes": 500, "ade20k": 2000}
-
-
 def _evaluating(study: Study) -> StageCost:
     runs = plan.runs(study)
-    images = [VALIDATION_IMAGES[study.benchmarks[run.benchmark].format] for run in runs]
+    benchmarks = [study.benchmarks[run.benchmark] for run in runs]
+    images = [DATA_SETS[one.format].splits.get(one.split, 0) for one in benchmarks]
     crops = [_crops(study, run) for run in runs]
     backbones = [study.segmenters[run.segmenter].backbone for run in runs]
     tflop = sum(n * c * FORWARD_TFLOP[one] for n, c, one in zip(images, crops, backbones, strict=True))

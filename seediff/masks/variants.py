@@ -88,12 +88,17 @@ def named_steps(variant: str | Steps) -> Steps:
     return VARIANTS[variant]
 
 
+def scores_by_step(steps: Sequence[Sequence[Any]], maps: ClassMaps) -> list[Tensor]:
+    """The score after each of the resolved steps: (r, r) float32 in [0, 1], r the step's own side."""
+    scores: list[Any] = [None]
+    for name, params in steps:
+        scores.append(STEPS[name](scores[-1], maps, **params))
+    return scores[1:]
+
+
 def apply(steps: Sequence[Sequence[Any]], maps: ClassMaps) -> Tensor:
     """Run resolved steps: the score at the latents' side, (side, side) float32 in [0, 1]."""
-    (source, params), *others = steps
-    score = STEPS[source](None, maps, **params)
-    for name, params in others:
-        score = STEPS[name](score, maps, **params)
+    score = scores_by_step(steps, maps)[-1]
     return resize(score, (maps.latent_side, maps.latent_side)).clamp(0, 1)
 
 

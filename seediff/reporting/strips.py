@@ -10,7 +10,7 @@ from PIL import Image
 from seediff.datasets.images import VOC_COLOURS
 from seediff.masks.labels import refine, to_mask
 from seediff.masks.refinement import Refinement
-from seediff.masks.variants import STEPS
+from seediff.masks.variants import scores_by_step
 from seediff.reporting.figures import Tile, overlay, strip
 from seediff.synthesis import Drawn
 
@@ -19,11 +19,10 @@ def step_strip(drawn: Drawn, steps: Sequence[tuple[str, dict[str, Any]]], refine
     """The strip of one drawn image for one variant's resolved steps."""
     maps = drawn.maps.for_word(drawn.prompt.class_word)
     columns: list[tuple[str, Tile]] = [(drawn.prompt.prompt, drawn.image)]
-    score: Any = None
-    for name, params in steps:
-        score = STEPS[name](score, maps, **params)
+    scores = scores_by_step(steps, maps)
+    for (name, params), score in zip(steps, scores, strict=True):
         columns.append((f"{name.replace('_', ' ')} {params.get('resolution', '')}", score.cpu().numpy()))
-    soft = refine(score, drawn.image, refinement)
+    soft = refine(scores[-1], drawn.image, refinement)
     mask = to_mask(soft, 1, refinement.final_threshold)
     refined = "PAMR" if refinement.pamr else "upsampled"
     return strip([*columns, (refined, soft.cpu().numpy()), ("mask", overlay(drawn.image, mask, VOC_COLOURS))])

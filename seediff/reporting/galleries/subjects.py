@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from seediff.masks.labels import refine
 from seediff.masks.make import make_mask
 from seediff.masks.refinement import SOFT_PAMR, Refinement
 from seediff.masks.seeds import seed_region
-from seediff.masks.variants import ALPHA, STEPS, Steps, apply, named_steps, resolve
+from seediff.masks.variants import ALPHA, Steps, apply, named_steps, resolve, scores_by_step
 from seediff.synthesis import Drawn
 
 AS_PUBLISHED = SOFT_PAMR.with_default_threshold(0.3)
@@ -50,10 +49,7 @@ class Subject:
 
     def scores(self, variant: str) -> list[Tensor]:
         """The score after each of the variant's steps: (r, r) in [0, 1], r the step's own side."""
-        scores: list[Any] = [None]
-        for name, params in self.steps(variant):
-            scores.append(STEPS[name](scores[-1], self.maps, **params))
-        return scores[1:]
+        return scores_by_step(self.steps(variant), self.maps)
 
     def soft_mask(self, variant: str) -> NDArray[np.float32]:
         """The refined score before it is cut: (H, W) in [0, 1]."""
