@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,19 +56,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"seediff {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    def command(
-        name: str,
-        run: Callable[[argparse.Namespace], int | None],
-        *options: tuple[str, dict[str, Any]],
-        among: Any = commands,
-    ) -> None:
-        one = among.add_parser(name, help=run.__doc__, description=run.__doc__)
-        one.set_defaults(run=run)
-        for option, settings in options:
-            one.add_argument(option, **settings)
+    _add_commands_for_people(commands)
+    _add_stages(commands)
+    return parser
 
-    spec = ("--spec", {"type": _json, "required": True, "help": "the stage's settings as JSON"})
-    output = _path("--output")
+
+def _command(
+    among: Any, name: str, run: Callable[[argparse.Namespace], int | None], *options: tuple[str, dict[str, Any]]
+) -> None:
+    one = among.add_parser(name, help=run.__doc__, description=run.__doc__)
+    one.set_defaults(run=run)
+    for option, settings in options:
+        one.add_argument(option, **settings)
+
+
+def _add_commands_for_people(commands: Any) -> None:
+    command, output = partial(_command, commands), _path("--output")
     command(
         "generate",
         generate,
@@ -93,21 +97,37 @@ def _parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="Benchmarks on this machine.").add_subparsers(
         required=True, metavar="command"
     )
-    command(
+    _command(
+        data,
         "list",
         data_list,
         ("--root", {"type": Path, "default": Path("."), "help": "the folder that holds data/"}),
-        among=data,
     )
-    command(
+    _command(
+        data,
         "check",
         data_check,
         ("name", {"help": "voc, cityscapes or ade20k"}),
         ("folder", {"type": Path}),
         ("--split", {"action": "append", "dest": "splits", "help": "all of its splits by default; repeat it"}),
         ("--all", {"action": "store_true", "help": "read every file, not a sample"}),
-        among=data,
     )
+    command(
+        "figure",
+        figure,
+        ("name", {"help": "figure1, figure3, ..., figureS5"}),
+        ("--study", {"required": True, "help": "name of a study, or its file"}),
+        ("--point", {"type": float, "nargs": 2, "metavar": ("X", "Y"), "help": "for figure4: the place, 0 to 1"}),
+        output,
+    )
+    command("show", show, ("tables", {"type": Path, "nargs": "+"}))
+
+
+def _add_stages(commands: Any) -> None:
+    """What the workflow calls."""
+    command = partial(_command, commands)
+    spec = ("--spec", {"type": _json, "required": True, "help": "the stage's settings as JSON"})
+    output = _path("--output")
     command("domain", domain, spec, output)
     command("prompts", prompts, spec, output)
     shard = (_path("--prompts"), ("--class", {"required": True, "dest": "class_name"}))
@@ -124,17 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     command("tabulate", tabulate, spec, _path("--results"), output)
     command("strips", strips, spec, output)
     command("figures", figures, spec, output)
-    command(
-        "figure",
-        figure,
-        ("name", {"help": "figure1, figure3, ..., figureS5"}),
-        ("--study", {"required": True, "help": "name of a study, or its file"}),
-        ("--point", {"type": float, "nargs": 2, "metavar": ("X", "Y"), "help": "for figure4: the place, 0 to 1"}),
-        output,
-    )
     command("report", report, spec, _path("--results"), output)
-    command("show", show, ("tables", {"type": Path, "nargs": "+"}))
-    return parser
 
 
 def _json(text: str) -> Any:
