@@ -49,6 +49,12 @@ class Benchmark:
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def identity(self) -> str:
+        """A text that changes with the classes, the files' names and their sizes."""
+        sizes = (f"{item.name} {item.image.stat().st_size} {item.labels.stat().st_size}" for item in self.items)
+        return "\n".join([self.name, *self.label_space.names, *sizes])
+
     def __getitem__(self, index: int) -> Pair:
         """Image (H, W, 3) uint8 and labels (H, W) uint8: indices into ``label_space.names``, or 255, ignored.
 

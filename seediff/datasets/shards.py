@@ -229,9 +229,10 @@ def _read_member(file: BinaryIO, member: Member, path: Path) -> bytes:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """Random access to a shard. It holds no open file, so it can be handed to other processes."""
+    """Random access to a shard of checksum ``sha256``. It holds no open file, so other processes can have it."""
 
     path: Path
+    sha256: str
     members: Mapping[str, Member]
 
     @cached_property
@@ -250,4 +251,5 @@ class ShardIndex:
 
 def open_shard(path: Path) -> ShardIndex:
     """Open a shard for reading by key; raises ``SeediffError`` like ``read_manifest``."""
-    return ShardIndex(path, {member.name: member for member in read_manifest(path).members})
+    manifest = read_manifest(path)
+    return ShardIndex(path, manifest.sha256, {member.name: member for member in manifest.members})

@@ -11,6 +11,7 @@ study gives it, relative to the working directory.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from bisect import bisect_right
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import accumulate, groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,13 @@ CACHED_BYTES = 256 * 2**20
 """A training set whose pairs take less than this is kept in memory once decoded."""
 
 
+class Source(Pairs, Protocol):
+    """Pairs of one origin; ``identity`` is a text that changes whenever they do."""
+
+    @property
+    def identity(self) -> str: ...
+
+
 @dataclass(frozen=True)
 class ShardPairs:
     """The samples ``keys`` of an image shard, with their masks from a mask shard."""
@@ -49,6 +57,10 @@ class ShardPairs:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def identity(self) -> str:
+        return "\n".join([self.images.sha256, self.masks.sha256, *self.keys])
 
     def __getitem__(self, index: int) -> Pair:
         key = self.keys[index]
@@ -63,12 +75,17 @@ class ShardPairs:
 class TrainingSet:
     """Pairs from several sources under one numbering; a small set is decoded once and then kept."""
 
-    sources: Sequence[Pairs]
+    sources: Sequence[Source]
     _cache: dict[int, Pair] = field(default_factory=dict, repr=False)
 
     @cached_property
     def _ends(self) -> list[int]:
         return list(accumulate(map(len, self.sources)))
+
+    @property
+    def digest(self) -> str:
+        """Changes whenever a pair does: what was learnt from one training set is not gone on with on another."""
+        return hashlib.sha256("\n".join(source.identity for source in self.sources).encode()).hexdigest()
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -194,7 +211,7 @@ def _open_entries(entries: Sequence[Entry], root: Path) -> TrainingSet:
     return TrainingSet(sources)
 
 
-def _open_entry(entry: Entry, shard: Callable[[str], ShardIndex]) -> Pairs:
+def _open_entry(entry: Entry, shard: Callable[[str], ShardIndex]) -> Source:
     if entry["kind"] == "pairs":
         return ShardPairs(shard(entry["images"]), shard(entry["masks"]), entry["keys"])
     benchmark = open_benchmark(entry["format"], Path(entry["folder"]), entry["split"], entry["classes"])

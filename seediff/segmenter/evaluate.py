@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import Mask2FormerForUniversalSegmentation
 
 from seediff.errors import SeediffError
 from seediff.label_values import IGNORE_LABEL
-from seediff.segmenter.model import STRIDE, empty_segmenter, normalize
+from seediff.segmenter.backends import backend
+from seediff.segmenter.model import STRIDE, normalize
 from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
 
 
@@ -26,7 +26,7 @@ from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
 class Segmenter:
     """A trained model, its settings, and its class names in label order (background first)."""
 
-    model: Mask2FormerForUniversalSegmentation
+    model: nn.Module
     settings: SegmenterSettings
     classes: tuple[str, ...]
 
@@ -40,7 +40,7 @@ def load_segmenter(folder: Path) -> Segmenter:
     try:
         config = json.loads((folder / "config.json").read_text())
         settings, classes = segmenter_settings(**config["settings"]), tuple(config["classes"])
-        model = empty_segmenter(settings, len(classes))
+        model = backend(settings.backend).empty(settings, len(classes))
         model.load_state_dict(load_file(folder / "model.safetensors"))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, SeediffError) as error:
         raise SeediffError(
@@ -60,7 +60,9 @@ def predict(segmenter: Segmenter, images: NDArray[np.uint8]) -> NDArray[np.uint8
     one after another, and their scores averaged.
     """
     settings = segmenter.settings
-    pixels = _resized(normalize(torch.from_numpy(images).to(segmenter.model.device)), settings.test_edge)
+    pixels = _resized(
+        normalize(torch.from_numpy(images).to(next(segmenter.model.parameters()).device)), settings.test_edge
+    )
     if settings.test_window and max(pixels.shape[2:]) > settings.test_window:
         scores = _scores_by_window(segmenter.model, pixels, settings.test_window)
     else:
@@ -76,7 +78,7 @@ def _labels(scores: Tensor, size: tuple[int, int]) -> Tensor:
     return scores.argmax(0).to(torch.uint8)
 
 
-def _scores(model: Mask2FormerForUniversalSegmentation, pixels: Tensor) -> Tensor:
+def _scores(model: nn.Module, pixels: Tensor) -> Tensor:
     """(n, 3, h, w) -> (n, C, h, w) class scores; the input is padded to ``STRIDE`` and the padding cut off again."""
     height, width = pixels.shape[2:]
     padded = F.pad(pixels, (0, -width % STRIDE, 0, -height % STRIDE))
@@ -86,7 +88,7 @@ def _scores(model: Mask2FormerForUniversalSegmentation, pixels: Tensor) -> Tenso
     return torch.einsum("nqc,nqhw->nchw", classes, masks.sigmoid())
 
 
-def _scores_by_window(model: Mask2FormerForUniversalSegmentation, pixels: Tensor, side: int) -> Tensor:
+def _scores_by_window(model: nn.Module, pixels: Tensor, side: int) -> Tensor:
     """The mean of the scores of all windows over each pixel."""
     total, count = torch.zeros(()), torch.zeros(pixels.shape[2:], device=pixels.device)
     for top in _window_starts(pixels.shape[2], side):

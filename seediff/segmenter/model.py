@@ -7,7 +7,7 @@ size that trains from scratch on 64 x 64 images in about a minute on one core.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from transformers import (
 
 from seediff.errors import SeediffError
 from seediff.segmenter.initialization import initialize_head
+from seediff.segmenter.loss import alone, make_targets, set_loss
 from seediff.segmenter.settings import SegmenterSettings
 
 PIXEL_MEAN = (123.675, 116.280, 103.530)
@@ -94,7 +95,7 @@ def build_segmenter(settings: SegmenterSettings, num_classes: int) -> Mask2Forme
     model = empty_segmenter(settings, num_classes)
     initialize_head(model)
     if settings.pretrained is not None:
-        encoder = model.model.pixel_level_module.encoder
+        encoder = backbone(model)
         encoder.load_state_dict(_pretrained_backbone(settings).state_dict())
         freeze_batch_norm(encoder)
     return model
@@ -104,9 +105,9 @@ def empty_segmenter(settings: SegmenterSettings, num_classes: int) -> Mask2Forme
     """The architecture alone, for weights that are loaded next."""
     plan = BACKBONES[settings.backbone]
     config_class, _ = _FAMILIES[settings.backbone.split("-")[0]]
-    backbone = config_class(**plan["backbone"], **_STAGES)
+    config = config_class(**plan["backbone"], **_STAGES)
     head = {"num_queries": settings.queries, "num_labels": num_classes, **plan["head"]}
-    return Mask2FormerForUniversalSegmentation(Mask2FormerConfig(backbone_config=backbone, **head))
+    return Mask2FormerForUniversalSegmentation(Mask2FormerConfig(backbone_config=config, **head))
 
 
 def _pretrained_backbone(settings: SegmenterSettings) -> nn.Module:
@@ -144,15 +145,15 @@ def freeze_batch_norm(module: nn.Module) -> None:
             freeze_batch_norm(child)
 
 
-def parameter_groups(model: Mask2FormerForUniversalSegmentation, settings: SegmenterSettings) -> list[dict[str, Any]]:
-    """Optimiser groups: the backbone learns at ``backbone_lr_factor``, norms and embeddings do not decay.
+def parameter_groups(model: nn.Module, backbone: nn.Module, settings: SegmenterSettings) -> list[dict[str, Any]]:
+    """Optimiser groups: ``backbone`` learns at ``backbone_lr_factor``, norms and embeddings do not decay.
 
     Each group has ``params``, ``weight_decay`` and ``lr_factor``, the learning rate as a fraction of the schedule's.
     """
-    backbone = {id(parameter) for parameter in model.model.pixel_level_module.encoder.parameters()}
+    slow = {id(parameter) for parameter in backbone.parameters()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter, decays in _trainable(model):
-        factor = settings.backbone_lr_factor if id(parameter) in backbone else 1.0
+        factor = settings.backbone_lr_factor if id(parameter) in slow else 1.0
         groups.setdefault((factor, settings.weight_decay if decays else 0.0), []).append(parameter)
     return [
         {"params": parameters, "weight_decay": decay, "lr_factor": factor}
@@ -184,3 +185,21 @@ def predict_layers(model: Mask2FormerForUniversalSegmentation, images: Tensor) -
     output = model(pixel_values=images, output_auxiliary_logits=True)
     layers = [(layer["class_queries_logits"], layer["masks_queries_logits"]) for layer in output.auxiliary_logits]
     return [*layers, (output.class_queries_logits, output.masks_queries_logits)]
+
+
+def losses(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    settings: SegmenterSettings,
+    mean: Callable[[Tensor], Tensor] = alone,
+) -> dict[str, Tensor]:
+    """The parts of the set loss for images (n, H, W, 3) uint8 and labels (n, H, W); see ``loss.set_loss``."""
+    segmenter = cast(Mask2FormerForUniversalSegmentation, model)
+    layers = predict_layers(segmenter, normalize(images))
+    return set_loss(layers, make_targets(labels, segmenter.class_predictor.out_features - 1), settings.points, mean)
+
+
+def backbone(model: nn.Module) -> nn.Module:
+    """The part of the model that comes pretrained."""
+    return cast(Mask2FormerForUniversalSegmentation, model).model.pixel_level_module.encoder

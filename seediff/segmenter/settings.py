@@ -9,6 +9,8 @@ from typing import Any
 from seediff.errors import SeediffError
 from seediff.names import nearest
 
+BACKENDS = ("transformers", "detectron2", "mask2former")
+
 _KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
@@ -25,10 +27,13 @@ class SegmenterSettings:
     Scales are lengths of the image's shorter edge as fractions of ``crop``; ``colour_jitter`` is the strength of
     the photometric distortion of SSD (0: none, 1: as in Mask2Former). ``test_edge`` is the shorter edge images
     are resized to for prediction (0: as they are). ``test_window``: images with a longer edge are predicted window by
-    window, each a square of that side (0: always whole).
+    window, each a square of that side (0: always whole). ``backend`` is who trains: this package's own loop
+    (``transformers``), detectron2's engine on the same model (``detectron2``), or that engine on the authors' own
+    implementation (``mask2former``); docs/detectron2.md.
     """
 
     backbone: str
+    backend: str = "transformers"
     pretrained: str | None = None
     queries: int = 100
     points: int = 12544
@@ -73,6 +78,8 @@ class SegmenterSettings:
                 raise SeediffError(f"Segmenter setting {name} is {getattr(self, name)}, but cannot be negative.")
         if self.backbone not in PRESETS_BY_BACKBONE:
             raise SeediffError(f"Unknown backbone {self.backbone!r}.\n{nearest(self.backbone, PRESETS_BY_BACKBONE)}")
+        if self.backend not in BACKENDS:
+            raise SeediffError(f"Unknown segmenter backend {self.backend!r}.\n{nearest(self.backend, BACKENDS)}")
         if self.crop % 32:
             raise SeediffError(f"Segmenter setting crop is {self.crop}, but has to be a multiple of 32.")
         if self.scale_max < self.scale_min:

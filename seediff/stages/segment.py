@@ -24,8 +24,9 @@ def train_model(
 
     ``start``: the weights of the trained model to begin with, if any.
     """
+    pairs = load_training_set(training_set)
     train(
-        load_training_set(training_set),
+        pairs,
         segmenter_settings(**spec["segmenter"]),
         ["background", *spec["classes"]],
         output,
@@ -33,6 +34,7 @@ def train_model(
         rng_seed=derive_seed(spec["rng_seed"], "repeat", spec["repeat"]),
         augmentation=Augmentation(**spec["augmentation"]) if spec["augmentation"] else Augmentation(),
         start=start,
+        pairs_digest=pairs.digest,
     )
 
 

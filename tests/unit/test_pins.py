@@ -37,11 +37,20 @@ def test_the_conda_file_holds_the_same_pins(declared: dict[str, str]) -> None:
     assert pins(by_pip) == declared
 
 
+def test_the_detectron2_environment_holds_them_too(declared: dict[str, str]) -> None:
+    content = yaml.safe_load((ROOT / "environment.detectron2.yml").read_text())
+    by_pip = pins(next(entry["pip"] for entry in content["dependencies"] if isinstance(entry, dict)))
+    assert {name: by_pip.get(name) for name in declared} == declared
+
+
 def test_torch_is_the_release_everything_was_measured_on(declared: dict[str, str]) -> None:
     assert declared["torch"] == "2.13.0"
 
 
-@pytest.mark.parametrize("file", ["requirements.lock", "pyproject.toml", "environment.yml", "Makefile", ".ci/run"])
+@pytest.mark.parametrize(
+    "file",
+    ["requirements.lock", "pyproject.toml", "environment.yml", "environment.detectron2.yml", "Makefile", ".ci/run"],
+)
 def test_no_file_names_a_registry(file: str) -> None:
     text = (ROOT / file).read_text()
     assert not re.search(r"https?://|--(extra-)?index-url|--find-links", text)

@@ -12,7 +12,7 @@ from transformers import ResNetBackbone, ResNetConfig
 
 from seediff.errors import SeediffError
 from seediff.segmenter import model as model_module
-from seediff.segmenter.model import build_segmenter, normalize, parameter_groups, predict_layers
+from seediff.segmenter.model import backbone, build_segmenter, normalize, parameter_groups, predict_layers
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, as_json, segmenter_settings
 
 TINY = {"queries": 4, "points": 32}
@@ -45,7 +45,7 @@ def test_the_head_is_drawn_as_the_authors_do(model):
 
 
 def test_every_trainable_parameter_is_in_one_group(model):
-    groups = parameter_groups(model, segmenter_settings("swin-mini", backbone_lr_factor=0.1))
+    groups = parameter_groups(model, backbone(model), segmenter_settings("swin-mini", backbone_lr_factor=0.1))
     listed = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(listed) == sorted(id(parameter) for parameter in model.parameters())
 
@@ -68,7 +68,7 @@ EXAMPLES = {
 
 
 def test_norms_and_embeddings_do_not_decay_and_the_backbone_learns_slowly(model):
-    groups = parameter_groups(model, segmenter_settings("swin-mini", backbone_lr_factor=0.1))
+    groups = parameter_groups(model, backbone(model), segmenter_settings("swin-mini", backbone_lr_factor=0.1))
     where = {id(parameter): (g["lr_factor"], g["weight_decay"]) for g in groups for parameter in g["params"]}
     seen = {}
     for name, parameter in model.named_parameters():

@@ -17,6 +17,7 @@ from seediff.segmenter import train as train_module
 from seediff.segmenter.evaluate import load_segmenter
 from seediff.segmenter.settings import segmenter_settings
 from seediff.segmenter.train import learning_rate, train
+from seediff.segmenter.views import Views
 
 CLASSES = ("background", "square", "bar")
 SETTINGS = segmenter_settings(
@@ -71,25 +72,25 @@ def straight(tmp_path_factory):
 
 def interrupt(monkeypatch, at: int) -> None:
     """Let the run die in the step after ``at`` iterations, as a killed job does."""
-    step = train_module._Trainer.step
+    step = train_module.Trainer.step
 
     def dying(self, images, labels):
         if self.iteration == at:
             raise KeyboardInterrupt
         return step(self, images, labels)
 
-    monkeypatch.setattr(train_module._Trainer, "step", dying)
+    monkeypatch.setattr(train_module.Trainer, "step", dying)
 
 
 def count_steps(monkeypatch) -> list[int]:
     """The iterations that are really computed from now on."""
-    steps, step = [], train_module._Trainer.step
+    steps, step = [], train_module.Trainer.step
 
     def counting(self, images, labels):
         steps.append(self.iteration)
         return step(self, images, labels)
 
-    monkeypatch.setattr(train_module._Trainer, "step", counting)
+    monkeypatch.setattr(train_module.Trainer, "step", counting)
     return steps
 
 
@@ -151,10 +152,10 @@ def test_the_schedule_rises_and_falls():
 
 def test_every_step_follows_the_schedule(tmp_path):
     settings = replace(SETTINGS, backbone_lr_factor=0.5)
-    views = train_module._Views(Squares(), settings, AUGMENTATION, 3)
-    trainer = train_module._Trainer(views, CLASSES, tmp_path / "state.safetensors", None)
+    views = Views(Squares(), settings, AUGMENTATION, 3)
+    trainer = train_module.Trainer(views, 3, "name", tmp_path / "state.safetensors", None)
     trainer.iteration = 4
-    trainer.step(*next(trainer._batches(0)))
+    trainer.step(*next(trainer.batches(0)))
     rates = {group["lr_factor"]: group["lr"] for group in trainer.optimizer.param_groups}
     assert rates == {1.0: learning_rate(settings, 4), 0.5: 0.5 * learning_rate(settings, 4)}
 
@@ -195,3 +196,13 @@ def test_a_start_that_does_not_fit_is_said_plainly(straight, tmp_path):
             run(tmp_path, settings, start=start)
         assert len(str(error.value).splitlines()) == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_the_state_left_by_other_pairs_is_not_resumed(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        interrupt(patch, at=4)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, pairs_digest="old masks")
+    steps = count_steps(monkeypatch)
+    run(tmp_path, pairs_digest="new masks")
+    assert steps == [0, 1, 2, 3, 4, 5]

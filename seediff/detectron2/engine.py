@@ -1,0 +1,59 @@
+"""Training in detectron2's engine: its loop around our trainer's model, views, optimiser and state."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from seediff.detectron2.availability import require_detectron2
+
+if TYPE_CHECKING:
+    from seediff.segmenter.train import Trainer
+
+
+def run(trainer: Trainer, workers: int) -> None:
+    """Take every step that the trainer still has to take.
+
+    The views come as they do without detectron2, so the same model learns the same weights, and a run that was
+    stopped under one of the two can be resumed under it.
+    """
+    require_detectron2()
+    from detectron2.engine import SimpleTrainer
+
+    logging.getLogger("detectron2").setLevel(logging.CRITICAL)  # an error is said once, and not by its traceback
+    model = _Losses(trainer)
+    engine = SimpleTrainer(model, trainer.shown(trainer.batches(workers)), trainer.optimizer)
+    engine.register_hooks([_bookkeeping(trainer, model)])
+    engine.train(trainer.iteration, trainer.settings.iterations)
+
+
+class _Losses(nn.Module):
+    """What the engine takes for its model: a batch goes in, a dict of losses comes out."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        super().__init__()
+        self.segmenter, self._losses = trainer.model, trainer.losses
+        self.latest: dict[str, Tensor] = {}
+
+    def forward(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        self.latest = self._losses(*batch)
+        return self.latest
+
+
+def _bookkeeping(trainer: Trainer, model: _Losses) -> Any:
+    """The hook that does around each step what our own loop does."""
+    from detectron2.engine import HookBase
+
+    class Bookkeeping(HookBase):
+        def before_step(self) -> None:
+            trainer.prepare_step()
+
+        def after_backward(self) -> None:
+            trainer.finish_gradients()
+
+        def after_step(self) -> None:
+            trainer.finish_step(model.latest)
+
+    return Bookkeeping()
