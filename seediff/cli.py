@@ -87,7 +87,7 @@ def _add_commands_for_people(commands: Any) -> None:
         ("--rng-seed", {"type": int, "default": 0}),
         output,
     )
-    command("check", check, ("study", {"type": Path, "help": "study file"}))
+    command("check", check, ("study", {"help": "a study of config/studies, or a study file"}))
     command(
         "plan",
         plan_study,
@@ -186,9 +186,9 @@ def generate(options: argparse.Namespace) -> None:
 def check(options: argparse.Namespace) -> None:
     """Check a study file and say what it would run."""
     from seediff.plan import runs, shards
-    from seediff.study import load_study
+    from seediff.study import find_study, load_study
 
-    study = load_study(options.study)
+    study = load_study(find_study(options.study))
     drawn = {name: len(shards(study, name)) for name in study.image_sets}
     print(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, shards {drawn}")
 

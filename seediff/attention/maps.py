@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,6 +20,7 @@ from torch import Tensor, float32, zeros_like
 
 from seediff.errors import SeediffError
 from seediff.files import partial
+from seediff.words import find_words, has_word, split_words
 
 START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 
@@ -131,12 +130,12 @@ def token_indices(prompt: str, tokens: Sequence[str], word: str) -> tuple[int, .
     ``word`` may be several words ('traffic light'), each of several pieces. Case and punctuation do not
     count ('cat' is found in "Cat's", 't-shirt' in 'T shirt'), and a word never matches part of another.
     """
-    wanted = _words(word)
+    wanted = split_words(word)
     spoken = _spoken(tokens)
-    start = _find([text for text, _ in spoken], wanted)
+    start = find_words([text for text, _ in spoken], wanted)
     if start is not None:
         return tuple(dict.fromkeys(at for _, places in spoken[start : start + len(wanted)] for at in places))
-    if _find(_words(prompt), wanted) is not None:
+    if has_word(prompt, word):
         raise SeediffError(
             f"class word {word!r} is cut off from the prompt {prompt!r}:\n"
             f"the tokenizer keeps {len(tokens)} tokens. Shorten the prompt, or move the word forward."
@@ -145,17 +144,6 @@ def token_indices(prompt: str, tokens: Sequence[str], word: str) -> tuple[int, .
         f"class word {word!r} is not in the prompt {prompt!r}.\n"
         "Use a word just as the prompt has it, or put the word into the prompt."
     )
-
-
-def _find(words: Sequence[str], wanted: Sequence[str]) -> int | None:
-    """Where the run ``wanted`` first begins in ``words``; an empty run is nowhere."""
-    starts = range(len(words) - len(wanted) + 1) if wanted else ()
-    return next((at for at in starts if list(words[at : at + len(wanted)]) == list(wanted)), None)
-
-
-def _words(text: str) -> list[str]:
-    """Lower-case runs of letters, and single digits, as CLIP's tokenizer splits them; punctuation dropped."""
-    return re.findall(r"[^\W\d_]+|\d", unicodedata.normalize("NFC", text).lower())
 
 
 def _spoken(tokens: Sequence[str]) -> list[tuple[str, list[int]]]:
@@ -170,7 +158,7 @@ def _spoken(tokens: Sequence[str]) -> list[tuple[str, list[int]]]:
         text, places = text + piece.removesuffix(WORD_END), [*places, at]
         # Pieces added to the vocabulary, such as textual inversion's '<cat-toy>', are whole without the mark.
         if piece.endswith(WORD_END) or (piece.startswith("<") and piece.endswith(">")):
-            spoken += [(word, places) for word in _words(_decode(text))]
+            spoken += [(word, places) for word in split_words(_decode(text))]
             text, places = "", []
     return spoken
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from seediff.datasets.classes import label_by_name, own_names
+from seediff.datasets.inventory import REQUIRED_SPLITS, class_names
 from seediff.errors import SeediffError
 from seediff.masks.variants import VARIANTS
 from seediff.names import MASK_QUALITY, nearest, slug
-from seediff.study.sections import Figures, RealRecipe, Recipe, Row, Study, SyntheticRecipe, Table
+from seediff.study.sections import Benchmark, Figures, RealRecipe, Recipe, Row, Study, SyntheticRecipe, Table
+from seediff.words import has_word
 
 
 def check_references(study: Study) -> None:
@@ -18,6 +21,8 @@ def check_references(study: Study) -> None:
     for name, recipe in study.recipes.items():
         _check_recipe(study, f"recipes.{name}", recipe)
         _check_start(study, name)
+    for name, benchmark in study.benchmarks.items():
+        _check_benchmark(f"benchmarks.{name}", benchmark, benchmark.split)
     for name, table in study.tables.items():
         for row in table.rows:
             _check_row(study, table, row, f"tables.{name}, row {row.label!r}")
@@ -54,7 +59,7 @@ def _check_figures(study: Study, figures: Figures) -> None:
     for name in figures.classes:
         _known("class", name, study.image_set_classes(figures.image_set), "figures.classes")
     for number, one in enumerate(figures.open, start=1):
-        if one.word not in one.prompt:
+        if not has_word(one.prompt, one.word):
             raise SeediffError(f"figures.open, prompt {number}: the word {one.word!r} is not in {one.prompt!r}.")
 
 
@@ -98,6 +103,7 @@ def _check_recipe(study: Study, where: str, recipe: Recipe) -> None:
         _known("augmentation", recipe.augmentation, study.augmentations, where)
     if isinstance(recipe, RealRecipe):
         _known("benchmark", recipe.benchmark, study.benchmarks, where)
+        _check_benchmark(where, study.benchmarks[recipe.benchmark], recipe.split)
         return
     _known("image set", recipe.image_set, study.image_sets, where)
     _known("refinement", recipe.refinement, study.refinements, where)
@@ -149,6 +155,29 @@ def _check_row(study: Study, table: Table, row: Row, where: str) -> None:
             if name not in known:
                 problem = f"{where}, column {heading!r}: recipe {row.recipe!r} has no {kind} {name!r}."
                 raise SeediffError(f"{problem}\n{nearest(name, known)}")
+    _check_label_spaces(study, table, row.recipe, row.benchmark, where)
+
+
+def _check_label_spaces(study: Study, table: Table, recipe: str, benchmark: str, where: str) -> None:
+    """The benchmark's format must know a class of the recipe, all of a mean, and a member of what is merged."""
+    format = study.benchmarks[benchmark].format
+    known = class_names(format)
+    try:
+        label_by_name(format, sorted(known), study.recipe_classes(recipe))
+    except SeediffError as error:
+        raise SeediffError(f"{where}: {error}") from None
+    for heading, column in table.columns.items():
+        of = column.of if column.kind != "harmonic" else ()
+        foreign = [name for name in of if known.isdisjoint(own_names(format, name))]
+        if foreign and (column.kind != "merged" or len(foreign) == len(of)):
+            problem = f"{where}, column {heading!r}: {format} has no class {foreign[0]!r}."
+            raise SeediffError(f"{problem}\n{nearest(foreign[0], known)}")
+
+
+def _check_benchmark(where: str, benchmark: Benchmark, split: str) -> None:
+    """An embedded stand-in is drawn with two splits; a folder's own are seen when it is opened."""
+    if benchmark.embedded and split not in REQUIRED_SPLITS:
+        raise SeediffError(f"{where}: an embedded benchmark has no split {split!r}.\n{nearest(split, REQUIRED_SPLITS)}")
 
 
 def _known(kind: str, name: str, known: Iterable[str], where: str) -> None:

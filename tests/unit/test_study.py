@@ -142,3 +142,36 @@ def test_the_figures_of_the_plan_are_those_that_are_drawn() -> None:
     from seediff.reporting.galleries import GALLERIES
 
     assert tuple(GALLERIES) == plan.FIGURES
+
+
+def test_a_word_must_stand_whole_in_its_prompt() -> None:
+    def change(content: dict[str, Any]) -> None:
+        image_set = next(iter(content["image_sets"]))
+        open_prompts = [{"prompt": "a photo of a category", "word": "cat"}]
+        content["figures"] = {"image_set": image_set, "classes": ["cat"], "candidates": 1, "open": open_prompts}
+
+    assert "the word 'cat' is not in 'a photo of a category'" in problem(change)
+
+
+def test_a_benchmark_must_know_what_is_asked_of_it() -> None:
+    def columns(**columns: Any) -> Callable[[dict[str, Any]], None]:
+        def change(content: dict[str, Any]) -> None:
+            ran = [row | {"paper": None} for row in rows(content) if "recipe" in row]
+            content["tables"]["domains"] |= {"columns": columns, "rows": ran}
+
+        return change
+
+    assert "column 'x': cityscapes has no class 'cat'" in problem(columns(x={"iou": "cat"}))
+    assert "column 'x': cityscapes has no class 'cat'" in problem(columns(x={"mean": ["car", "cat"]}))
+    assert "column 'x': cityscapes has no class 'cat'" in problem(columns(x={"merged": ["cat"]}))
+    study(columns(x={"merged": ["cat", "car"]}))
+
+    def cats_alone(content: dict[str, Any]) -> None:
+        content["recipes"]["exact"]["classes"] = ["cat"]
+        columns()(content)
+
+    assert "cityscapes has none of the classes cat" in problem(cats_alone)
+
+
+def test_an_embedded_benchmark_has_two_splits() -> None:
+    assert "no split 'test'" in problem(lambda content: content["benchmarks"]["voc"].update(split="test"))
