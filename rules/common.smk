@@ -8,10 +8,10 @@ from pathlib import Path
 from seediff import plan
 from seediff.errors import SeediffError
 from seediff.names import MASK_QUALITY, slug
-from seediff.study import STUDIES, RealRecipe, load_study
+from seediff.study import RealRecipe, find_study, load_study
 
 try:
-    STUDY = load_study(STUDIES / f"{config['study']}.yaml")
+    STUDY = load_study(find_study(str(config["study"] or "")))
 except SeediffError as error:
     sys.exit(f"error: {error}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seediff.attention.maps import AttentionMaps as AttentionMaps
     from seediff.attention.recording import record_attention as record_attention
+    from seediff.errors import SeediffError as SeediffError
     from seediff.masks import make_mask as make_mask
     from seediff.masks import make_score as make_score
     from seediff.synthesis import load as load
@@ -16,6 +17,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AttentionMaps": "seediff.attention.maps",
+    "SeediffError": "seediff.errors",
     "load": "seediff.synthesis",
     "make_mask": "seediff.masks",
     "make_score": "seediff.masks",

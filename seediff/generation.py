@@ -52,15 +52,27 @@ def generate(
         "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "rng_seed": rng_seed,
     }  # fmt: skip
     _check_folder(folder, settings)
-    missing = [prompt for prompt in prompts if not all(_file(folder, kind, prompt).exists() for kind in FOLDERS)]
-    if missing:
+    unfinished = _unfinished_batches(folder, prompts, batch_size)
+    if unfinished:
         pipe = load(model, dtype)
-        for drawn in draw(pipe, missing, sampling):
+        for drawn in draw(pipe, unfinished, sampling):
+            if _is_finished(folder, drawn.prompt):
+                continue
             if not (folder / SETTINGS).exists():
                 _write_classes(folder, classes)
                 write_json(folder / SETTINGS, settings)
             _write_pair(folder, drawn, variant, label=classes.index(drawn.prompt.class_name) + 1)
     return len(prompts)
+
+
+def _unfinished_batches(folder: Path, prompts: Sequence[Prompt], size: int) -> list[Prompt]:
+    """Every prompt of the batches that lack an image: in other company its last digits might be others."""
+    batches = [prompts[start : start + size] for start in range(0, len(prompts), size)]
+    return [prompt for batch in batches if not all(_is_finished(folder, one) for one in batch) for prompt in batch]
+
+
+def _is_finished(folder: Path, prompt: Prompt) -> bool:
+    return all(_file(folder, kind, prompt).exists() for kind in FOLDERS)
 
 
 def _check_folder(folder: Path, settings: Mapping[str, Any]) -> None:

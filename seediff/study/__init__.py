@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from seediff.errors import SeediffError
 from seediff.study.load import load_study
 from seediff.study.sections import Column, RealRecipe, Row, Study, SyntheticRecipe
 
@@ -11,5 +12,7 @@ STUDIES = Path("config/studies")
 
 
 def find_study(name: str) -> Path:
-    """The file of a study, given as such or by its name."""
+    """The file of a study, given as such or by its name; raises ``SeediffError`` for an empty name."""
+    if not name:
+        raise SeediffError(f"The name of the study is empty.\nGive one of {STUDIES}, such as 'mini'.")
     return Path(name) if name.endswith((".yaml", ".yml")) else STUDIES / f"{name}.yaml"

@@ -98,7 +98,7 @@ def test_other_images_are_refused(image: np.ndarray) -> None:
         refine(random_score(0), image, NONE)
 
 
-@pytest.mark.parametrize("label", [0, 255, -1])
+@pytest.mark.parametrize("label", [0, 255, -1, 1.5, "1"])
 def test_other_labels_are_refused(label: int) -> None:
     with pytest.raises(SeediffError, match="Label"):
         to_mask(random_score(0), label, 0.3)
@@ -176,7 +176,7 @@ def test_make_mask_is_the_whole_chain() -> None:
 
 
 def test_make_mask_keeps_the_refinement_s_threshold() -> None:
-    maps, image = attention_maps(), random_image(5)
+    maps, image = attention_maps(), random_image(5, 24, 24)
     own = make_mask(maps, "cat", image, beta=0.9, refinement=NONE)
     assert np.array_equal(own, make_mask(maps, "cat", image, beta=0.3, refinement=Refinement(pamr=None)))
 
@@ -184,3 +184,14 @@ def test_make_mask_keeps_the_refinement_s_threshold() -> None:
 def test_an_unknown_variant_names_the_nearest() -> None:
     with pytest.raises(SeediffError, match="Did you mean 'seediff'"):
         make_score(attention_maps(), "cat", "seedif")
+
+
+def test_make_mask_wants_the_square_image_that_was_drawn() -> None:
+    with pytest.raises(SeediffError, match="this one is 16 x 20"):
+        make_mask(attention_maps(), "cat", random_image(5, 20, 16))
+
+
+@pytest.mark.parametrize("word", [None, 3, b"cat"])
+def test_a_word_is_text(word: Any) -> None:
+    with pytest.raises(SeediffError, match="must be text"):
+        make_score(attention_maps(), word)

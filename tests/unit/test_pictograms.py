@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from seediff.pictograms.autoencoder import build_autoencoder
 from seediff.pictograms.batches import BATCH, make_batch
-from seediff.pictograms.denoiser import build_unet
+from seediff.pictograms.denoiser import SIMILARITY_GAIN, build_unet
 from seediff.pictograms.latents import LatentCode, fit_latent_code, to_tensor
 from seediff.pictograms.level_dropout import limit_text
 from seediff.pictograms.scaffold import class_of_token, coverage, scaffold_loss, show_coarse_attention
@@ -19,6 +20,8 @@ from seediff.pictograms.scenes import natural_scene, training_scene
 from seediff.pictograms.tokenizer import build_tokenizer
 from seediff.pictograms.train import start, train
 from seediff.pictograms.vocabulary import CLASS_WORDS, CLASSES, MAX_TOKENS
+
+MODEL = Path(__file__).parents[2] / "assets" / "pictograms"
 
 
 @pytest.fixture(scope="module")
@@ -139,3 +142,13 @@ def test_self_attention_compares_features_as_they_are() -> None:
     unet = build_unet()
     frozen = {name for name, one in unet.named_parameters() if not one.requires_grad}
     assert frozen and all("attn1.to_" in name or "norm1" in name for name in frozen)
+
+
+def test_the_shipped_weights_have_the_gain_that_is_written_down() -> None:
+    shipped = load_file(MODEL / "unet" / "diffusion_pytorch_model.safetensors")
+    tied = {name: one for name, one in shipped.items() if "attn1.to_q" in name or "attn1.to_k" in name}
+    assert len(tied) == 18
+    for weight in tied.values():
+        channels = len(weight)
+        expected = (SIMILARITY_GAIN[channels] / channels**0.5) ** 0.5 * torch.eye(channels)
+        torch.testing.assert_close(weight.float(), expected, rtol=1e-3, atol=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,20 @@ def test_the_embedded_pipeline_is_small_and_safe() -> None:
 def test_a_prompt_without_its_word_is_refused_before_drawing(pipe: Any, prompts: list[Prompt]) -> None:
     with pytest.raises(seediff.errors.SeediffError, match="'cat' is not in the prompt"):
         next(draw(pipe, [prompts[2], replace(prompts[0], prompt="a photo of a dog")], Sampling(2, 3.0, 2)))
+
+
+@pytest.mark.parametrize(
+    ("lost", "options", "message"),
+    [
+        ("tokenizer", {}, "its part 'tokenizer' is missing"),
+        ("unet", {}, "its part 'unet' is missing"),
+        (None, {"device": "gpu"}, "The device 'gpu' cannot be used"),
+        (None, {"dtype": "half"}, "one of float32, bfloat16, float16"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded(tmp_path: Path, lost: str | None, options: dict[str, str], message: str) -> None:
+    shutil.copytree(MODEL, tmp_path / "model")
+    if lost:
+        shutil.rmtree(tmp_path / "model" / lost)
+    with pytest.raises(seediff.SeediffError, match=message):
+        seediff.load(tmp_path / "model", **options)
