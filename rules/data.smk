@@ -20,6 +20,7 @@ rule prompts:
 
 
 rule domain:
+    priority: 20  # the first numbers need it, and all others in the end
     output:
         f"data/{STUDY.name}/{{benchmark}}/domain.json",
     log:

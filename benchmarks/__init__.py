@@ -1,0 +1,1 @@
+"""How fast and how small the parts are, beside honest peers: ``python -m benchmarks``."""

@@ -1,0 +1,39 @@
+"""All built-in variants of one image from its recorded maps, at Stable Diffusion's 64 x 64 latents."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.timing import Row, compare
+from seediff.attention.maps import END, START, WORD_END, AttentionMaps
+from seediff.masks.variants import VARIANTS, apply, resolve
+
+TITLE = "Masks of one image, 64 x 64 latents: every variant from the recorded maps"
+ROUNDS = 7
+SIDES = (8, 16, 32, 64)
+
+
+def recorded_maps() -> AttentionMaps:
+    """Random maps that fall with distance, so that seeds are regions."""
+    generator = torch.Generator().manual_seed(0)
+    cross = {side: torch.rand(side * side, 77, generator=generator) for side in SIDES}
+    return AttentionMaps("cat", (START, "cat" + WORD_END, *[END] * 75), cross, {s: _near(s) for s in SIDES}, 64)
+
+
+def _near(side: int) -> torch.Tensor:
+    places = torch.cartesian_prod(torch.arange(side), torch.arange(side)).float() / side
+    return torch.exp(-8 * torch.cdist(places, places))
+
+
+@torch.inference_mode()
+def rows() -> list[Row]:
+    maps = recorded_maps()
+    steps = {name: resolve(variant) for name, variant in VARIANTS.items()}
+
+    def every() -> None:
+        of_class = maps.for_word("cat")
+        for one in steps.values():
+            apply(one, of_class)
+
+    singles = {name: (lambda one=one: apply(one, maps.for_word("cat"))) for name, one in steps.items()}
+    return compare({"all variants": every, **singles}, ROUNDS)

@@ -1,0 +1,49 @@
+"""A training step of a segmenter: forward, loss and backward, against transformers' own loss on the same model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.timing import Row, compare
+from seediff.segmenter.model import build_segmenter, losses, normalize
+from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
+
+TITLE = "Training step (forward, loss, backward), against transformers' own loss"
+CLASSES = 11
+
+
+def rows() -> list[Row]:
+    mini = segmenter_settings("resnet-mini")
+    full = segmenter_settings("resnet-50", pretrained=None)
+    return [*_rows("resnet-mini, batch 8", mini, 8, rounds=9), *_rows("resnet-50, batch 1", full, 1, rounds=3)]
+
+
+def _rows(what: str, settings: SegmenterSettings, batch: int, rounds: int) -> list[Row]:
+    torch.manual_seed(0)
+    model = build_segmenter(settings, CLASSES).train()
+    model.config.train_num_points = model.criterion.num_points = settings.points
+    model.criterion.matcher.num_points = settings.points
+    images = torch.randint(0, 256, (batch, settings.crop, settings.crop, 3), dtype=torch.uint8)
+    labels = _blocks(batch, settings.crop)
+    classes = [one.unique() for one in labels]
+    masks = [(one[None] == present[:, None, None]).float() for one, present in zip(labels, classes, strict=True)]
+
+    def ours() -> Any:
+        model.zero_grad()
+        torch.stack(list(losses(model, images, labels, settings).values())).sum().backward()
+
+    def theirs() -> Any:
+        model.zero_grad()
+        model(pixel_values=normalize(images), mask_labels=masks, class_labels=classes).loss.backward()
+
+    found = compare({"transformers": theirs, "seediff": ours}, rounds)
+    return [Row(f"{what}: {row.what}", row.seconds, row.ratio, row.mebibytes, row.note) for row in found]
+
+
+def _blocks(batch: int, side: int) -> Tensor:
+    """Label maps of 4 x 4 blocks, background and three classes each."""
+    coarse = torch.randint(0, 4, (batch, 4, 4)) * torch.randint(1, 4, (batch, 1, 1))
+    return coarse.repeat_interleave(side // 4, 1).repeat_interleave(side // 4, 2)
