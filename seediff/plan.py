@@ -251,7 +251,8 @@ def table_spec(study: Study, table: str) -> Spec:
         assert study.mask_quality is not None
         return {**shared, **study.mask_quality.model_dump(include={"benchmark", "title", "caption"})}
     one, columns = study.tables[table], table_columns(study, table)
-    world = {"embedded": study.embedded, "reported_on": study.reported_on, "repeats": study.repeats}
+    reported_on = one.reported_on or study.reported_on
+    world = {"embedded": study.embedded, "reported_on": reported_on, "repeats": study.repeats}
     headings = [{"heading": name, "kind": column.kind, "of": list(column.of)} for name, column in columns.items()]
     rows = [{**row.model_dump(), "paper": _paper_numbers(row, next(iter(columns)))} for row in one.rows]
     return {**shared, **world, "title": one.title, "caption": one.caption, "columns": headings, "rows": rows}

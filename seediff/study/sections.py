@@ -206,10 +206,14 @@ class Row(Section):
 
 
 class Table(Section):
-    """``columns`` by heading; if none are given, the mean IoU over all classes and over the listed ones."""
+    """``columns`` by heading; if none are given, the mean IoU over all classes and over the listed ones.
+
+    ``reported_on``: the benchmark of the paper's numbers, where it is not the study's.
+    """
 
     title: str
     caption: str
+    reported_on: str | None = None
     columns: dict[str, Column] = {}
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
 

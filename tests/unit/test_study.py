@@ -175,3 +175,9 @@ def test_a_benchmark_must_know_what_is_asked_of_it() -> None:
 
 def test_an_embedded_benchmark_has_two_splits() -> None:
     assert "no split 'test'" in problem(lambda content: content["benchmarks"]["voc"].update(split="test"))
+
+
+def test_a_table_may_report_on_a_benchmark_of_its_own() -> None:
+    changed = study(lambda content: content["tables"]["domains"].update(reported_on="Cityscapes val"))
+    assert plan.table_spec(changed, "domains")["reported_on"] == "Cityscapes val"
+    assert plan.table_spec(changed, "table2")["reported_on"] == "VOC 2012 val"
