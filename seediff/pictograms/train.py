@@ -2,20 +2,18 @@
 
     torchrun --nproc-per-node 2 -m seediff.pictograms.train --folder work/pictograms --images 400000
 
-One process uses the GPU if there is one; on a CPU, one process a core is fastest. The folder ends up with the
+One process a GPU where there are any; on a CPU, one process a core is fastest. The folder ends up with the
 parts that ``seediff.pictograms.pipeline`` puts together; ``docs/embedded-model.md`` tells the whole story.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel
@@ -27,6 +25,7 @@ from seediff.pictograms.level_dropout import TextReach, limit_text
 from seediff.pictograms.scaffold import class_of_token, scaffold_loss, show_coarse_attention
 from seediff.pictograms.tokenizer import build_tokenizer
 from seediff.pictograms.training_state import STATE, TrainingState
+from seediff.segmenter.processes import Processes
 
 LEARNING_RATE = 8e-4
 WARMUP = 100
@@ -49,15 +48,6 @@ def velocity_loss(state: TrainingState, reach: TextReach, batch: Batch, alphas: 
     text = state.text_encoder(torch.cat([empty, batch.tokens])).last_hidden_state
     reach.empty, reach.levels = text[:1], batch.reach
     return (state.unet(noised, batch.timesteps, text[1:]).sample.float() - velocity).square().mean()
-
-
-def average_gradients(parameters: list[nn.Parameter]) -> None:
-    """Replace each process's gradients by their mean over all processes."""
-    flat = torch.cat([parameter.grad.flatten() for parameter in parameters if parameter.grad is not None])
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
-    for parameter, gradient in zip(parameters, flat.split([one.numel() for one in parameters]), strict=True):
-        parameter.grad = gradient.view_as(parameter)
 
 
 def start(folder: Path, device: torch.device, continue_from: Path | None) -> TrainingState:
@@ -90,12 +80,10 @@ def train(
     folder: Path, images: int, scaffold_images: int, rng_seed: int, save_every: int, continue_from: Path | None
 ) -> None:
     """Train until ``images`` have been seen, the scaffold loss being on for the first ``scaffold_images`` of them."""
-    rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    device = torch.device("cuda" if torch.cuda.is_available() and world == 1 else "cpu")
+    processes = Processes()
+    device = processes.device
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(rng_seed)
-    if world > 1:
-        dist.init_process_group("gloo")
     state, code, tokenizer = start(folder, device, continue_from), latent_code(folder), build_tokenizer()
     reach, scheduler = limit_text(state.unet), build_scheduler()
     shown, token_labels = show_coarse_attention(state.unet), class_of_token(tokenizer).to(device)
@@ -106,7 +94,7 @@ def train(
     while state.step < last:
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(state.step, first, last)
-        batch = make_batch(state.step, rank, world, code, tokenizer, rng_seed).to(device)
+        batch = make_batch(state.step, processes.rank, processes.count, code, tokenizer, rng_seed).to(device)
         with torch.autocast(device.type, torch.bfloat16):
             loss = velocity_loss(state, reach, batch, alphas, empty)
         losses.append(loss.item())
@@ -114,15 +102,14 @@ def train(
             loss = loss + SCAFFOLD_WEIGHT * scaffold_loss(shown, token_labels[batch.tokens], batch.labels, batch.reach)
         state.optimizer.zero_grad()
         loss.backward()
-        if world > 1:
-            average_gradients(trained)
+        processes.average_gradients(trained)
         nn.utils.clip_grad_norm_(trained, 1.0)
         state.optimizer.step()
         state.follow()
-        if rank == 0 and state.step % 100 == 0:
+        if processes.is_first and state.step % 100 == 0:
             speed = (state.step - first) * BATCH / (time.monotonic() - began)
             print(f"{state.step * BATCH} images, loss {np.mean(losses[-100:]):.4f}, {speed:.1f} images/s", flush=True)
-        if rank == 0 and (state.step % save_every == 0 or state.step == last):
+        if processes.is_first and (state.step % save_every == 0 or state.step == last):
             state.save(folder)
             state.export(tokenizer, scheduler, folder)
 
