@@ -14,7 +14,7 @@ from torch import Tensor
 
 @contextmanager
 def explicit_store(unet: UNet2DConditionModel) -> Iterator[list[Tensor]]:
-    """As prompt-to-prompt and the released SeeDiff: an explicit softmax in every layer, all maps of both halves kept."""
+    """As prompt-to-prompt and released SeeDiff: an explicit softmax in every layer, all maps of both halves kept."""
     store: list[Tensor] = []
     with _processors(unet, lambda name: _Explicit(store, halves=2)):
         yield store
