@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seediff.datasets.images import VOC_COLOURS, encode_mask, encode_png
+from seediff.datasets.images import VOC_COLOURS, Array, encode_mask, encode_png
 from seediff.errors import SeediffError
 from seediff.files import partial, read_json, write_json
 from seediff.masks.make import make_mask
@@ -58,10 +58,17 @@ def generate(
         for drawn in draw(pipe, unfinished, sampling):
             if _is_finished(folder, drawn.prompt):
                 continue
+            mask = make_mask(
+                drawn.maps,
+                drawn.prompt.class_word,
+                drawn.image,
+                variant=variant,
+                label=classes.index(drawn.prompt.class_name) + 1,
+            )
             if not (folder / SETTINGS).exists():
-                _write_classes(folder, classes)
                 write_json(folder / SETTINGS, settings)
-            _write_pair(folder, drawn, variant, label=classes.index(drawn.prompt.class_name) + 1)
+            _write_pair(folder, drawn, mask)
+    _write_classes(folder, classes)
     return len(prompts)
 
 
@@ -78,6 +85,10 @@ def _is_finished(folder: Path, prompt: Prompt) -> bool:
 def _check_folder(folder: Path, settings: Mapping[str, Any]) -> None:
     """Images of other settings must not be taken for those that are asked for."""
     if not (folder / SETTINGS).exists():
+        if any((folder / kind).exists() for kind in FOLDERS):
+            raise SeediffError(
+                f"{folder} holds images, but no {SETTINGS}: of which settings, nobody knows.\nDelete it."
+            )
         return
     before = read_json(folder / SETTINGS, "The file of settings")
     for key, value in settings.items():
@@ -92,8 +103,7 @@ def _file(folder: Path, kind: str, prompt: Prompt) -> Path:
     return folder / kind / f"{prompt.key}.png"
 
 
-def _write_pair(folder: Path, drawn: Drawn, variant: str, label: int) -> None:
-    mask = make_mask(drawn.maps, drawn.prompt.class_word, drawn.image, variant=variant, label=label)
+def _write_pair(folder: Path, drawn: Drawn, mask: Array) -> None:
     contents = (encode_png(drawn.image), encode_mask(mask), png_bytes(overlay(drawn.image, mask, VOC_COLOURS)))
     for kind, content in zip(FOLDERS, contents, strict=True):
         with partial(_file(folder, kind, drawn.prompt)) as unfinished:

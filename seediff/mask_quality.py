@@ -2,8 +2,8 @@
 
 An image of a benchmark is encoded, noised to a few timesteps, and shown to the UNet with a prompt that names its
 classes. The attention of those calls goes through every variant, and the mask is compared with the exact one.
-Two baselines that never look at the image stand beside them: a disc in the centre, and SeeDiff with every
-self-attention row replaced by mere distance.
+Two baselines stand beside them: a disc in the centre, which looks at nothing, and SeeDiff with every
+self-attention row replaced by mere distance, which has the seeds of its cross-attention and nothing else.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from seediff.datasets.pairs import Pairs
 from seediff.datasets.training_sets import load_training_set
 from seediff.detectron2.availability import require_detectron2
 from seediff.detectron2.dataset_dicts import dataset_dicts, metadata
+from seediff.errors import SeediffError
 from seediff.plan import benchmark_folder
 from seediff.study import find_study, load_study
 
@@ -38,6 +39,11 @@ def register_study(study: str, folder: Path) -> list[str]:
         if source.exists():
             names.append(f"{one.name}_{benchmark}")
             register_benchmark(names[-1], settings.format, source, settings.split, one.classes, folder / names[-1])
+    if not names:
+        raise SeediffError(
+            f"Study {one.name!r} has neither training sets nor benchmarks here.\n"
+            f"From the repository's root, run `snakemake --cores all --config study={one.name}` first."
+        )
     return names
 
 
@@ -63,5 +69,8 @@ def register_pairs(name: str, pairs: Pairs, identity: str, classes: Sequence[str
     require_detectron2()
     from detectron2.data import DatasetCatalog, MetadataCatalog
 
+    if name in DatasetCatalog.list():  # a script or notebook that is run again
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
     DatasetCatalog.register(name, partial(dataset_dicts, pairs, identity, folder))
     MetadataCatalog.get(name).set(**metadata(classes))

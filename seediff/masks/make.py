@@ -20,6 +20,7 @@ def make_score(
 
     ``variant`` is a name in ``VARIANTS`` or mask steps of your own, ``alpha`` the threshold for seeds (Eq. 6, 9).
     """
+    _check_maps(maps)
     steps = resolve(named_steps(variant), alpha=alpha)
     return apply(steps, maps.for_word(word)).cpu().numpy()
 
@@ -32,16 +33,25 @@ def make_mask(
     alpha: float = ALPHA,
     beta: float = 0.3,
     label: int = 1,
-    refinement: Refinement = SOFT_PAMR,
+    refinement: Refinement | None = SOFT_PAMR,
 ) -> NDArray[np.uint8]:
     """The mask of ``word`` in ``image``, (H, W) uint8: ``label`` on the object, 0 elsewhere.
 
-    ``image`` is a PIL image or (H, W, 3) uint8, ``beta`` the threshold (Eq. 12) if ``refinement`` has none.
+    ``image`` is a PIL image or (H, W, 3) uint8, ``beta`` the threshold (Eq. 12) if ``refinement`` has none;
+    without refinement (None) the score is upsampled and cut.
     """
+    _check_maps(maps)
     pixels = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else np.asarray(image)
     if pixels.ndim == 3 and pixels.shape[0] != pixels.shape[1]:
         size = f"{pixels.shape[1]} x {pixels.shape[0]}"
         raise SeediffError(f"Attention is that of a square image, this one is {size}.\nGive the image that was drawn.")
-    refinement = refinement.with_default_threshold(beta)
+    refinement = (refinement or Refinement(pamr=None)).with_default_threshold(beta)
     score = apply(resolve(named_steps(variant), alpha=alpha), maps.for_word(word))
     return to_mask(refine(score, pixels, refinement), label, refinement.final_threshold, refinement.uncertain_from)
+
+
+def _check_maps(maps: AttentionMaps) -> None:
+    if not isinstance(maps, AttentionMaps):
+        raise SeediffError(
+            f"Give the maps of one image, such as recording.maps[0], not the whole {type(maps).__name__}."
+        )

@@ -80,12 +80,24 @@ ca_8 is DiffuMask's exception for a few classes."""
 
 
 def named_steps(variant: str | Steps) -> Steps:
-    """The steps of a variant in ``VARIANTS``; steps of one's own as they are."""
+    """The steps of a variant in ``VARIANTS``; steps of one's own as (name, parameters), or as a study writes them."""
     if not isinstance(variant, str):
-        return variant
+        return _own_steps(variant)
     if variant not in VARIANTS:
         raise SeediffError(f"There is no variant {variant!r}.\n{nearest(variant, VARIANTS)}")
     return VARIANTS[variant]
+
+
+def _own_steps(written: Any) -> Steps:
+    entries = written if isinstance(written, (list, tuple)) else [written]
+    steps = tuple(step for one in entries for step in (one.items() if isinstance(one, Mapping) else [one]))
+    for step in steps:
+        if not isinstance(step, (list, tuple)) or len(step) != 2 or not isinstance(step[1], Mapping):
+            raise SeediffError(
+                f"A variant of one's own is a list of mask steps with their parameters, {step!r} is none.\n"
+                "Write [('cross_attention', {'resolution': '1/4'}), ...]."
+            )
+    return tuple((name, dict(params)) for name, params in steps)
 
 
 def scores_by_step(steps: Sequence[Sequence[Any]], maps: ClassMaps) -> list[Tensor]:

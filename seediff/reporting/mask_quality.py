@@ -16,7 +16,7 @@ from seediff.reporting.formats import Column, Grid, Note, best, number
 from seediff.reporting.specs import MaskQualitySpec
 
 BASELINES = ("centre_disc", "distance")
-"""Scores that look at no attention: a variant that does not beat them has shown nothing."""
+"""Scores that look at no self-attention: a variant that does not beat them has shown nothing."""
 
 
 def is_baseline(name: str) -> bool:
@@ -77,6 +77,6 @@ def mask_quality_grid(spec: MaskQualitySpec, frame: pd.DataFrame) -> Grid:
     caption = f"{spec.caption} IoU in percent, mean over {frame['n'].max()} masks with its standard error.".strip()
     notes = (
         Note("The best threshold is chosen on the same images, one for all: an upper bound, not a result."),
-        Note("Baselines look at no image: a disc in the centre, and self-attention replaced by mere distance."),
+        Note("Baselines: a disc in the centre, and SeeDiff with its self-attention replaced by mere distance."),
     )
     return Grid(spec.name, spec.title, caption, columns, rows, bold, notes)

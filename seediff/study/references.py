@@ -9,7 +9,7 @@ from seediff.datasets.inventory import REQUIRED_SPLITS, class_names
 from seediff.errors import SeediffError
 from seediff.masks.variants import VARIANTS
 from seediff.names import MASK_QUALITY, nearest, slug
-from seediff.study.sections import Benchmark, Figures, RealRecipe, Recipe, Row, Study, SyntheticRecipe, Table
+from seediff.study.sections import Benchmark, Column, Figures, RealRecipe, Recipe, Row, Study, SyntheticRecipe, Table
 from seediff.words import has_word
 
 
@@ -22,6 +22,11 @@ def check_references(study: Study) -> None:
         _check_recipe(study, f"recipes.{name}", recipe)
         _check_start(study, name)
     for name, benchmark in study.benchmarks.items():
+        if benchmark.embedded and not study.embedded:
+            raise SeediffError(
+                f"benchmarks.{name} is a drawn stand-in, so the study's numbers are none of the real one.\n"
+                "Say 'embedded: true' at the top of the study."
+            )
         _check_benchmark(f"benchmarks.{name}", benchmark, benchmark.split)
     for name, table in study.tables.items():
         for row in table.rows:
@@ -166,8 +171,10 @@ def _check_label_spaces(study: Study, table: Table, recipe: str, benchmark: str,
         label_by_name(format, sorted(known), study.recipe_classes(recipe))
     except SeediffError as error:
         raise SeediffError(f"{where}: {error}") from None
-    for heading, column in table.columns.items():
+    columns = table.columns or {"mIoU": Column(mean="all")}
+    for heading, column in columns.items():
         of = column.of if column.kind != "harmonic" else ()
+        of = study.recipe_classes(recipe) if column.mean == "all" else of
         foreign = [name for name in of if known.isdisjoint(own_names(format, name))]
         if foreign and (column.kind != "merged" or len(foreign) == len(of)):
             problem = f"{where}, column {heading!r}: {format} has no class {foreign[0]!r}."

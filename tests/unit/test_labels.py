@@ -195,3 +195,28 @@ def test_make_mask_wants_the_square_image_that_was_drawn() -> None:
 def test_a_word_is_text(word: Any) -> None:
     with pytest.raises(SeediffError, match="must be text"):
         make_score(attention_maps(), word)
+
+
+@pytest.mark.parametrize("maps", [None, [attention_maps()]])
+def test_maps_are_those_of_one_image(maps: Any) -> None:
+    with pytest.raises(SeediffError, match="the maps of one image"):
+        make_mask(maps, "cat", random_image(5, 24, 24))
+    with pytest.raises(SeediffError, match="the maps of one image"):
+        make_score(maps, "cat")
+
+
+def test_steps_may_be_written_as_in_a_study() -> None:
+    own = make_score(attention_maps(), "cat", [{"cross_attention": {"resolution": "1"}}])
+    assert np.array_equal(own, make_score(attention_maps(), "cat", (("cross_attention", {"resolution": "1"}),)))
+
+
+@pytest.mark.parametrize("variant", [5, ["caa"], [("expand",)], [("expand", None)]])
+def test_other_variants_are_refused(variant: Any) -> None:
+    with pytest.raises(SeediffError, match="list of mask steps"):
+        make_score(attention_maps(), "cat", variant)
+
+
+def test_a_mask_without_refinement() -> None:
+    maps, image = attention_maps(), random_image(5, 24, 24)
+    expected = make_mask(maps, "cat", image, refinement=Refinement(pamr=None))
+    assert np.array_equal(make_mask(maps, "cat", image, refinement=None), expected)

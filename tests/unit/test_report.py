@@ -116,7 +116,7 @@ def test_report_holds_everything_and_fetches_nothing(tmp_path: Path, histories: 
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert not re.search(r"url\(|@import", text)
     assert HOSTILE in page.words and '<img src="http' not in text
-    for words in ("17", "torch 2.13.0", "12.2", "not to be compared", "--config study=mini", "embedded world"):
+    for words in ("17", "torch 2.13.0", "12.2", "not to be compared", "--config 'study=mini'", "embedded world"):
         assert words in page.words
     assert "None" not in page.words
     assert not list(tmp_path.rglob("*.partial"))

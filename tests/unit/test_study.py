@@ -181,3 +181,14 @@ def test_a_table_may_report_on_a_benchmark_of_its_own() -> None:
     changed = study(lambda content: content["tables"]["domains"].update(reported_on="Cityscapes val"))
     assert plan.table_spec(changed, "domains")["reported_on"] == "Cityscapes val"
     assert plan.table_spec(changed, "table2")["reported_on"] == "VOC 2012 val"
+
+
+def test_a_drawn_stand_in_makes_an_embedded_study() -> None:
+    assert "Say 'embedded: true'" in problem(lambda content: content.update(embedded=False))
+
+
+def test_a_mean_over_all_wants_every_class_in_the_benchmark() -> None:
+    def change(content: dict[str, Any]) -> None:
+        rows(content, "table2")[0]["benchmark"] = "street"
+
+    assert "cityscapes has no class 'cat'" in problem(change)

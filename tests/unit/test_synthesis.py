@@ -107,6 +107,18 @@ def test_generate_writes_pairs_and_keeps_finished_ones(tmp_path: Path) -> None:
     assert lost.read_bytes() == before and other.stat().st_mtime_ns == stamp
 
 
+def test_a_folder_that_lost_its_settings_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    with pytest.raises(seediff.SeediffError, match=r"holds images, but no settings\.json"):
+        generate(str(MODEL), ["cat"], 1, tmp_path, num_inference_steps=2)
+
+
+def test_a_variant_that_cannot_be_made_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(seediff.SeediffError, match="1/8"):
+        generate(str(MODEL), ["cat"], 1, tmp_path, variant="ca_8", num_inference_steps=2)
+    assert not any(tmp_path.iterdir())
+
+
 def test_the_embedded_pipeline_is_small_and_safe() -> None:
     files = [path for path in MODEL.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 16e6
