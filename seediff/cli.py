@@ -12,12 +12,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from seediff import __version__
 from seediff.errors import SeediffError
+from seediff.files import disk_full, is_disk_full
 from seediff.names import nearest
 
 
@@ -30,19 +32,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _limit_threads()
         return parsed.run(parsed) or 0
     except SeediffError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return _failed(error)
     except BrokenPipeError:  # what we print to has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
+        if is_disk_full(error):
+            return _failed(disk_full(error.filename or "what is said here"))
         if error.filename is None:
             raise
-        print(f"error: {error.filename}: {error.strerror}.\nMend that and run again.", file=sys.stderr)
-        return 1
+        return _failed(f"{error.filename}: {error.strerror}.\nMend that and run again.")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _failed(reason: object) -> int:
+    with suppress(OSError):  # the log may be on the disk that is full
+        print(f"error: {reason}", file=sys.stderr, flush=True)
+    return 1
 
 
 def _limit_threads() -> None:

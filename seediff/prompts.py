@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from seediff.errors import SeediffError
-from seediff.files import partial
+from seediff.files import read_csv, write_csv
 from seediff.names import check_name, slug
 from seediff.rng import derive_seed
 
@@ -52,19 +51,13 @@ def make_prompts(
 
 
 def write_prompts(prompts: Iterable[Prompt], path: Path) -> None:
-    with partial(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [field.name for field in fields(Prompt)])
-        writer.writeheader()
-        writer.writerows(asdict(prompt) for prompt in prompts)
+    write_csv(path, [asdict(prompt) for prompt in prompts])
 
 
 def read_prompts(path: Path) -> list[Prompt]:
-    """Read a prompt set; a row that does not fit is a ``SeediffError`` naming its line."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [_parse(row, f"{path}, line {line}") for line, row in enumerate(csv.DictReader(file), start=2)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SeediffError(f"The prompt set {path} cannot be read: {error}") from None
+    """Read a prompt set; one that is not as it was written, or no prompt set at all, is a ``SeediffError``."""
+    rows = read_csv(path, "The prompt set")
+    return [_parse(row, f"{path}, line {line}") for line, row in enumerate(rows, start=2)]
 
 
 def _parse(row: Mapping[str, str], where: str) -> Prompt:

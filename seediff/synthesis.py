@@ -16,7 +16,7 @@ from tqdm import tqdm
 from seediff.attention.maps import AttentionMaps, token_indices
 from seediff.attention.recording import record_attention, tokenize
 from seediff.errors import SeediffError
-from seediff.files import read_json
+from seediff.files import parse_json
 from seediff.masks.variants import apply
 from seediff.prompts import Prompt
 
@@ -110,7 +110,7 @@ def _check_folder(model: str | Path) -> None:
     if looks_local and not (folder / "model_index.json").is_file():
         raise SeediffError(f"{model} is not a diffusion pipeline: it has no model_index.json.")
     if looks_local:
-        parts = read_json(folder / "model_index.json", "The pipeline's index")
+        parts = parse_json(folder / "model_index.json", "The pipeline's index")
         for name in NEEDED:
             if name in parts and not (folder / name).is_dir():
                 raise SeediffError(f"{model} is not a whole diffusion pipeline: its part {name!r} is missing.")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, float32, zeros_like
 
 from seediff.errors import SeediffError
@@ -85,7 +85,7 @@ class AttentionMaps:
         words = {"prompt": self.prompt, "tokens": self.tokens, "latent_side": self.latent_side}
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         with partial(Path(path)) as unfinished:
-            save_file(contiguous, unfinished, metadata={"attention_maps": json.dumps(words)})
+            unfinished.write_bytes(save(contiguous, {"attention_maps": json.dumps(words)}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AttentionMaps:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 
 from seediff.datasets import ade20k, cityscapes, voc
 from seediff.datasets.classes import LabelSpace, label_by_name, label_space
-from seediff.datasets.images import check_same_size, read_mask, read_rgb
-from seediff.datasets.items import Item
+from seediff.datasets.images import check_same_size, decode_mask, decode_rgb, read_file
+from seediff.datasets.items import Item, recorded_checksums
 from seediff.datasets.pairs import Pair
 from seediff.errors import SeediffError
 from seediff.label_values import IGNORE_LABEL
@@ -38,13 +39,17 @@ FORMATS: dict[str, Format] = {
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Annotated images; ``label_of`` maps the 256 pixel values to labels, ``known`` says which of them may occur."""
+    """Annotated images; ``label_of`` maps the 256 pixel values to labels, ``known`` says which of them may occur.
+
+    ``checksums``: the sha256 of those files whose content is known beforehand.
+    """
 
     name: str
     label_space: LabelSpace
     items: Sequence[Item]
     label_of: Array
     known: NDArray[np.bool_]
+    checksums: Mapping[Path, str] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -58,15 +63,22 @@ class Benchmark:
     def __getitem__(self, index: int) -> Pair:
         """Image (H, W, 3) uint8 and labels (H, W) uint8: indices into ``label_space.names``, or 255, ignored.
 
-        Raises ``SeediffError`` naming the file if it is broken, of another size than its image, or holds a value
-        the data set does not define.
+        Raises ``SeediffError`` naming the file if it is broken, has changed, is of another size than its image, or
+        holds a value the data set does not define.
         """
         item = self.items[index]
-        image, values = read_rgb(item.image), read_mask(item.labels)
+        image = decode_rgb(self._content(item.image), str(item.image))
+        values = decode_mask(self._content(item.labels), str(item.labels))
         check_same_size(image, values, str(item.image), str(item.labels))
         if not (valid := self.known[values]).all():
             raise SeediffError(f"{item.labels} holds the value {values[~valid][0]}, which is no label of {self.name}.")
         return image, self.label_of[values]
+
+    def _content(self, path: Path) -> bytes:
+        content = read_file(path)
+        if path in self.checksums and hashlib.sha256(content).hexdigest() != self.checksums[path]:
+            raise SeediffError(f"{path} is not as it was drawn.\nDelete the folder of the stand-in and run again.")
+        return content
 
 
 def open_benchmark(format: str, folder: Path, split: str, classes: Sequence[str]) -> Benchmark:
@@ -78,12 +90,14 @@ def open_benchmark(format: str, folder: Path, split: str, classes: Sequence[str]
     if format not in FORMATS:
         raise SeediffError(f"There is no format {format!r}.\n{nearest(format, FORMATS)}")
     known = FORMATS[format]
+    items = known.list_items(folder, split)
     return Benchmark(
         name=f"{format} {split}",
         label_space=label_space(classes),
-        items=known.list_items(folder, split),
+        items=items,
         label_of=_label_table(format, known.labels, classes),
         known=np.isin(np.arange(256), list(known.labels)),
+        checksums=recorded_checksums(folder, split, items),
     )
 
 

@@ -81,21 +81,22 @@ def _opened(content: bytes, name: str) -> Image.Image:
     return picture
 
 
-def read_rgb(path: Path) -> Array:
-    """The image file as (H, W, 3) uint8."""
-    return decode_rgb(_content(path), str(path))
-
-
-def read_mask(path: Path) -> Array:
-    """The mask file as (H, W) uint8."""
-    return decode_mask(_content(path), str(path))
-
-
-def _content(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """The file's content; ``SeediffError`` naming it if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise SeediffError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def read_png(path: Path) -> bytes:
+    """The content of a PNG file, once the checksums in it have proved right; ``SeediffError`` naming it otherwise."""
+    content = read_file(path)
+    try:
+        Image.open(BytesIO(content), formats=("PNG",)).verify()
+    except Exception as error:  # PIL's decoders raise a dozen different types for bytes that make no sense
+        raise SeediffError(f"The picture {path} is broken ({error}).\nDelete it and run again.") from None
+    return content
 
 
 def check_same_size(image: Array, mask: Array, image_name: str, mask_name: str) -> None:

@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seediff.errors import SeediffError
+from seediff.files import read_json
+
+RECORD = "domain.json"
+"""Where an embedded stand-in says which files it is made of, split by split, with the sha256 of each."""
 
 
 class Item(NamedTuple):
@@ -32,3 +36,20 @@ def check_items(items: Sequence[Item], source: Path) -> list[Item]:
             if not path.is_file():
                 raise SeediffError(f"The {kind} of {item.name} is missing: {path}\n(listed in {source})")
     return list(items)
+
+
+def recorded_checksums(folder: Path, split: str, items: Sequence[Item]) -> dict[Path, str]:
+    """sha256 of every file of a stand-in's split; nothing for a data set that keeps no record of its files.
+
+    Raises ``SeediffError`` unless the items are those of the record.
+    """
+    if not (folder / RECORD).exists():
+        return {}
+    record = read_json(folder / RECORD, "The record of the stand-in")["splits"].get(split, {})
+    checksums = {folder / name: digest for name, digest in record.items()}
+    if [path for item in items for path in (item.image, item.labels)] != [*checksums]:
+        raise SeediffError(
+            f"The images of split {split!r} in {folder} are not those that were drawn.\n"
+            "Delete the folder and run again."
+        )
+    return checksums

@@ -2,7 +2,8 @@
 
 Why tar and not parquet: a tar streams while it is written, holds images and tensors as they are, is read with any
 tool, and, its members being uncompressed, is read at random by offset as cheaply as in order. The offsets are in
-the manifest, ``x.json`` beside ``x.tar``, with a checksum of every member.
+the manifest, ``x.json`` beside ``x.tar``, with a checksum of every member; it is sealed (``seals.py``), and so the
+shard is, by its checksum.
 
 The manifest appears last and goes first: whenever a writer is killed, what it leaves is refused by the readers.
 Members are read into memory and never extracted, and their names must be plain names.
@@ -12,7 +13,6 @@ Members are read into memory and never extracted, and their names must be plain 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from seediff.errors import SeediffError
-from seediff.files import partial, read_json
+from seediff.files import partial, read_json, sealed_json
 from seediff.names import check_name
+from seediff.seals import name_of
 
 FORMAT_VERSION = 1
 _BLOCK = 512
@@ -81,7 +82,7 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> None:
     with partial(manifest_file) as unfinished_manifest, partial(path) as unfinished:
         with unfinished.open("wb") as file:
             manifest = _write_tar(_HashedWriter(file), samples)
-        unfinished_manifest.write_text(_to_json(manifest), encoding="utf-8")
+        unfinished_manifest.write_text(sealed_json(name_of(manifest_file), _content(manifest)), encoding="utf-8")
         # From here until the new manifest is in place there is none, so no old one can vouch for the new tar.
         manifest_file.unlink(missing_ok=True)
 
@@ -143,9 +144,9 @@ def _padding(size: int) -> int:
     return -size % _BLOCK
 
 
-def _to_json(manifest: Manifest) -> str:
+def _content(manifest: Manifest) -> dict[str, Any]:
     samples = len({member.key for member in manifest.members})
-    return json.dumps({"format_version": FORMAT_VERSION, "samples": samples, **asdict(manifest)}, indent=1) + "\n"
+    return {"format_version": FORMAT_VERSION, "samples": samples, **asdict(manifest)}
 
 
 def _broken(path: Path, reason: str) -> SeediffError:

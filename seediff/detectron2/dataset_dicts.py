@@ -22,11 +22,11 @@ def dataset_dicts(pairs: Pairs, identity: str, folder: Path) -> list[DatasetDict
     The keys are detectron2's: ``file_name``, ``sem_seg_file_name``, ``height``, ``width``, ``image_id``. ``identity``
     stands for the pairs' content: raises ``SeediffError`` if the folder holds other pairs.
     """
-    digest = hashlib.sha256(identity.encode()).hexdigest()
+    pairs_held = {"sha256": hashlib.sha256(identity.encode()).hexdigest()}
     source = folder / "source.json"
-    if source.exists() and read_json(source, "The note of the data set in") != digest:
+    if source.exists() and read_json(source, "The note of the data set in") != pairs_held:
         raise SeediffError(f"{folder} holds the pairs of another data set.\nDelete it or choose another folder.")
-    write_json(source, digest)
+    write_json(source, pairs_held)
     return [_write_pair(pairs, index, folder.resolve()) for index in range(len(pairs))]
 
 

@@ -9,7 +9,6 @@ A stand-in is read by the same reader as the real thing, and every image depends
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
@@ -25,9 +24,10 @@ from seediff.datasets.ade20k import SPLITS as ADE20K_SPLITS
 from seediff.datasets.cityscapes import IMAGE_SUFFIX, LABEL_SUFFIX
 from seediff.datasets.classes import ADE20K_CLASSES, CITYSCAPES_IDS, VOC_CLASSES, own_names
 from seediff.datasets.images import encode_jpeg, encode_labels, encode_mask, encode_png
+from seediff.datasets.items import RECORD
 from seediff.datasets.pairs import Pair
 from seediff.errors import SeediffError
-from seediff.files import write_json, write_text
+from seediff.files import disk_full, is_disk_full, write_json, write_text
 from seediff.label_values import IGNORE_LABEL
 from seediff.names import nearest
 from seediff.pictograms.backgrounds import SIDE, road, room
@@ -75,7 +75,7 @@ def write_domain(format: str, folder: Path, train: int, val: int, rng_seed: int)
         counts = {"train": train, "val": val}
         splits = {split: _write_split(format, unfinished, split, counts[split], rng_seed) for split in counts}
         record = {"version": VERSION, "format": format, "rng_seed": rng_seed, "splits": splits}
-        write_json(unfinished / "domain.json", record)
+        write_json(unfinished / RECORD, record)
 
 
 @contextmanager
@@ -94,25 +94,25 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
         unfinished.rename(folder)
     except BaseException as error:
         shutil.rmtree(unfinished, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise SeediffError(f"The disk is full: {folder} could not be written.\nMake space and run again.") from None
+        if isinstance(error, OSError) and is_disk_full(error):
+            raise disk_full(folder) from None
         raise
     shutil.rmtree(outdated, ignore_errors=True)
 
 
-def _write_split(format: str, folder: Path, split: str, number: int, rng_seed: int) -> dict[str, int | str]:
-    """Draw and write one split; returns the number of images and a checksum of all their files."""
-    domain, digest = DOMAINS[format], hashlib.sha256()
+def _write_split(format: str, folder: Path, split: str, number: int, rng_seed: int) -> dict[str, str]:
+    """Draw and write one split; returns the sha256 of every image and label file, in their order."""
+    domain, digests = DOMAINS[format], {}
     for index in range(number):
         rng = np.random.default_rng(derive_seed(rng_seed, "domain", format, split, index))
         for path, content in domain.files(split, index, *domain.draw(rng, index)).items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
-            digest.update(content)
+            digests[path] = hashlib.sha256(content).hexdigest()
     if format == "voc":
         names = "".join(f"{_voc_name(split, index)}\n" for index in range(number))
         write_text(folder / "ImageSets" / "Segmentation" / f"{split}.txt", names)
-    return {"images": number, "sha256": digest.hexdigest()}
+    return digests
 
 
 def _some_classes(rng: Generator, index: int, classes: tuple[str, ...]) -> list[str]:

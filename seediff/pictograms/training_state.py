@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -55,7 +55,7 @@ class TrainingState:
             tensors |= {f"{key}/{name}": torch.as_tensor(value) for key, value in moments.items()}
         with partial(folder / STATE) as unfinished:
             whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
-            save_file(whole, unfinished, metadata={"step": str(self.step)})
+            unfinished.write_bytes(save(whole, {"step": str(self.step)}))
 
     def load(self, folder: Path) -> None:
         """Take up what ``save`` wrote; parameters that are fixed by construction stay as built."""

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from seediff.errors import SeediffError
+from seediff.files import read_csv
 from seediff.label_values import IGNORE_LABEL
 from seediff.reporting.mask_quality import is_baseline
 
@@ -159,9 +160,10 @@ def training_curves(histories: Mapping[str, Sequence[Path]]) -> bytes:
 
 def _smoothed_loss(path: Path) -> pd.Series:
     """Running mean of the loss over a fortieth of the history, by iteration."""
+    rows = read_csv(path, "The training history")
     try:
-        loss = pd.read_csv(path, index_col="iteration")["loss"]
-    except (OSError, ValueError, KeyError):
+        loss = pd.Series({int(row["iteration"]): float(row["loss"]) for row in rows})
+    except (ValueError, KeyError):
         raise SeediffError(f"Training history {path} has no columns 'iteration' and 'loss'.") from None
     return loss.rolling(max(1, len(loss) // 40), min_periods=1, center=True).mean()
 

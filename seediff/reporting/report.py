@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from seediff.errors import SeediffError
-from seediff.files import write_text
+from seediff.files import read_page, write_text
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,20 @@ def stage_times(results_folder: Path) -> list[StageTime]:
     stages: dict[str, list[pd.DataFrame]] = {}
     for path in sorted(folder.rglob("*.tsv")):
         stage = path.relative_to(folder).parts[0].removesuffix(".tsv")
-        stages.setdefault(stage, []).append(pd.read_csv(path, sep="\t", na_values=["-", "NA"]))
+        stages.setdefault(stage, []).append(_job_times(path))
     times = [_stage_time(stage, pd.concat(jobs)) for stage, jobs in stages.items()]
     return sorted(times, key=lambda time: -time.minutes)
 
 
+def _job_times(path: Path) -> pd.DataFrame:
+    """Snakemake's columns ``s``, wall-clock seconds, and ``max_rss``, MiB, absent for very short jobs."""
+    try:
+        return pd.read_csv(path, sep="\t", na_values=["-", "NA"])[["s", "max_rss"]].astype(float)
+    except (ValueError, KeyError):
+        raise SeediffError(f"The job's times in {path} cannot be read.\nDelete that file and run again.") from None
+
+
 def _stage_time(stage: str, jobs: pd.DataFrame) -> StageTime:
-    """Snakemake's columns: ``s`` wall-clock seconds, ``max_rss`` MiB, absent for very short jobs."""
     peak = jobs["max_rss"].max()
     return StageTime(stage, len(jobs), float(jobs["s"].sum()) / 60, None if pd.isna(peak) else float(peak) / 1024)
 
@@ -71,7 +78,7 @@ def write_report(
         study=study_info,
         facts=readable(study_info.get("facts", {})),
         notes=study_info.get("notes", ()),
-        tables=[Markup(_fragment(path)) for path in tables],
+        tables=[Markup(read_page(path, "The table")) for path in tables],
         strips=[(name, data_uri(png)) for name, png in strips],
         figures=[(title, caption, data_uri(png)) for title, caption, png in figures],
         curves={caption: data_uri(picture) for caption, picture in curves.items()},
@@ -80,13 +87,6 @@ def write_report(
         total_minutes=sum(stage.minutes for stage in stages),
     )
     write_text(out, page)
-
-
-def _fragment(path: Path) -> str:
-    """A table fragment, which ``write_table`` has escaped already."""
-    if not path.is_file():
-        raise SeediffError(f"There is no table {path} for the report. Run the workflow again to make it.")
-    return path.read_text(encoding="utf-8")
 
 
 def data_uri(picture: bytes) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from seediff.errors import SeediffError
-from seediff.files import write_text
+from seediff.files import read_page, write_page, write_text
 from seediff.reporting.formats import html, latex, markdown, plain
 from seediff.reporting.layouts import segmentation_grid
 from seediff.reporting.mask_quality import mask_quality_frame, mask_quality_grid
@@ -32,13 +32,10 @@ def write_table(spec: TableSpec | MaskQualitySpec, results_folder: Path, out_ste
     else:
         rows = measure_rows(spec, results_folder)
         frame, grid = segmentation_frame(spec, rows), segmentation_grid(spec, rows)
-    for suffix, text in {
-        "csv": frame.to_csv(index=False, lineterminator="\n"),
-        "md": markdown(grid),
-        "tex": latex(grid),
-        "html": html(grid),
-    }.items():
+    for suffix, text in {"csv": frame.to_csv(index=False, lineterminator="\n"), "tex": latex(grid)}.items():
         write_text(out_stem.with_name(f"{out_stem.name}.{suffix}"), text)
+    for suffix, text in {"md": markdown(grid), "html": html(grid)}.items():
+        write_page(out_stem.with_name(f"{out_stem.name}.{suffix}"), text)
 
 
 def print_tables(paths: Iterable[Path], out: TextIO | None = None) -> None:
@@ -46,8 +43,4 @@ def print_tables(paths: Iterable[Path], out: TextIO | None = None) -> None:
     for path in paths:
         if not path.is_file():
             raise SeediffError(f"There is no table {path}.\nMake it: snakemake --cores all {shlex.quote(str(path))}")
-        try:
-            text = plain(path.read_text(encoding="utf-8"))
-        except (ValueError, IndexError):
-            raise SeediffError(f"{path} is no table as `seediff tabulate` writes them.") from None
-        print(text, file=out or sys.stdout)
+        print(plain(read_page(path, "The table")), file=out or sys.stdout)

@@ -1,20 +1,25 @@
-"""A training run's resumable state: one safetensors file that is whole or absent."""
+"""Weights on disk: sealed safetensors files, whole or absent. One of them is a training run's resumable state."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from safetensors.torch import save
+from torch import Tensor, nn, uint8
 from torch.optim import Optimizer
 
 from seediff.errors import SeediffError
 from seediff.files import partial
+from seediff.seals import check_seal, name_of, seal
+
+_KEY = "seediff"
+"""The one entry of the files' metadata; several would come in another order each time."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +30,34 @@ class Progress:
     history: list[dict[str, float]]
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file whole or not at all."""
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None = None) -> None:
+    """Write tensors and, as JSON, what is to be known about them."""
+    stored = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
+    named: dict[str, Any] = {"file": name_of(path), "about": dict(about or {})}
+    sealed = {**named, "seal": seal(named["file"], _contents(stored, named))}
     with partial(path) as unfinished:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, unfinished, metadata)
+        unfinished.write_bytes(save(stored, {_KEY: json.dumps(sealed)}))
+
+
+def load_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and what is to be known about them; ``what`` names the file in the error if it is not as written."""
+    try:
+        with safe_open(path, "pt") as file:
+            sealed = json.loads((file.metadata() or {}).get(_KEY, "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise SeediffError(f"{what} {path} cannot be read: {error}\nDelete it and run again to make it anew.") from None
+    stored = sealed.pop("seal", None)
+    check_seal(path, what, sealed.get("file"), stored, _contents(tensors, sealed))
+    return tensors, sealed["about"]
+
+
+def _contents(tensors: Mapping[str, Tensor], named: Mapping[str, Any]) -> Iterator[bytes]:
+    yield json.dumps(named).encode()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
+        yield tensor.reshape(-1).view(uint8).numpy().data
 
 
 def save_state(path: Path, run: str, progress: Progress, model: nn.Module, optimizer: Optimizer) -> None:
@@ -36,8 +65,7 @@ def save_state(path: Path, run: str, progress: Progress, model: nn.Module, optim
     tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors.update({f"optimizer/{index}/{name}": tensor for name, tensor in moments.items()})
-    metadata = {"run": run, "iteration": str(progress.iteration), "history": json.dumps(progress.history)}
-    save_tensors(path, tensors, metadata)
+    save_tensors(path, tensors, {"run": run, "iteration": progress.iteration, "history": progress.history})
 
 
 def load_state(path: Path, run: str, model: nn.Module, optimizer: Optimizer) -> Progress | None:
@@ -47,20 +75,13 @@ def load_state(path: Path, run: str, model: nn.Module, optimizer: Optimizer) -> 
     """
     if not path.exists():
         return None
-    try:
-        with safe_open(path, "pt") as stored:
-            metadata = stored.metadata() or {}
-            if metadata.get("run") != run:
-                print(f"{path} belongs to another run: training from the beginning", file=sys.stderr, flush=True)
-                return None
-            tensors = {name: stored.get_tensor(name) for name in list(stored.keys())}
-    except (OSError, SafetensorError) as error:
-        raise SeediffError(
-            f"Training state {path} is damaged: {error}\nDelete it to train from the beginning."
-        ) from error
+    tensors, about = load_tensors(path, "The training state")
+    if about["run"] != run:
+        print(f"{path} belongs to another run: training from the beginning", file=sys.stderr, flush=True)
+        return None
     model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model/")})
     _load_optimizer(optimizer, tensors)
-    return Progress(int(metadata["iteration"]), json.loads(metadata["history"]))
+    return Progress(about["iteration"], about["history"])
 
 
 def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seediff.errors import SeediffError
+from seediff.files import read_json
 from seediff.label_values import IGNORE_LABEL
 from seediff.segmenter.backends import backend
+from seediff.segmenter.checkpoint import load_tensors
 from seediff.segmenter.model import STRIDE, normalize
 from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
 
@@ -38,11 +37,11 @@ def load_segmenter(folder: Path) -> Segmenter:
     """
     folder = Path(folder)
     try:
-        config = json.loads((folder / "config.json").read_text())
+        config = read_json(folder / "config.json", "The file of settings")
         settings, classes = segmenter_settings(**config["settings"]), tuple(config["classes"])
         model = backend(settings.backend).empty(settings, len(classes))
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError, SeediffError) as error:
+        model.load_state_dict(load_tensors(folder / "model.safetensors", "The model")[0])
+    except (KeyError, TypeError, RuntimeError, SeediffError) as error:
         raise SeediffError(
             f"Segmenter {folder} could not be read: {(str(error) or repr(error)).splitlines()[0]}\nTrain it again."
         ) from error

@@ -6,7 +6,6 @@ interrupted ends in exactly the weights of one that was not.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import sys
@@ -18,8 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
@@ -27,10 +24,10 @@ from tqdm import tqdm
 from seediff.datasets.augmentation import Augmentation
 from seediff.datasets.pairs import Pairs
 from seediff.errors import SeediffError
-from seediff.files import partial, write_json
+from seediff.files import write_csv, write_json
 from seediff.rng import derive_seed
 from seediff.segmenter.backends import backend
-from seediff.segmenter.checkpoint import Progress, load_state, save_state, save_tensors
+from seediff.segmenter.checkpoint import Progress, load_state, load_tensors, save_state, save_tensors
 from seediff.segmenter.model import parameter_groups
 from seediff.segmenter.processes import Processes
 from seediff.segmenter.settings import SegmenterSettings, as_json
@@ -151,8 +148,8 @@ class Trainer:
             return self.backend.build(self.settings, num_classes)
         model = self.backend.empty(self.settings, num_classes)
         try:
-            model.load_state_dict(load_file(start))
-        except (OSError, SafetensorError, RuntimeError) as error:
+            model.load_state_dict(load_tensors(start, "The model")[0])
+        except (SeediffError, RuntimeError) as error:
             raise _unfit(start, error) from None
         return model
 
@@ -220,11 +217,7 @@ def _write_results(
     folder: Path, model: nn.Module, settings: SegmenterSettings, classes: Sequence[str], history: list[dict[str, float]]
 ) -> None:
     """The model last: where it stands, the other two do."""
-    write_json(
-        folder / "config.json", {"settings": as_json(settings), "num_classes": len(classes), "classes": [*classes]}
-    )
-    with partial(folder / "history.csv") as unfinished, unfinished.open("w", newline="") as file:
-        writer = csv.DictWriter(file, history[0].keys())
-        writer.writeheader()
-        writer.writerows(history)
+    config = {"settings": as_json(settings), "num_classes": len(classes), "classes": [*classes]}
+    write_json(folder / "config.json", config)
+    write_csv(folder / "history.csv", history)
     save_tensors(folder / "model.safetensors", model.state_dict())

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from seediff.errors import SeediffError
+from seediff.datasets.images import read_png
 from seediff.files import read_json
 from seediff.names import MASK_QUALITY, slug
 from seediff.plan import models
@@ -30,7 +30,7 @@ def publish_report(spec: Mapping[str, Any], results: Path, output: Path) -> None
     write_report(
         study_info=_about(study),
         tables=[results / "tables" / f"{table}.html" for table in spec["tables"]],
-        strips=[(name, _picture(results / "strips" / f"{slug(name)}.png")) for name in study.classes],
+        strips=[(name, read_png(results / "strips" / f"{slug(name)}.png")) for name in study.classes],
         figures=_figures(spec["figures"], results),
         curves=_charts(study, results),
         provenance=provenance(study.diffusion.model),
@@ -45,7 +45,7 @@ def _figures(names: Sequence[str], results: Path) -> list[tuple[str, str, bytes]
 
     titles = {name: f"Figure {name.removeprefix('figure')}: {GALLERIES[name].title}" for name in names}
     folder = results / "figures"
-    return [(titles[name], GALLERIES[name].caption, _picture(folder / f"{name}.png")) for name in names]
+    return [(titles[name], GALLERIES[name].caption, read_png(folder / f"{name}.png")) for name in names]
 
 
 def _charts(study: Study, results: Path) -> dict[str, bytes]:
@@ -73,10 +73,3 @@ def _about(study: Study) -> dict[str, Any]:
     }
     shared = {"name": study.name, "title": study.title, "embedded": study.embedded, "repeats": study.repeats}
     return {**shared, "rng_seed": study.rng_seed, "facts": facts, "notes": study.notes}
-
-
-def _picture(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        raise SeediffError(f"The picture {path} is missing. Run the workflow again to make it.") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from seediff.cli import main
 from seediff.datasets.images import encode_mask, encode_png
 from seediff.datasets.shards import Sample, write_shard
+from seediff.files import write_csv, write_json
 from seediff.plan import refine_spec, synthesize_spec
 from seediff.study import Study, load_study
 
@@ -125,7 +127,7 @@ def test_generate_refuses_impossible_numbers(said: Any, tmp_path: Path, option: 
 
 
 def test_generate_keeps_images_of_other_settings_apart(said: Any, tmp_path: Path) -> None:
-    (tmp_path / "settings.json").write_text(json.dumps({"model": str(MODEL), "classes": ["car"]}))
+    write_json(tmp_path / "settings.json", {"model": str(MODEL), "classes": ["car"]})
     message = said("generate", "--model", MODEL, "--class", "cat", "--output", tmp_path)
     assert "classes was ['car'], is ['cat']" in message and "another folder" in message
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
@@ -144,9 +146,10 @@ def test_a_file_where_a_folder_should_be(said: Any, tmp_path: Path) -> None:
 
 
 def test_what_is_no_table_is_not_shown(said: Any, tmp_path: Path) -> None:
-    for content in (b"", b"| a |", b"\xff"):
+    for content, reason in ((b"", "not as it was written"), (b"| a |", "not as it was written"), (b"\xff", "read")):
         (tmp_path / "t.md").write_bytes(content)
-        assert "is no table" in said("show", tmp_path / "t.md")
+        message = said("show", tmp_path / "t.md")
+        assert "t.md" in message and reason in message
 
 
 def test_a_folder_that_is_no_pipeline(said: Any, tmp_path: Path) -> None:
@@ -162,16 +165,15 @@ def test_a_class_cut_off_by_the_token_limit(said: Any, tmp_path: Path) -> None:
     assert "cut off" in message and "24 tokens" in message
 
 
-def write_prompts(study: Study, folder: Path) -> Path:
+def write_prompts(folder: Path, template: str = "a photo of a {word}") -> Path:
     path = folder / "prompts.csv"
-    spec = {"prompt_set": "basic", "classes": ["cat"], "per_class": 1, "template": "a photo of a {word}"}
+    spec = {"prompt_set": "basic", "classes": ["cat"], "per_class": 1, "template": template}
     assert main(["prompts", "--spec", json.dumps(spec), "--output", str(path)]) == 0
     return path
 
 
 def test_a_prompt_without_its_class_word(said: Any, study: Study, tmp_path: Path) -> None:
-    prompts = write_prompts(study, tmp_path)
-    prompts.write_text(prompts.read_text().replace("a photo of a cat", "a photo of a car"))
+    prompts = write_prompts(tmp_path, "a photo of a car")
     spec = synthesize_spec(study, "basic")
     spec["diffusion"] |= {"model": str(MODEL), "num_inference_steps": 1}
     shard = ["--prompts", prompts, "--class", "cat", "--first", "0", "--count", "1"]
@@ -182,11 +184,20 @@ def test_a_prompt_without_its_class_word(said: Any, study: Study, tmp_path: Path
 
 
 def test_a_prompt_file_that_is_none(said: Any, study: Study, tmp_path: Path) -> None:
-    (tmp_path / "prompts.csv").write_text("key,prompt\nx,y\n")
+    write_csv(tmp_path / "prompts.csv", [{"key": "x", "prompt": "y"}])
     shard = ["--prompts", tmp_path / "prompts.csv", "--class", "cat", "--first", "0", "--count", "1"]
     outputs = ["--images", tmp_path / "i.tar", "--scores", tmp_path / "s.tar"]
     message = said("synthesize", "--spec", json.dumps(synthesize_spec(study, "basic")), *shard, *outputs)
     assert "prompts.csv, line 2" in message
+
+
+def test_a_prompt_file_that_was_changed(said: Any, study: Study, tmp_path: Path) -> None:
+    prompts = write_prompts(tmp_path)
+    prompts.write_text(prompts.read_text().replace("cat-000000,cat,0,a photo", "cat-000000,cat,0,a drawing"))
+    shard = ["--prompts", prompts, "--class", "cat", "--first", "0", "--count", "1"]
+    outputs = ["--images", tmp_path / "i.tar", "--scores", tmp_path / "s.tar"]
+    message = said("synthesize", "--spec", json.dumps(synthesize_spec(study, "basic")), *shard, *outputs)
+    assert str(prompts) in message and "not as it was written" in message
 
 
 def write_pair(folder: Path, side: int = 64) -> tuple[Path, Path]:
@@ -226,8 +237,11 @@ def test_a_missing_data_set_or_split(said: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "set.json").exists()
 
 
-def test_a_full_disk(said: Any, tmp_path: Path) -> None:
-    (tmp_path / "prompts.csv.partial").symlink_to("/dev/full")
+def test_a_full_disk(said: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
     spec = json.dumps({"prompt_set": "basic", "classes": ["cat"], "per_class": 1})
     message = said("prompts", "--spec", spec, "--output", tmp_path / "prompts.csv")
     assert "disk is full" in message

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from PIL import Image
 
 from seediff.errors import SeediffError
+from seediff.files import read_page, write_csv, write_json
 from seediff.reporting.figures import GAP, TILE, bar_chart, overlay, png_bytes, strip, training_curves
 from seediff.reporting.report import StageTime, data_uri, stage_times, write_report
 from seediff.reporting.tables import MaskQualitySpec, TableSpec, write_table
@@ -54,10 +54,7 @@ def histories(tmp_path: Path) -> dict[str, list[Path]]:
     paths = []
     for repeat in range(2):
         path = tmp_path / "models" / str(repeat) / "history.csv"
-        path.parent.mkdir(parents=True)
-        path.write_text(
-            "iteration,loss,learning_rate\n" + "".join(f"{i},{9 / (i + 1) + repeat},0.1\n" for i in range(50))
-        )
+        write_csv(path, [{"iteration": i, "loss": 9 / (i + 1) + repeat, "learning_rate": 0.1} for i in range(50)])
         paths.append(path)
     return {"caa, swin": paths, "seediff, swin": paths[:1]}
 
@@ -73,9 +70,7 @@ def tables(results: Path) -> list[Path]:
         "study": "mini",
         "embedded": True,
     }
-    quality = results / "mask_quality" / "voc.json"
-    quality.parent.mkdir()
-    quality.write_text(json.dumps(QUALITY))
+    write_json(results / "mask_quality" / "voc.json", QUALITY)
     write_table(TableSpec.from_dict(content), results, results / "tables" / "table2")
     write_table(MaskQualitySpec("quality", "Mask quality", "", "voc", "mini"), results, results / "tables" / "quality")
     return [results / "tables" / "table2.html", results / "tables" / "quality.html"]
@@ -110,7 +105,7 @@ def test_report_holds_everything_and_fetches_nothing(tmp_path: Path, histories: 
     text = report(tmp_path, paths := tables(tmp_path), histories)
     page = Page(text)
     for path in paths:
-        assert path.read_text() in text
+        assert read_page(path, "The table") in text
     assert page.tags.count("table") == 3 and page.tags.count("img") == 5
     assert page.resources and all(source.startswith("data:image/") for source in page.resources)
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
@@ -153,6 +148,14 @@ def test_stage_times_add_up_snakemakes_benchmarks(tmp_path: Path) -> None:
         path.write_text(header + line)
     assert stage_times(tmp_path) == [StageTime("train", 2, 2.0, 2.0), StageTime("prompts", 1, 0.05, None)]
     assert stage_times(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("content", [b"", b"s\n1\n", b"s\tmax_rss\n1\tx\n", b"\xff\xfe"])
+def test_times_that_cannot_be_read_are_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "strips.tsv").write_bytes(content)
+    with pytest.raises(SeediffError, match=r"strips\.tsv"):
+        stage_times(tmp_path)
 
 
 def test_pictures_are_inlined_by_what_they_are() -> None:
@@ -215,7 +218,7 @@ def test_charts_are_well_formed_and_the_same_twice(histories: dict[str, list[Pat
 
 
 def test_unreadable_history_is_named(tmp_path: Path) -> None:
-    (tmp_path / "history.csv").write_text("step,value\n1,2\n")
+    write_csv(tmp_path / "history.csv", [{"step": 1, "value": 2}])
     with pytest.raises(SeediffError, match=r"history\.csv"):
         training_curves({"caa": [tmp_path / "history.csv"]})
     with pytest.raises(SeediffError, match="no training history"):

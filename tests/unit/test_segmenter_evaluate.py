@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from seediff.errors import SeediffError
+from seediff.files import write_json
 from seediff.segmenter import evaluate
+from seediff.segmenter.checkpoint import save_tensors
 from seediff.segmenter.evaluate import Segmenter, _scores, _window_starts, confusion, load_segmenter, predict
 from seediff.segmenter.model import build_segmenter, normalize
 from seediff.segmenter.settings import as_json, segmenter_settings
@@ -117,11 +117,8 @@ def test_a_label_beyond_the_classes_names_the_sample(segmenter):
 
 @pytest.fixture
 def folder(segmenter, tmp_path):
-    save_file(
-        {name: tensor.contiguous() for name, tensor in segmenter.model.state_dict().items()},
-        tmp_path / "model.safetensors",
-    )
-    (tmp_path / "config.json").write_text(json.dumps({"settings": as_json(SETTINGS), "classes": CLASSES}))
+    save_tensors(tmp_path / "model.safetensors", segmenter.model.state_dict())
+    write_json(tmp_path / "config.json", {"settings": as_json(SETTINGS), "classes": CLASSES})
     return tmp_path
 
 
@@ -136,9 +133,9 @@ def test_a_loaded_segmenter_predicts_the_same(segmenter, folder):
         lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-100]),
         lambda folder: (folder / "model.safetensors").unlink(),
         lambda folder: (folder / "config.json").unlink(),
-        lambda folder: (folder / "config.json").write_text("{}"),
-        lambda folder: (folder / "config.json").write_text(
-            json.dumps({"settings": as_json(segmenter_settings("swin-mini")), "classes": CLASSES})
+        lambda folder: write_json(folder / "config.json", {}),
+        lambda folder: write_json(
+            folder / "config.json", {"settings": as_json(segmenter_settings("swin-mini")), "classes": CLASSES}
         ),
     ],
 )

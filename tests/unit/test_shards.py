@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from seediff.datasets.shards import Sample, manifest_path, open_shard, read_shard, write_shard
 from seediff.errors import SeediffError
+from seediff.files import read_json, write_json
 
 KEYS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,20}", fullmatch=True)
 FILES = st.dictionaries(
@@ -58,10 +58,11 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, samples: list[Samp
 
 def test_equal_samples_give_equal_bytes(tmp_path: Path) -> None:
     shuffled = [Sample(sample.key, dict(reversed(sample.files.items()))) for sample in THREE]
-    write_shard(tmp_path / "a.tar", THREE)
-    write_shard(tmp_path / "b.tar", shuffled)
-    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
-    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    one, other = tmp_path / "a" / "0000.tar", tmp_path / "b" / "0000.tar"
+    write_shard(one, THREE)
+    write_shard(other, shuffled)
+    assert one.read_bytes() == other.read_bytes()
+    assert manifest_path(one).read_bytes() == manifest_path(other).read_bytes()
 
 
 def test_samples_are_streamed(tmp_path: Path) -> None:
@@ -153,9 +154,9 @@ def test_a_damaged_manifest_never_changes_what_is_read(
     ],
 )
 def test_a_manifest_that_makes_no_sense(shard: Path, change: dict[str, object]) -> None:
-    manifest = json.loads(manifest_path(shard).read_text())
-    manifest_path(shard).write_text(json.dumps(manifest | change))
-    refusal(shard)
+    manifest = read_json(manifest_path(shard), "The manifest")
+    write_json(manifest_path(shard), manifest | change)
+    assert "not as it was written" not in refusal(shard)
 
 
 def test_missing_files(shard: Path, tmp_path: Path) -> None:
@@ -198,6 +199,16 @@ def test_old_and_new_are_never_taken_for_a_pair(shard: Path, tmp_path: Path) -> 
     assert "changed" in refusal(shard)
 
 
+def test_a_shard_in_the_place_of_another_is_refused(tmp_path: Path) -> None:
+    """With its manifest, so that nothing about it is wrong but where it stands."""
+    places = [tmp_path / "masks" / "basic" / name / "0000.tar" for name in ("caa-raw", "seediff-raw")]
+    for place in places:
+        write_shard(place, THREE)
+    for one, other in ((places[0], places[1]), (manifest_path(places[0]), manifest_path(places[1]))):
+        other.write_bytes(one.read_bytes())
+    assert "written as masks/basic/caa-raw/0000.json" in refusal(places[1])
+
+
 @pytest.mark.parametrize("key", ["../evil", "/etc/passwd", "a/b", "", ".hidden", "a\0b", "x..y", "k" * 65, "é"])
 def test_malicious_keys_are_not_written(tmp_path: Path, key: str) -> None:
     with pytest.raises(SeediffError, match="cannot be used as a name"):
@@ -214,7 +225,7 @@ def test_malicious_extensions_are_not_written(tmp_path: Path, extension: str) ->
 @pytest.mark.parametrize("name", ["../../evil.png", "/etc/passwd.png", "a/b.png", "noextension", "cat.p/g"])
 def test_malicious_member_names_are_not_read(shard: Path, name: str) -> None:
     """Renamed consistently in tar and manifest, as an attacker would."""
-    manifest = json.loads(manifest_path(shard).read_text())
+    manifest = read_json(manifest_path(shard), "The manifest")
     first = manifest["members"][0]
     header = tarfile.TarInfo(name)
     header.size = first["size"]
@@ -222,7 +233,7 @@ def test_malicious_member_names_are_not_read(shard: Path, name: str) -> None:
     shard.write_bytes(header.tobuf(tarfile.USTAR_FORMAT) + content[512:])
     first["name"] = name
     manifest["samples"] += 1
-    manifest_path(shard).write_text(json.dumps(manifest))
+    write_json(manifest_path(shard), manifest)
     assert "is not a plain name" in refusal(shard)
 
 

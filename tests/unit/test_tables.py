@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from seediff.errors import SeediffError
+from seediff.files import read_json, write_json
 from seediff.reporting.formats import Column, Grid, Note, escape_latex, html, latex, markdown, plain
 from seediff.reporting.ranking import rank_agreement
 from seediff.reporting.specs import MaskQualitySpec, TableSpec
@@ -64,8 +65,7 @@ def results(tmp_path: Path) -> Path:
         for repeat in range(2):
             confusion = rng.integers(0, noise, (4, 4)) + np.diag(rng.integers(800, 1000, 4))
             path = metrics_file(tmp_path, recipe, repeat)
-            path.parent.mkdir(parents=True)
-            path.write_text(json.dumps({"classes": CLASSES, "confusion": confusion.tolist(), "images": 5}))
+            write_json(path, {"classes": CLASSES, "confusion": confusion.tolist(), "images": 5})
     return tmp_path
 
 
@@ -166,10 +166,10 @@ def test_the_reading_of_the_papers_mean_is_said(results: Path) -> None:
 
 def test_absent_class_does_not_count(results: Path) -> None:
     path = metrics_file(results, "caa", 0)
-    content = json.loads(path.read_text())
+    content = read_json(path, "The metrics")
     confusion = np.array(content["confusion"])
     confusion[3, :] = confusion[:, 3] = 0
-    path.write_text(json.dumps(content | {"confusion": confusion.tolist()}))
+    write_json(path, content | {"confusion": confusion.tolist()})
     found = frame(written(spec(repeats=1), results))
     assert found.loc["CAA"].reproduced == round(naive_miou(path, CLASSES[:3]), 1)
 
@@ -225,7 +225,7 @@ def test_best_value_is_bold_though_the_first_is_missing(results: Path) -> None:
 
 
 def test_same_input_gives_the_same_bytes(results: Path) -> None:
-    assert written(spec(), results, "a") == written(spec(), results, "b")
+    assert written(spec(), results) == written(spec(), results)
     assert not list(results.rglob("*.partial"))
 
 
@@ -249,9 +249,7 @@ def test_mask_quality_lists_every_variant_and_ends_with_the_baselines(tmp_path: 
     one = {"iou_std": 0.2, "best_threshold": 0.35, "auc": 0.91}
     ious = {"centre_disc": 0.333, "caa": 0.4, "distance+pamr": 0.41, "seediff+pamr": 0.7}
     variants = {name: one | {"iou_mean": iou, "best_iou": iou + 0.05} for name, iou in ious.items()}
-    (tmp_path / "mask_quality").mkdir()
-    path = tmp_path / "mask_quality" / "voc.json"
-    path.write_text(json.dumps({"images": 100, "variants": variants}))
+    write_json(tmp_path / "mask_quality" / "voc.json", {"images": 100, "variants": variants})
     texts = written(MaskQualitySpec("q", "Quality", "Exact masks.", "voc", "mini"), tmp_path)
     found = pd.read_csv(io.StringIO(texts["csv"])).set_index("variant")
     assert list(found.index) == ["caa", "seediff+pamr", "centre_disc", "distance+pamr"]
@@ -281,15 +279,19 @@ def test_bad_specs_are_said_plainly(change: dict[str, Any], message: str) -> Non
         spec(**change)
 
 
-@pytest.mark.parametrize(
-    "content", ["{", "[]", '{"classes": ["a"], "confusion": [[1, 2]]}', '{"classes": [], "confusion": []}']
-)
-def test_broken_metrics_name_the_file(results: Path, content: str) -> None:
-    path = metrics_file(results, "caa", 0)
-    path.write_text(content)
-    with pytest.raises(SeediffError, match=r"voc\.json"):
+@pytest.mark.parametrize("content", [{}, {"classes": ["a"], "confusion": [[1, 2]]}, {"classes": [], "confusion": []}])
+def test_broken_metrics_name_the_file(results: Path, content: dict[str, Any]) -> None:
+    write_json(metrics_file(results, "caa", 0), content)
+    with pytest.raises(SeediffError, match=r"voc\.json holds no confusion matrix"):
         write_table(spec(), results, results / "t")
     assert not (results / "t.csv").exists()
+
+
+def test_metrics_of_another_run_are_refused(results: Path) -> None:
+    one, other = metrics_file(results, "caa", 0), metrics_file(results, "seediff", 0)
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(SeediffError, match=r"(?s)caa/swin/0/voc\.json is another's.*metrics/seediff/swin/0/voc\.json"):
+        write_table(spec(), results, results / "t")
 
 
 HOSTILE = r"""<script>alert("1")</script> | `x` **b** 50%_of $5 & {a}~^\b#"""

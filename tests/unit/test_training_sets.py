@@ -24,6 +24,7 @@ from seediff.datasets.training_sets import (
     write_training_set,
 )
 from seediff.errors import SeediffError
+from seediff.files import write_json
 from seediff.pictograms.domains import write_domain
 from seediff.pictograms.vocabulary import CLASSES
 
@@ -186,10 +187,10 @@ def test_missing_shards_are_noticed_at_once(results: Path) -> None:
         load_training_set(path)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format_version": 1, "entries": [{}]}', '{"format_version": 9}'])
-def test_a_file_that_is_no_training_set(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("content", [{}, {"format_version": 1, "entries": [{}]}, {"format_version": 9}])
+def test_a_file_that_is_no_training_set(tmp_path: Path, content: dict[str, object]) -> None:
     path = tmp_path / "recipe.json"
-    path.write_text(content)
+    write_json(path, content)
     with pytest.raises(SeediffError, match=r"recipe\.json"):
         load_training_set(path)
 
@@ -215,6 +216,7 @@ def test_real_images(real: Path, tmp_path: Path) -> None:
 
 def test_real_images_that_are_gone(real: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(real, tmp_path / "voc")
+    (folder / "domain.json").unlink()  # as the real data set, it has no record of its files
     assemble_real("voc", folder, "train", CLASSES, 4, tmp_path / "real.json")
     (folder / "ImageSets" / "Segmentation" / "train.txt").write_text("train_000000\n")
     with pytest.raises(SeediffError, match="train_000002 is no longer in split 'train'"):

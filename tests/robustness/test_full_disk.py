@@ -1,0 +1,72 @@
+"""On a full disk every stage says so and leaves nothing half-written; once there is space, it does its work."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.robustness.conftest import Reference, robustness_workspace
+from tests.robustness.jobs import TIMED, Job, differences, finish, results, start
+
+pytestmark = [pytest.mark.slow, pytest.mark.robustness]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 MiB in memory."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], capture_output=True, text=True)
+    if mount.returncode:
+        pytest.skip(f"a small disk cannot be mounted here, which takes root: {mount.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def fill(disk: Path, left: int) -> Path:
+    """A file that leaves so many bytes of the disk free, to a block."""
+    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+    ballast = disk / "ballast"
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, free - left)
+    return ballast
+
+
+def failed(job: Job, folder: Path, said: Path) -> str:
+    """What the job says, which must fail."""
+    said.unlink(missing_ok=True)
+    process = start(job, folder, said)
+    process.join(300)
+    assert process.exitcode == 1, said.read_text()
+    return said.read_text()
+
+
+def first_of_each_rule(jobs: list[Job]) -> list[Job]:
+    return list({job.rule: job for job in reversed(jobs)}.values())
+
+
+def test_every_stage_on_a_full_disk(reference: Reference, disk: Path, tmp_path: Path) -> None:
+    """Once with no space at all, and once with less than the outputs take."""
+    rng = random.Random(5)
+    folder, said = robustness_workspace(disk / "workspace").folder, tmp_path / "said"
+    tried = first_of_each_rule(reference.jobs)
+    for job in reference.jobs:
+        takes = sum((reference.folder / name).stat().st_size for name in job.outputs)
+        for left in (0, rng.randrange(takes) // 4096 * 4096) if job in tried else ():
+            ballast = fill(disk, left)
+            text = failed(job, folder, said)
+            message = text[text.rindex("error: ") :]
+            assert message.startswith("error: The disk is full: ") and len(message.splitlines()) == 2
+            assert "Traceback" not in text
+            assert not list(folder.rglob("*.partial*"))
+            assert differences(folder, reference.files) == []
+            ballast.unlink()
+        finish(job, folder, said)
+    assert len(tried) == 13
+    assert results(folder) == reference.files
+    assert {path.name for path in folder.rglob("*") if path.name in TIMED} == {*TIMED}
