@@ -41,7 +41,16 @@ def planned_jobs(workspace: Workspace) -> list[Job]:
     dry = workspace.snakemake("--workflow-profile", "none", "--dry-run", "--printshellcmds")
     assert dry.returncode == 0, dry.stdout + dry.stderr
     blocks = re.split(r"^(?:local)?rule ", dry.stdout + dry.stderr, flags=re.MULTILINE)[1:]
-    return [_job(block) for block in blocks if "Shell command: " in block]
+    return in_order([_job(block) for block in blocks if "Shell command: seediff " in block])
+
+
+def in_order(jobs: list[Job]) -> list[Job]:
+    """The same jobs, each behind those whose outputs it reads."""
+    ordered: list[Job] = []
+    while waiting := [job for job in jobs if job not in ordered]:
+        still_to_come = {name for job in waiting for name in job.outputs}
+        ordered += [job for job in waiting if not still_to_come & {*job.inputs}]
+    return ordered
 
 
 def _job(block: str) -> Job:
