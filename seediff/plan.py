@@ -22,8 +22,8 @@ FIGURES = (
 """The paper's qualitative figures; ``reporting.galleries`` draws them."""
 
 VERSIONS: dict[str, int] = {
-    "prompts": 1,
-    "domain": 1,
+    "prompts": 2,
+    "domain": 2,
     "synthesize": 1,
     "refine": 1,
     "assemble": 1,

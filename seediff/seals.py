@@ -13,6 +13,8 @@ from pathlib import Path
 
 from seediff.errors import SeediffError
 
+Bytes = bytes | memoryview
+
 _LAYOUT = {
     "metrics": 5,
     "models": 5,
@@ -35,7 +37,7 @@ def name_of(path: Path) -> str:
     return "/".join(parts[-length:])
 
 
-def seal(name: str, contents: Iterable[bytes]) -> str:
+def seal(name: str, contents: Iterable[Bytes]) -> str:
     """The checksum of a name and what goes by it; where one piece ends and the next begins matters."""
     digest = hashlib.sha256()
     for piece in (name.encode(), *contents):
@@ -44,7 +46,7 @@ def seal(name: str, contents: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-def check_seal(path: Path, what: str, name: object, found: object, contents: Iterable[bytes]) -> None:
+def check_seal(path: Path, what: str, name: object, found: object, contents: Iterable[Bytes]) -> None:
     """Raise ``SeediffError`` unless ``found`` is the seal of ``name`` and ``contents``, and the name is ``path``'s."""
     if not isinstance(name, str) or found != seal(name, contents):
         raise SeediffError(f"{what} {path} is not as it was written.\nDelete it and run again to make it anew.")

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from seediff.errors import SeediffError
 from seediff.files import partial
-from seediff.seals import check_seal, name_of, seal
+from seediff.seals import Bytes, check_seal, name_of, seal
 
 _KEY = "seediff"
 """The one entry of the files' metadata; several would come in another order each time."""
@@ -52,7 +52,7 @@ def load_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, An
     return tensors, sealed["about"]
 
 
-def _contents(tensors: Mapping[str, Tensor], named: Mapping[str, Any]) -> Iterator[bytes]:
+def _contents(tensors: Mapping[str, Tensor], named: Mapping[str, Any]) -> Iterator[Bytes]:
     yield json.dumps(named).encode()
     for name in sorted(tensors):
         tensor = tensors[name]

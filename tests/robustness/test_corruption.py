@@ -113,6 +113,8 @@ class Tampering:
             assert len(message.splitlines()) <= 3, case
             assert any(names(message, path) for path in damage), case
             assert not any(path.exists() for path in outputs), case
+        elif job.rule == "tabulate" and None in damage.values():  # a run that is not there is a dash in the table
+            assert all(str(path) in said_in_table(outputs) for path in damage), case
         else:
             assert all(harmless(path, kept[path]) for path in outputs), case
         self.counts[f"{damaging.__name__} {'refused' if code else 'harmless'}"] += 1
@@ -126,6 +128,10 @@ def names(message: str, path: Path) -> bool:
     return any(str(one) in message for one in (path, path.with_suffix(".tar"), path.with_suffix(".json"))) or (
         path.parts[0] == "data" and str(Path(*path.parts[:3])) in message
     )
+
+
+def said_in_table(outputs: list[Path]) -> str:
+    return next(path for path in outputs if path.suffix == ".md").read_text()
 
 
 def harmless(path: Path, expected: bytes) -> bool:
