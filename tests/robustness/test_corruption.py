@@ -22,14 +22,14 @@ CASES = {
     "replay": 15,
     "refine": 70,
     "assemble": 60,
-    "train": 90,
+    "train": 60,
     "evaluate": 70,
     "mask_quality": 15,
     "tabulate": 90,
     "report": 40,
 }
 """How many damages of what each stage reads."""
-STATES = 40
+STATES = 24
 """How many damages of the states that trainings resume from."""
 
 Damage = dict[Path, bytes | None]
@@ -122,6 +122,10 @@ class Tampering:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
 
+    @property
+    def refused(self) -> int:
+        return sum(count for kind, count in self.counts.items() if kind.endswith("refused"))
+
 
 def names(message: str, path: Path) -> bool:
     """Whether the message names the file, its other half, or, where files are missing, the folder they are in."""
@@ -137,10 +141,6 @@ def said_in_table(outputs: list[Path]) -> str:
 def harmless(path: Path, expected: bytes) -> bool:
     """Whether an output is as ever; a history also says how fast the training was."""
     return path.name == "history.csv" or path.read_bytes() == expected
-
-    @property
-    def refused(self) -> int:
-        return sum(count for kind, count in self.counts.items() if kind.endswith("refused"))
 
 
 @pytest.fixture
