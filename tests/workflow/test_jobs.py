@@ -1,0 +1,51 @@
+"""The files that ``seediff.jobs`` knows of are those of the rules, job by job."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from seediff.jobs import Job, study_jobs
+from seediff.study import find_study, load_study
+from tests.conftest import ROOT, Workspace
+
+JOB = re.compile(r"^rule (\w+):\n((?:    .*\n)+)", re.MULTILINE)
+FIELD = re.compile(r"^    (input|output|log|benchmark): (.*)$", re.MULTILINE)
+Files = tuple[str, frozenset[str], frozenset[str], str, str]
+
+
+def declared(workspace: Workspace, study: str) -> set[Files]:
+    """Stage, inputs, outputs, log and benchmark of every job, as Snakemake lists them."""
+    command = ["snakemake", "--workflow-profile", "none", "--cores", "1", "--dry-run", "--forceall"]
+    dry = subprocess.run(
+        [*command, "--config", f"study={study}"], cwd=workspace.folder, text=True, capture_output=True, timeout=300
+    )
+    assert dry.returncode == 0, dry.stderr
+    found = set()
+    for rule, body in JOB.findall(dry.stdout + dry.stderr):
+        fields = dict(FIELD.findall(body))
+        inputs, outputs = (frozenset(fields.get(name, "").split(", ")) - {""} for name in ("input", "output"))
+        of_jobs = frozenset(path for path in inputs if not path.startswith("assets/"))
+        found.add((rule, of_jobs, outputs, fields.get("log", ""), fields.get("benchmark", "")))
+    return {one for one in found if one[0] != "all"}
+
+
+def files(job: Job) -> Files:
+    return job.stage, frozenset(job.inputs), frozenset(job.outputs), job.log, job.benchmark
+
+
+@pytest.mark.parametrize("study", ["smoke", "mini"])
+def test_jobs_are_those_of_the_rules(workspace: Workspace, study: str) -> None:
+    known = {files(job) for job in study_jobs(load_study(find_study(str(ROOT / f"config/studies/{study}.yaml"))))}
+    assert len(known) > 40
+    assert known == declared(workspace, study)
+
+
+@pytest.mark.parametrize("study", ["smoke", "mini", "paper", "deviations"])
+def test_a_job_comes_after_those_whose_files_it_reads(study: str) -> None:
+    made: set[str] = set()
+    for job in study_jobs(load_study(ROOT / f"config/studies/{study}.yaml")):
+        assert made >= {*job.inputs}, job.title
+        made.update(job.outputs)
