@@ -102,6 +102,12 @@ def _add_commands_for_people(commands: Any) -> None:
         ("--study", {"required": True, "help": "name of a study, or its file"}),
         ("--tflops", {"type": float, "default": 40.0, "help": "sustained speed of one GPU in TFLOP a second"}),
     )
+    command(
+        "status",
+        status,
+        ("--study", {"required": True, "help": "name of a study, or its file"}),
+        ("--results", {"type": Path, "help": "the folder of its results, results/NAME by default"}),
+    )
     data = commands.add_parser("data", help="Benchmarks on this machine.").add_subparsers(
         required=True, metavar="command"
     )
@@ -209,6 +215,15 @@ def plan_study(options: argparse.Namespace) -> None:
     if not 0.001 <= options.tflops < float("inf"):
         raise SeediffError(f"--tflops is {options.tflops:g}, but has to be finite and above 0.")
     print(plan_text(load_study(find_study(options.study)), options.tflops))
+
+
+def status(options: argparse.Namespace) -> None:
+    """Say what of a study is done, running, failed and missing, from its files alone."""
+    from seediff.status import status_text
+    from seediff.study import find_study, load_study
+
+    study = load_study(find_study(options.study))
+    print(status_text(study, options.results or Path("results", study.name)))
 
 
 def data_list(options: argparse.Namespace) -> None:
