@@ -18,7 +18,8 @@ except SeediffError as error:
 RESULTS = f"results/{STUDY.name}"
 CLASSES = {slug(name): name for name in STUDY.every_class()}
 TABLE_NAMES = plan.table_names(STUDY)
-TABLES = [f"{RESULTS}/tables/{name}.{suffix}" for name in TABLE_NAMES for suffix in ("csv", "md", "tex", "html")]
+FORMS = ("csv", "md", "tex", "html", "json")
+TABLES = [f"{RESULTS}/tables/{name}.{suffix}" for name in TABLE_NAMES for suffix in FORMS]
 
 
 def one_of(names):

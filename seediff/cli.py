@@ -317,7 +317,7 @@ def mask_quality(options: argparse.Namespace) -> None:
 
 
 def tabulate(options: argparse.Namespace) -> None:
-    """Write one table as csv, md, tex and html."""
+    """Write one table as csv, md, tex, html and json."""
     from seediff.stages.publish import tabulate_results
 
     tabulate_results(options.spec, options.results, options.output)

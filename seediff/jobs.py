@@ -15,7 +15,7 @@ from seediff.names import MASK_QUALITY, slug
 from seediff.plan import Shard
 from seediff.study import RealRecipe, Study, SyntheticRecipe
 
-TABLE_SUFFIXES = ("csv", "md", "tex", "html")
+TABLE_SUFFIXES = ("csv", "md", "tex", "html", "json")
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ VERSIONS: dict[str, int] = {
     "train": 1,
     "evaluate": 1,
     "mask_quality": 1,
-    "tabulate": 3,
+    "tabulate": 4,
     "strips": 1,
     "figures": 1,
     "report": 2,

@@ -1,4 +1,5 @@
-"""Tables: the numbers of a study beside those the paper reports, row by row, as csv, md, tex and html.
+"""Tables: the numbers of a study beside those the paper reports, row by row, as csv, md, tex, html, and json for
+programs that compare runs.
 
 Every number is derived from the files under ``results/<study>``. A run that does not exist yet is a dash, and the
 command that makes it stands below the table.
@@ -6,11 +7,14 @@ command that makes it stands below the table.
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
+
+import pandas as pd
 
 from seediff.errors import SeediffError
 from seediff.files import read_page, write_page, write_text
@@ -22,20 +26,32 @@ from seediff.reporting.specs import MaskQualitySpec, TableSpec
 
 
 def write_table(spec: TableSpec | MaskQualitySpec, results_folder: Path, out_stem: Path) -> None:
-    """Write ``<out_stem>.csv``, ``.md``, ``.tex`` and ``.html``, each whole or not at all.
+    """Write ``<out_stem>.csv``, ``.md``, ``.tex``, ``.html`` and ``.json``, each whole or not at all.
 
     ``results_folder`` is ``results/<study>``; the paths in the csv and in the commands are below it as given.
     """
     if isinstance(spec, MaskQualitySpec):
         frame = mask_quality_frame(spec, results_folder)
         grid = mask_quality_grid(spec, frame)
+        numbers = dict(zip(frame["variant"], frame["iou"], strict=True))
     else:
         rows = measure_rows(spec, results_folder)
         frame, grid = segmentation_frame(spec, rows), segmentation_grid(spec, rows)
-    for suffix, text in {"csv": frame.to_csv(index=False, lineterminator="\n"), "tex": latex(grid)}.items():
+    texts = {
+        "csv": frame.to_csv(index=False, lineterminator="\n"),
+        "tex": latex(grid),
+        "json": json.dumps(numbers, indent=1) + "\n",
+    }
+    for suffix, text in texts.items():
         write_text(out_stem.with_name(f"{out_stem.name}.{suffix}"), text)
     for suffix, text in {"md": markdown(grid), "html": html(grid)}.items():
         write_page(out_stem.with_name(f"{out_stem.name}.{suffix}"), text)
+
+
+def _reproduced(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Row label -> column -> the reproduced number, without those that there are none of."""
+    known = frame.dropna(subset=["reproduced"]).groupby("label", sort=False)
+    return {label: dict(zip(rows["column"], rows["reproduced"], strict=True)) for label, rows in known}
 
 
 def print_tables(paths: Iterable[Path], out: TextIO | None = None) -> None:

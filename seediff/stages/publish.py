@@ -19,7 +19,7 @@ from seediff.study import Study
 
 
 def tabulate_results(spec: Mapping[str, Any], results: Path, output: Path) -> None:
-    """Write one table in its four forms; ``output`` is their common path without suffix."""
+    """Write one table in its five forms; ``output`` is their common path without suffix."""
     kind = MaskQualitySpec if spec["name"] == MASK_QUALITY else TableSpec
     write_table(kind.from_dict(spec), results, output)
 

@@ -18,10 +18,10 @@ def results(finished: Workspace) -> Path:
     return finished.folder / "results" / "smoke"
 
 
-def test_tables_stand_in_four_forms(results: Path) -> None:
+def test_tables_stand_in_five_forms(results: Path) -> None:
     names = {path.name for path in (results / "tables").iterdir()}
     stems = ("table2", "domains", "mask_quality")
-    assert names == {f"{stem}.{suffix}" for stem in stems for suffix in ("csv", "md", "tex", "html")}
+    assert names == {f"{stem}.{suffix}" for stem in stems for suffix in ("csv", "md", "tex", "html", "json")}
 
 
 def test_every_reproduced_number_follows_from_its_metrics_files(results: Path, finished: Workspace) -> None:
