@@ -37,6 +37,7 @@ def write_table(spec: TableSpec | MaskQualitySpec, results_folder: Path, out_ste
     else:
         rows = measure_rows(spec, results_folder)
         frame, grid = segmentation_frame(spec, rows), segmentation_grid(spec, rows)
+        numbers = _reproduced(frame)
     texts = {
         "csv": frame.to_csv(index=False, lineterminator="\n"),
         "tex": latex(grid),

@@ -1,0 +1,97 @@
+"""Clone, pull, go on: nothing is run again but what an edit or a changed file asks for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.caching.conftest import Repository
+
+pytestmark = pytest.mark.slow
+
+STUDY = "config/studies/smoke.yaml"
+MASKS = "results/smoke/masks/basic/seediff-pamr/0000.tar"
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_after_a_pull_nothing_is_to_be_done(pulled: Repository) -> None:
+    assert pulled.planned() == {}
+    assert "up to date" in pulled.run("dvc", "status")
+    assert pulled.run("git", "status", "--short") == ""
+
+
+def test_without_a_pull_everything_is_to_be_done(published: Repository, tmp_path: Path) -> None:
+    """The records in git alone must not make Snakemake believe that anything is there."""
+    jobs = published.clone(tmp_path / "clone").planned()
+    assert jobs == published.planned("--forceall")
+
+
+def test_only_the_weights_of_seediff_are_published(pulled: Repository) -> None:
+    models = pulled.folder / "results/smoke/models"
+    weights = {str(path.relative_to(models)) for path in models.rglob("*.safetensors")}
+    assert weights == {"seediff/swin/0/model.safetensors"}
+    assert len(list(models.rglob("history.csv"))) == 6
+
+
+def test_an_edited_threshold_reruns_its_chain_alone(pulled: Repository) -> None:
+    pulled.edit(STUDY, "raw: {pamr: null}", "raw: {pamr: null, threshold: 0.4}")
+    assert pulled.planned() == {
+        "refine": 3, "assemble": 3, "train": 4, "evaluate": 3, "mask_quality": 1, "tabulate": 3, "report": 1, "all": 1,
+    }  # fmt: skip
+    changed = json.loads(pulled.run("dvc", "params", "diff", "--json"))
+    assert changed == {STUDY: {"refinements.raw.threshold": {"old": None, "new": 0.4, "diff": None}}} or (
+        changed[STUDY]["refinements.raw.threshold"]["new"] == 0.4 and len(changed[STUDY]) == 1
+    )
+
+
+def test_a_tampered_artifact_is_noticed_by_both(pulled: Repository) -> None:
+    flip_a_bit(pulled.folder / MASKS)
+    chain = {"assemble": 1, "train": 1, "evaluate": 1, "tabulate": 1, "report": 1, "all": 1}
+    assert pulled.planned() == chain
+    status = json.loads(pulled.run("dvc", "status", "--json"))
+    assert {"changed outs": {"results/smoke/masks": "modified"}} in status["masks"]
+    assert MASKS in pulled.run("dvc", "diff")
+
+
+def test_a_tampered_artifact_is_had_back_from_the_cache(pulled: Repository) -> None:
+    whole = (pulled.folder / MASKS).read_bytes()
+    flip_a_bit(pulled.folder / MASKS)
+    pulled.run("dvc", "checkout", "--force")
+    assert (pulled.folder / MASKS).read_bytes() == whole
+    assert pulled.planned() == {}
+
+
+def test_a_deleted_artifact_is_made_again_and_nothing_follows(pulled: Repository) -> None:
+    """The same bytes come out, so that what was made of them stands."""
+    flip_a_bit(pulled.folder / MASKS)
+    (pulled.folder / MASKS).unlink()
+    run = pulled.snakemake(MASKS)
+    assert run.returncode == 0, run.stderr
+    assert pulled.planned() == {}
+    assert "up to date" in pulled.run("dvc", "status")
+
+
+def test_metrics_are_the_numbers_of_table_2(pulled: Repository) -> None:
+    shown = json.loads(pulled.run("dvc", "metrics", "show", "--json"))
+    (data,) = [one["data"] for one in shown[""]["data"].values()]
+    assert set(data) == {"CAA", "IRE", "SeeDiff"}
+    assert all(0 <= row["mIoU"] <= 100 for row in data.values())
+
+
+def test_plots_show_every_variant(pulled: Repository, tmp_path: Path) -> None:
+    pulled.run("dvc", "plots", "show", "--out", str(tmp_path / "plots"))
+    page = (tmp_path / "plots" / "index.html").read_text()
+    assert all(f'"variant": "{name}-raw"' in page for name in ("caa", "seediff", "released_code"))
+
+
+def test_every_stage_can_be_asked_of_dvc(pulled: Repository) -> None:
+    """Nothing has changed, so no stage calls the workflow."""
+    said = pulled.run("dvc", "repro", "--dry")
+    assert "Running stage" not in said
