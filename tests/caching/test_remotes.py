@@ -92,10 +92,10 @@ def push_and_pull(published: Repository, folder: Path, dvc: str, url: str, **set
 
 
 def test_s3(published: Repository, s3: str, virtual_environment: Callable[[str], Path], tmp_path: Path) -> None:
-    programs = virtual_environment("dvc-remotes")
     make = f"import boto3; boto3.client('s3', endpoint_url='{s3}').create_bucket(Bucket='artifacts')"
-    published.run(str(programs / "python"), "-c", make, no_proxy="127.0.0.1", **AWS)
-    push_and_pull(published, tmp_path, str(programs / "dvc"), "s3://artifacts/seediff", endpointurl=s3)
+    published.run(str(virtual_environment("moto") / "python"), "-c", make, no_proxy="127.0.0.1", **AWS)
+    dvc = virtual_environment("dvc-remotes") / "dvc"
+    push_and_pull(published, tmp_path, str(dvc), "s3://artifacts/seediff", endpointurl=s3)
 
 
 def test_ssh(

@@ -1,0 +1,58 @@
+"""What is published is all that a run leaves, and it is really there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from seediff.jobs import study_jobs
+from seediff.study import load_study
+from tests.conftest import ROOT
+
+STORE = ROOT / "dvc-store" / "files" / "md5"
+
+
+def published_folders() -> list[str]:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    return [path.replace("${study}", "mini") for stage in stages.values() for out in stage["outs"] for path in out]
+
+
+def test_every_file_of_a_job_lies_in_an_artifact() -> None:
+    folders = published_folders()
+    files = [file for job in study_jobs(load_study(ROOT / "config/studies/mini.yaml")) for file in job.outputs]
+    assert [file for file in files if not any(file == one or file.startswith(f"{one}/") for one in folders)] == []
+    assert [one for one in folders if not any(file == one or file.startswith(f"{one}/") for file in files)] == []
+
+
+def objects() -> list[str]:
+    """The checksum of every file and folder that ``dvc.lock`` speaks of."""
+    if not (ROOT / "dvc.lock").exists():
+        pytest.skip("nothing is published: make publish")
+    stages = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"].values()
+    outputs = [out["md5"] for stage in stages for out in stage["outs"]]
+    members = [json.loads(stored(md5).read_bytes()) for md5 in outputs if md5.endswith(".dir")]
+    return [*outputs, *(one["md5"] for folder in members for one in folder)]
+
+
+def stored(md5: str) -> Path:
+    return STORE / md5[:2] / md5[2:]
+
+
+def test_the_store_holds_the_very_bytes() -> None:
+    wrong = [
+        md5
+        for md5 in objects()
+        if not stored(md5).exists() or hashlib.md5(stored(md5).read_bytes()).hexdigest() != md5.removesuffix(".dir")
+    ]
+    assert wrong == []
+
+
+def test_the_store_is_no_larger_than_it_may_be() -> None:
+    wanted = {stored(md5) for md5 in objects()}
+    there = {path for path in STORE.rglob("*") if path.is_file()}
+    assert there == wanted
+    assert sum(path.stat().st_size for path in there) <= 60e6
