@@ -111,6 +111,16 @@ def test_numbers_are_those_of_the_confusion_matrices(results: Path) -> None:
         assert other.reproduced == round(sum(listed) / 2, 1) and np.isnan(other.reported)
 
 
+def test_json_holds_the_reproduced_numbers_alone(results: Path) -> None:
+    quoted = {"label": "Other", "recipe": None, "segmenter": None, "benchmark": None, "paper": {"mIoU": 51.0}}
+    texts = written(spec(columns=BOTH, rows=[quoted, row("caa", 60.0), row("cre", None)]), results)
+    found = frame(texts)
+    assert json.loads(texts["json"]) == {
+        label: {heading: column(found, heading).loc[label].reproduced for heading in ("mIoU", "listed")}
+        for label in ("CAA", "CRE")
+    }
+
+
 def naive_merged_iou(path: Path, group: list[str]) -> float:
     """Percent: the labels of every pixel are renamed before anything is counted."""
     content = json.loads(path.read_text())
@@ -255,6 +265,7 @@ def test_mask_quality_lists_every_variant_and_ends_with_the_baselines(tmp_path: 
     assert list(found.index) == ["caa", "seediff+pamr", "centre_disc", "distance+pamr"]
     assert found.loc["centre_disc", "iou"] == 33.3 and found.loc["caa", "best_iou"] == 45.0
     assert (found.standard_error == 2.0).all()
+    assert json.loads(texts["json"]) == found.iou.to_dict()
     assert "centre_disc (baseline)" in texts["md"] and "**70.0**" in texts["md"]
     assert r"centre\_disc" in texts["tex"] and r"$\beta$" in texts["tex"]
 
