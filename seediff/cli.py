@@ -13,11 +13,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
 from seediff import __version__
+from seediff.devices import claimed
 from seediff.errors import SeediffError
 from seediff.files import disk_full, is_disk_full
 from seediff.names import nearest
@@ -176,6 +177,22 @@ def _paths(option: str) -> tuple[str, dict[str, Any]]:
     return option, {"type": Path, "nargs": "*", "default": []}
 
 
+def on_gpu(run: Callable[[argparse.Namespace], int | None]) -> Callable[[argparse.Namespace], int | None]:
+    """The same command with a GPU to itself, or as many as it has processes, where the machine has them.
+
+    A process of a training that was started as several has been given its GPU already.
+    """
+
+    @wraps(run)
+    def with_gpu(options: argparse.Namespace) -> int | None:
+        if "WORLD_SIZE" in os.environ:
+            return run(options)
+        with claimed(getattr(options, "processes", 1)):
+            return run(options)
+
+    return with_gpu
+
+
 def generate(options: argparse.Namespace) -> None:
     """Draw images of your own classes, with their masks."""
     from seediff.generation import generate as generate_pairs
@@ -256,6 +273,7 @@ def prompts(options: argparse.Namespace) -> None:
     write_prompts(make_prompts(**options.spec), options.output)
 
 
+@on_gpu
 def synthesize(options: argparse.Namespace) -> None:
     """Draw one shard of images and score every variant on the way."""
     from seediff.stages.synthesize import synthesize_shard
@@ -263,6 +281,7 @@ def synthesize(options: argparse.Namespace) -> None:
     synthesize_shard(**_shard(options), images=options.images, scores=options.scores)
 
 
+@on_gpu
 def replay(options: argparse.Namespace) -> None:
     """Draw a finished shard's images again to score further variants."""
     from seediff.stages.synthesize import replay_shard
@@ -291,6 +310,7 @@ def assemble(options: argparse.Namespace) -> None:
     assemble_recipe(options.spec, options.images, options.masks, options.output)
 
 
+@on_gpu
 def train(options: argparse.Namespace) -> int | None:
     """Train a segmenter on a training set."""
     if options.processes > 1 and "WORLD_SIZE" not in os.environ:
@@ -302,6 +322,7 @@ def train(options: argparse.Namespace) -> int | None:
     return None
 
 
+@on_gpu
 def evaluate(options: argparse.Namespace) -> None:
     """Evaluate a segmenter on a benchmark."""
     from seediff.stages.segment import evaluate_model
@@ -309,6 +330,7 @@ def evaluate(options: argparse.Namespace) -> None:
     evaluate_model(options.spec, options.model, options.output)
 
 
+@on_gpu
 def mask_quality(options: argparse.Namespace) -> None:
     """Compare every variant with exact masks, no segmenter in between."""
     from seediff.stages.measure import measure_masks
@@ -323,6 +345,7 @@ def tabulate(options: argparse.Namespace) -> None:
     tabulate_results(options.spec, options.results, options.output)
 
 
+@on_gpu
 def strips(options: argparse.Namespace) -> None:
     """Draw one image a class and show every mask step."""
     from seediff.stages.illustrate import publish_strips
@@ -330,6 +353,7 @@ def strips(options: argparse.Namespace) -> None:
     publish_strips(options.spec, options.output)
 
 
+@on_gpu
 def figures(options: argparse.Namespace) -> None:
     """Draw every qualitative figure of the paper."""
     from seediff.stages.illustrate import publish_figures

@@ -1,0 +1,111 @@
+"""Jobs on a machine with several GPUs: each has its own, whatever happens to the others."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from seediff.devices import claimed, visible_devices
+from seediff.errors import SeediffError
+from tests.fake_gpus import install_gpus
+
+JOB = """
+import os, sys
+from seediff.devices import claimed
+with claimed(int(sys.argv[1])) as devices:
+    print("has", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with three GPUs: A, B and C."""
+    install_gpus(tmp_path, ["GPU-A", "GPU-B", "GPU-C"], monkeypatch)
+
+
+@contextmanager
+def job(number: int = 1) -> Iterator[subprocess.Popen[str]]:
+    """A process that claims GPUs and keeps them until its input ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", JOB, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def devices_of(process: subprocess.Popen[str]) -> set[str]:
+    """What a job sees; waits until it has claimed."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("has "):
+            return set(line.split()[1].split(","))
+    raise AssertionError("the job ended without a GPU")
+
+
+def test_jobs_have_distinct_devices(machine: None) -> None:
+    with job() as one, job() as other, job() as third:
+        devices = [devices_of(process) for process in (one, other, third)]
+    assert set.union(*devices) == {"GPU-A", "GPU-B", "GPU-C"}
+    assert all(len(device) == 1 for device in devices)
+
+
+def test_a_job_waits_for_a_device_and_gets_that_of_a_job_that_was_killed(machine: None) -> None:
+    with ExitStack() as jobs:
+        first, *others = [jobs.enter_context(job()) for _ in range(3)]
+        freed = devices_of(first)
+        for other in others:
+            devices_of(other)
+        late = jobs.enter_context(job())
+        assert late.stdout is not None
+        assert late.stdout.readline() == "Waiting for 1 of 3 GPUs: the others are taken.\n"
+        first.kill()
+        assert devices_of(late) == freed
+
+
+def test_a_training_claims_as_many_as_it_has_processes(machine: None) -> None:
+    with job(2) as training, job() as other:
+        pair, single = devices_of(training), devices_of(other)
+    assert len(pair) == 2 and len(single) == 1 and not pair & single
+
+
+def test_a_scheduler_has_chosen_already(machine: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it renumbers devices, every job's own is called 0: no job may wait for another's."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with job() as one, job() as other:
+        assert devices_of(one) == devices_of(other) == {"0"}
+
+
+def test_only_visible_devices_are_claimed(machine: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
+    with job() as one, job() as other:
+        assert devices_of(one) | devices_of(other) == {"1", "2"}
+
+
+def test_the_variable_is_as_before_afterwards(machine: None) -> None:
+    with claimed() as devices:
+        assert os.environ["CUDA_VISIBLE_DEVICES"] == devices[0]
+        assert visible_devices() == devices
+    assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_a_machine_without_gpus_claims_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with claimed() as devices:
+        assert devices == ()
+        assert "CUDA_VISIBLE_DEVICES" not in os.environ
+
+
+def test_more_than_there_are_is_refused(machine: None) -> None:
+    with pytest.raises(SeediffError, match="4 GPUs are wanted, but this job sees 3"), claimed(4):
+        pass
