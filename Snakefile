@@ -20,6 +20,14 @@ include: "rules/segment.smk"
 include: "rules/report.smk"
 
 
+# Seconds of reading and writing: not worth a place in a cluster's queue.
+localrules:
+    prompts,
+    assemble,
+    tabulate,
+    report,
+
+
 rule all:
     default_target: True
     input:
