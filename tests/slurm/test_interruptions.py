@@ -1,0 +1,69 @@
+"""Whatever is killed, the run ends well: a job, a node with its job, and Snakemake itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+
+import pytest
+
+from seediff.datasets.shards import read_shard
+from tests.conftest import ROOT
+from tests.slurm.cluster import wait_for
+from tests.slurm.conftest import Head
+
+pytestmark = [pytest.mark.slow, pytest.mark.slurm]
+
+SHARD = "results/smoke/images/basic/cat/0000.tar"
+
+
+def assert_whole(head: Head) -> None:
+    assert len(list(read_shard(head.folder / SHARD))) == 2
+    assert not list(head.folder.glob("results/**/*.partial"))
+
+
+def test_a_cancelled_job_is_submitted_again(head: Head) -> None:
+    run = head.start(SHARD)
+    cancelled = head.running("synthesize")
+    head.cluster.run("scancel", cancelled.number)
+    head.finish(run)
+    assert [job.state for job in sorted(head.jobs(), key=lambda job: int(job.number))] == ["CANCELLED", "COMPLETED"]
+    assert_whole(head)
+
+
+def test_a_job_outlives_its_node(head: Head) -> None:
+    run = head.start(SHARD)
+    node = head.running("synthesize").node
+    head.cluster.kill_node(node)
+    try:
+        head.finish(run)
+    finally:
+        head.cluster.start_node(node)
+    assert {job.node for job in head.jobs("COMPLETED")} == {"node1", "node2"} - {node}
+    assert_whole(head)
+
+
+def test_the_next_call_goes_on_where_snakemake_was_killed(head: Head) -> None:
+    run = head.start(SHARD, "data/smoke/voc/domain.json")
+    head.running("synthesize")
+    run.kill()
+    run.wait()
+    assert head.start(SHARD).wait() == 1
+    assert "--unlock" in head.log
+    for command in commands_after_a_kill():
+        subprocess.run(command, shell=True, cwd=head.folder, env=os.environ | head.cluster.environment, check=True)
+    wait_for(lambda: not head.jobs("PENDING,RUNNING,COMPLETING"), "the orphans to end")
+    head.run(SHARD, "data/smoke/voc/domain.json")
+    assert_whole(head)
+
+
+def commands_after_a_kill() -> list[str]:
+    """What docs/cluster.md tells people to type; its last line starts the run again."""
+    page = (ROOT / "docs/cluster.md").read_text()
+    section = page.partition("## When Snakemake itself was killed")[2]
+    block = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert block is not None
+    *commands, again = block[1].strip().splitlines()
+    assert again == "snakemake --profile profiles/slurm --config study=paper"
+    return [command.replace("study=paper", "study=smoke") for command in commands]
