@@ -24,4 +24,4 @@ rule refine:
     output:
         "seen/refine",
     shell:
-        "echo $SLURMD_NODENAME $CUDA_VISIBLE_DEVICES > {output}"
+        "echo $SLURMD_NODENAME ${{CUDA_VISIBLE_DEVICES-}} > {output}"
