@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Workspace
+from tests.conftest import ROOT, Workspace, make_workspace
 
 SMOKE = "config/studies/smoke.yaml"
 
@@ -45,9 +45,17 @@ def test_lint_has_nothing_to_say(workspace: Workspace) -> None:
     assert lint.returncode == 0, lint.stdout + lint.stderr
 
 
-def test_a_typo_in_the_study_ends_in_a_few_lines(tmp_path: Path) -> None:
-    from tests.conftest import make_workspace
+def test_a_single_file_can_be_asked_for(tmp_path: Path) -> None:
+    """Although the tables, which are shown at the end of a run, are not there."""
+    alone = make_workspace(tmp_path)
+    prompts = "results/smoke/prompts/basic.csv"
+    run = alone.snakemake(prompts)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert (alone.folder / prompts).is_file()
+    assert "Report:" not in run.stdout
 
+
+def test_a_typo_in_the_study_ends_in_a_few_lines(tmp_path: Path) -> None:
     broken = make_workspace(tmp_path)
     broken.edit(SMOKE, "mask_quality:", "mask_qualty:")
     run = broken.snakemake("--dry-run")
