@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -39,22 +38,30 @@ class Head:
 
     folder: Path
     cluster: Cluster
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         command = ["snakemake", *SETTINGS, *arguments, "--config", "study=smoke"]
         environment = {**os.environ, **self.cluster.environment}
         with (self.folder / "head.log").open("a") as log:
-            return subprocess.Popen(command, cwd=self.folder, env=environment, text=True, stdout=log, stderr=log)
+            run = subprocess.Popen(command, cwd=self.folder, env=environment, text=True, stdout=log, stderr=log)
+        self.started.append(run)
+        return run
 
-    def finish(self, head: subprocess.Popen[str], seconds: float = 150) -> None:
+    def kill(self) -> None:
+        """Leave nothing running of a test that failed."""
+        for run in self.started:
+            run.kill()
+            run.wait()
+
+    def finish(self, head: subprocess.Popen[str], seconds: float = 240) -> None:
         """Wait for its good end."""
         try:
             assert head.wait(timeout=seconds) == 0, self.log
         except subprocess.TimeoutExpired:
-            head.send_signal(signal.SIGINT)
             raise AssertionError(f"still running after {seconds:g} s:\n{self.log}") from None
 
-    def run(self, *arguments: str, seconds: float = 150) -> None:
+    def run(self, *arguments: str, seconds: float = 240) -> None:
         self.finish(self.start(*arguments), seconds)
 
     @property
@@ -67,7 +74,7 @@ class Head:
 
     def running(self, rule: str) -> Job:
         """A job of the rule, as soon as its command has begun."""
-        return wait_for(lambda: next(iter(self._begun(rule)), None), f"a running job of {rule}")
+        return wait_for(lambda: next(iter(self._begun(rule)), None), f"a running job of {rule}", 200)
 
     def _begun(self, rule: str) -> list[Job]:
         logs = self.folder.glob(f"results/smoke/logs/{rule}/**/*.log")
@@ -75,5 +82,7 @@ class Head:
 
 
 @pytest.fixture
-def head(cluster: Cluster, tmp_path: Path) -> Head:
-    return Head(make_workspace(tmp_path / "study").folder, cluster)
+def head(cluster: Cluster, tmp_path: Path) -> Iterator[Head]:
+    one = Head(make_workspace(tmp_path / "study").folder, cluster)
+    yield one
+    one.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,14 @@ ON_LOGIN_NODE = {"prompts", "assemble", "tabulate", "report"}
 
 
 @pytest.fixture(scope="module")
-def study(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Head:
+def study(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     """The finished smoke study."""
     head = Head(make_workspace(tmp_path_factory.mktemp("study")).folder, cluster)
-    head.run(seconds=400)
-    return head
+    try:
+        head.run(seconds=500)
+        yield head
+    finally:
+        head.kill()
 
 
 def test_the_study_is_complete(study: Head) -> None:
