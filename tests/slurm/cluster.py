@@ -117,6 +117,12 @@ class Cluster:
                 process.kill()
         self._daemons.pop(node).wait()
 
+    def freeze(self, job: Job) -> None:
+        """Make a job last: its processes stand still until it is cancelled."""
+        for process in self._processes():
+            if _environment(process).get("SLURM_JOB_ID") == job.number:
+                process.suspend()
+
     def stop(self) -> None:
         """Cancel what still runs, then end the daemons, in whatever state the cluster is."""
         try:
