@@ -41,3 +41,8 @@ onsuccess:
         shell("seediff show {tables:q}", tables=tables)
     if Path(f"{RESULTS}/report.html").exists():
         print(f"Report: {RESULTS}/report.html")
+
+
+# What went wrong stands in the job's own log; Snakemake itself shows only the command.
+onerror:
+    shell("seediff status --study {study:q} || true", study=str(config["study"]))

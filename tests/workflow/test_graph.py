@@ -134,3 +134,11 @@ def test_a_tampered_shard_is_noticed(copy_of_finished: Workspace) -> None:
     log = (copy_of_finished.folder / "results/smoke/logs/refine/basic/caa-raw/0000.log").read_text()
     assert run.returncode == 1
     assert log.startswith("error: ") and "0000.tar" in log and len(log.splitlines()) <= 3
+
+
+def test_a_failed_run_ends_with_what_the_job_said(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    workspace.edit("config/studies/smoke.yaml", "model: assets/pictograms", "model: assets/pictogram")
+    run = workspace.snakemake("--until", "mask_quality")
+    assert run.returncode != 0
+    assert "There is no model folder assets/pictogram." in run.stdout + run.stderr
