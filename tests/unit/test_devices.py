@@ -44,9 +44,10 @@ def job(number: int = 1) -> Iterator[subprocess.Popen[str]]:
 
 
 def devices_of(process: subprocess.Popen[str]) -> set[str]:
-    """What a job sees; waits until it has claimed."""
+    """What a job sees, once it has claimed; it must not have to wait for another."""
     assert process.stdout is not None
     for line in process.stdout:
+        assert not line.startswith("Waiting"), line
         if line.startswith("has "):
             return set(line.split()[1].split(","))
     raise AssertionError("the job ended without a GPU")
