@@ -189,7 +189,7 @@ class Cluster:
         wrapper.chmod(0o755)
 
 
-def wait_for(found: Callable[[], _Found], what: str, seconds: float = 60) -> _Found:
+def wait_for(found: Callable[[], _Found | None], what: str, seconds: float = 60) -> _Found:
     """The first true value that ``found`` returns; fails after ``seconds`` without one."""
     end = time.monotonic() + seconds
     while not (value := found()):
