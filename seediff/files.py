@@ -15,6 +15,8 @@ from seediff.errors import SeediffError
 @contextmanager
 def partial(path: Path) -> Iterator[Path]:
     """A temporary neighbour of ``path`` to write to; renamed to it on success, removed on failure."""
+    if not path.name or path.name == "..":
+        raise SeediffError(f"{str(path)!r} is a folder, but has to be the name of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".partial")
     try:
@@ -45,5 +47,5 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise SeediffError(f"{what} {path} is missing. Run the workflow again to make it.") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise SeediffError(f"{what} {path} is broken ({error}).\nDelete it and run the workflow again.") from None
