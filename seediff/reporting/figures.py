@@ -160,7 +160,7 @@ def training_curves(histories: Mapping[str, Sequence[Path]]) -> bytes:
 def _smoothed_loss(path: Path) -> pd.Series:
     """Running mean of the loss over a fortieth of the history, by iteration."""
     try:
-        loss = pd.read_csv(path, index_col="iteration")["loss"]
+        loss = pd.read_csv(path, index_col="iteration")["loss"].astype(float)
     except (OSError, ValueError, KeyError):
         raise SeediffError(f"Training history {path} has no columns 'iteration' and 'loss'.") from None
     return loss.rolling(max(1, len(loss) // 40), min_periods=1, center=True).mean()

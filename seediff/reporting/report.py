@@ -32,9 +32,17 @@ def stage_times(results_folder: Path) -> list[StageTime]:
     stages: dict[str, list[pd.DataFrame]] = {}
     for path in sorted(folder.rglob("*.tsv")):
         stage = path.relative_to(folder).parts[0].removesuffix(".tsv")
-        stages.setdefault(stage, []).append(pd.read_csv(path, sep="\t", na_values=["-", "NA"]))
+        stages.setdefault(stage, []).append(_job(path))
     times = [_stage_time(stage, pd.concat(jobs)) for stage, jobs in stages.items()]
     return sorted(times, key=lambda time: -time.minutes)
+
+
+def _job(path: Path) -> pd.DataFrame:
+    try:
+        job = pd.read_csv(path, sep="\t", na_values=["-", "NA"], usecols=["s", "max_rss"])
+        return job.astype(float)
+    except (OSError, ValueError):
+        raise SeediffError(f"{path} is no benchmark file of Snakemake's.\nDelete it and run again.") from None
 
 
 def _stage_time(stage: str, jobs: pd.DataFrame) -> StageTime:
@@ -86,7 +94,10 @@ def _fragment(path: Path) -> str:
     """A table fragment, which ``write_table`` has escaped already."""
     if not path.is_file():
         raise SeediffError(f"There is no table {path} for the report. Run the workflow again to make it.")
-    return path.read_text(encoding="utf-8")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise SeediffError(f"{path} is no table as `seediff tabulate` writes them.") from None
 
 
 def data_uri(picture: bytes) -> str:
