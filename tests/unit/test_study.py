@@ -175,3 +175,10 @@ def test_a_benchmark_must_know_what_is_asked_of_it() -> None:
 
 def test_an_embedded_benchmark_has_two_splits() -> None:
     assert "no split 'test'" in problem(lambda content: content["benchmarks"]["voc"].update(split="test"))
+
+
+def test_a_job_finds_its_shard_without_the_others() -> None:
+    smoke = study()
+    for planned in plan.shards(smoke, "basic"):
+        assert plan.shard(smoke, "basic", planned.class_name, planned.block) == planned
+    assert [planned.count for planned in plan.shards(smoke, "basic")] == [2, 1, 2, 1]
