@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
+from math import isfinite
 from typing import Any
 
 from seediff.errors import SeediffError
@@ -59,8 +60,10 @@ class SegmenterSettings:
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, _KINDS[str(field.type)]):
                 raise SeediffError(f"Segmenter setting {field.name} is {value!r}, but has to be of type {field.type}.")
-            if isinstance(value, int | float) and not abs(value) <= LARGEST:
-                raise SeediffError(f"Segmenter setting {field.name} has to be finite, and at most {LARGEST:,}.")
+            if isinstance(value, float) and not isfinite(value):
+                raise SeediffError(f"Segmenter setting {field.name} is {value}, but has to be finite.")
+            if isinstance(value, int) and value > LARGEST:
+                raise SeediffError(f"Segmenter setting {field.name} can be {LARGEST:,} at most.")
         positive = ("queries", "points", "iterations", "batch_size", "learning_rate", "clip", "crop", "scale_min")
         for name in (*positive, "checkpoint_every"):
             if getattr(self, name) <= 0:
