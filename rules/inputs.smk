@@ -5,12 +5,9 @@ from itertools import chain
 from seediff.provenance import weight_files
 
 
-MODEL_FILES = list(map(str, weight_files(Path(STUDY.diffusion.model))))
-
-
-def model_files(wildcards):
+def model_files():
     """The weights of a local diffusion model, so that another model reruns what it drew."""
-    return MODEL_FILES
+    return list(map(str, weight_files(Path(STUDY.diffusion.model))))
 
 
 def shard_of(wildcards, image_set):

@@ -29,7 +29,7 @@ rule tabulate:
 
 rule strips:
     input:
-        model=model_files,
+        model=model_files(),
     output:
         STRIPS,
     log:
@@ -51,7 +51,7 @@ if FIGURES:
 
     rule figures:
         input:
-            model=model_files,
+            model=model_files(),
         output:
             expand("{figure}.{suffix}", figure=FIGURES, suffix=("png", "pdf")),
         log:

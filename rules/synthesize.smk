@@ -6,7 +6,7 @@ Makes: results/<study>/{images,scores,replays,masks}/, all of them shards (tar) 
 
 rule synthesize:
     input:
-        model=model_files,
+        model=model_files(),
         prompts=lambda wildcards: f"{RESULTS}/prompts/{STUDY.image_sets[wildcards.image_set].prompt_set}.csv",
     output:
         images=f"{RESULTS}/images/{{image_set}}/{{class_slug}}/{{block}}.tar",
@@ -37,7 +37,7 @@ rule synthesize:
 
 rule replay:
     input:
-        model=model_files,
+        model=model_files(),
         prompts=lambda wildcards: f"{RESULTS}/prompts/{plan.pass_prompt_set(STUDY, wildcards.pass_name)}.csv",
     output:
         scores=f"{RESULTS}/replays/{{pass_name}}/{{class_slug}}/{{block}}.tar",
@@ -89,7 +89,7 @@ rule refine:
 rule mask_quality:
     priority: 10  # the first numbers to be had: they need no training
     input:
-        model=model_files,
+        model=model_files(),
         benchmark=lambda wildcards: benchmark_ready(wildcards.benchmark),
     output:
         f"{RESULTS}/mask_quality/{{benchmark}}.json",

@@ -37,7 +37,7 @@ class Thresholds(Section):
 class Diffusion(Section):
     """The text-to-image model and how it is sampled; ``model`` is a hub id or a local folder."""
 
-    model: Text
+    model: Annotated[Text, Field(pattern=r"^[^{}]*$")]  # braces are wildcards in the workflow's paths
     num_inference_steps: Count = 50
     guidance_scale: Annotated[float, Field(gt=1)] = 7.5
     batch_size: Count = 8

@@ -133,6 +133,7 @@ def test_yaml_that_is_made_to_do_harm(content: str, reason: str) -> None:
         ("iterations: 4, batch_size: 2, checkpoint_every: 2}\n  resnet", f"clip: 1{'0' * 400}}}\n  resnet", "clip"),
         ("swin: {", "swin: {1: 2, ", "segmenters.swin"),
         ("model: assets/pictograms", 'model: "a\\0b"', "diffusion.model"),
+        ("model: assets/pictograms", "model: 'assets/{x}'", "diffusion.model"),
         ("{per_class: 3}", '{per_class: 3, words: {cat: "a\\nb"}}', "words.cat"),
         ("{per_class: 3}", '{per_class: 3, template: "\\ud800 {word}"}', "template"),
         ("repeats: 1", '"a\\nb\\nc\\nd": 1', r"a\nb\nc\nd"),

@@ -26,7 +26,7 @@ def yaml_text(text: str) -> str:
 def hostile(tmp_path: Path) -> Workspace:
     """The smoke study in a folder and with a model, a template and headings that a shell would make much of."""
     workspace = make_workspace(tmp_path / "it's $(touch pwned); {x} 猫")
-    model = "assets/$(touch pwned) {wildcards}; 'x' 猫"
+    model = "assets/$(touch pwned); 'x' 猫"
     (workspace.folder / "assets").unlink()
     shutil.copytree(Path(__file__).parents[2] / "assets" / "pictograms", workspace.folder / model)
     workspace.edit(SMOKE, "model: assets/pictograms", f"model: {yaml_text(model)}")
