@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import tarfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from PIL import Image
 from safetensors.numpy import save
 
 from seediff.datasets.images import encode_png
-from seediff.datasets.shards import Sample, manifest_path, write_shard
+from seediff.datasets.shards import Sample, manifest_path, open_shard, write_shard
+from seediff.errors import SeediffError
 from tests.fuzz.hostile import damaged, tampered, values
 from tests.fuzz.sandbox import Sandbox, cases, sandbox
 
@@ -158,8 +160,6 @@ def test_a_decompression_bomb() -> None:
     """A small file that says it has 60,000 x 60,000 pixels."""
     header = bytearray(picture("L"))
     header[16:24] = (60_000).to_bytes(4, "big") * 2
-    import zlib
-
     header[29:33] = zlib.crc32(bytes(header[12:29])).to_bytes(4, "big")
     with sandbox() as box:
         write_pair(box.folder, image=bytes(header))
@@ -238,3 +238,12 @@ def test_a_hostile_spec(changes: dict[str, Any]) -> None:
         spec = json.dumps({**json.loads(SPEC), **changes})
         shards = ("--images", "images.tar", "--scores", "scores.tar")
         box.seediff("refine", "--spec", spec, *shards, "--output", "out/masks.tar")
+
+
+@pytest.mark.parametrize("letter", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
+def test_a_member_that_is_no_file_is_not_read_by_its_key_either(letter: bytes) -> None:
+    with sandbox() as box:
+        write_pair(box.folder)
+        forge(box.folder / "images.tar", kind(letter, "/etc/passwd"))
+        with pytest.raises(SeediffError, match="has changed"):
+            open_shard(box.folder / "images.tar").read("cat-000000", "png")
