@@ -1,24 +1,29 @@
 """Which files a job reads: one function for each kind, named after what it finds."""
 
+from itertools import chain
+
+from seediff.provenance import weight_files
+
 
 def model_files():
     """The weights of a local diffusion model, so that another model reruns what it drew."""
-    folder = Path(STUDY.diffusion.model)
-    return sorted(map(str, folder.glob("**/*.safetensors"))) if folder.is_dir() else []
+    return list(map(str, weight_files(Path(STUDY.diffusion.model))))
 
 
 def shard_of(wildcards, image_set):
     """The planned shard that an output's class and block stand for."""
-    name = f"{wildcards.class_slug}/{wildcards.block}"
-    return next(shard for shard in plan.shards(STUDY, image_set) if shard.name == name)
+    return plan.shard(STUDY, image_set, CLASSES[wildcards.class_slug], int(wildcards.block))
 
 
 def shard_files(kind, shards):
     return [f"{RESULTS}/{kind}/{shard.name}.tar" for shard in shards]
 
 
+PARTS = {image_set: plan.parts(STUDY, image_set) for image_set in STUDY.image_sets}
+
+
 def part_shards(wildcards):
-    return plan.parts(STUDY, wildcards.image_set)[int(wildcards.part)]
+    return PARTS[wildcards.image_set][int(wildcards.part)]
 
 
 def part_images(wildcards):
@@ -33,14 +38,14 @@ def recipe_images(wildcards):
     recipe = STUDY.recipes[wildcards.recipe]
     if isinstance(recipe, RealRecipe):
         return benchmark_ready(recipe.benchmark)
-    return shard_files(f"images/{recipe.image_set}", plan.shards(STUDY, recipe.image_set))
+    return shard_files(f"images/{recipe.image_set}", chain.from_iterable(PARTS[recipe.image_set]))
 
 
 def recipe_masks(wildcards):
     recipe = STUDY.recipes[wildcards.recipe]
     if isinstance(recipe, RealRecipe):
         return []
-    parts = range(len(plan.parts(STUDY, recipe.image_set)))
+    parts = range(len(PARTS[recipe.image_set]))
     return [f"{RESULTS}/masks/{recipe.image_set}/{plan.mask_set(recipe)}/{part:04d}.tar" for part in parts]
 
 

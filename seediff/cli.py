@@ -7,51 +7,46 @@ The stages (``prompts`` to ``report``) are what the workflow calls, each with it
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
 from seediff import __version__
+from seediff.complaints import Parser, failed
 from seediff.devices import claimed
 from seediff.errors import SeediffError
 from seediff.files import disk_full, is_disk_full
-from seediff.names import nearest
+from seediff.names import nearest, visible
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. Bad input is said in a few lines, never with a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # a path may hold what the terminal's encoding does not
     parsed = _parser().parse_args(arguments)
     parsed.arguments = arguments
     try:
         _limit_threads()
         return parsed.run(parsed) or 0
     except SeediffError as error:
-        return _failed(error)
+        return failed(error)
     except BrokenPipeError:  # what we print to has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         if is_disk_full(error):
-            return _failed(disk_full(error.filename or "what is said here"))
+            return failed(disk_full(error.filename or "what is said here"))
         if error.filename is None:
             raise
-        return _failed(f"{error.filename}: {error.strerror}.\nMend that and run again.")
+        return failed(f"{visible(str(error.filename))}: {error.strerror}.\nMend that and run again.")
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-
-
-def _failed(reason: object) -> int:
-    with suppress(OSError):  # the log may be on the disk that is full
-        print(f"error: {reason}", file=sys.stderr, flush=True)
-    return 1
 
 
 def _limit_threads() -> None:
@@ -61,7 +56,7 @@ def _limit_threads() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="seediff", description=sys.modules["seediff"].__doc__)
+    parser = Parser(prog="seediff", description=sys.modules["seediff"].__doc__)
     parser.add_argument("--version", action="version", version=f"seediff {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
 
@@ -116,14 +111,14 @@ def _add_commands_for_people(commands: Any) -> None:
         data,
         "list",
         data_list,
-        ("--root", {"type": Path, "default": Path("."), "help": "the folder that holds data/"}),
+        ("--root", {"type": _file, "default": Path("."), "help": "the folder that holds data/"}),
     )
     _command(
         data,
         "check",
         data_check,
         ("name", {"help": "voc, cityscapes or ade20k"}),
-        ("folder", {"type": Path}),
+        ("folder", {"type": _file}),
         ("--split", {"action": "append", "dest": "splits", "help": "all of its splits by default; repeat it"}),
         ("--all", {"action": "store_true", "help": "read every file, not a sample"}),
     )
@@ -135,13 +130,13 @@ def _add_commands_for_people(commands: Any) -> None:
         ("--point", {"type": float, "nargs": 2, "metavar": ("X", "Y"), "help": "for figure4: the place, 0 to 1"}),
         output,
     )
-    command("show", show, ("tables", {"type": Path, "nargs": "+"}))
+    command("show", show, ("tables", {"type": _file, "nargs": "+"}))
 
 
 def _add_stages(commands: Any) -> None:
     """What the workflow calls."""
     command = partial(_command, commands)
-    spec = ("--spec", {"type": _json, "required": True, "help": "the stage's settings as JSON"})
+    spec = ("--spec", {"required": True, "help": "the stage's settings as JSON"})
     output = _path("--output")
     command("domain", domain, spec, output)
     command("prompts", prompts, spec, output)
@@ -151,7 +146,7 @@ def _add_stages(commands: Any) -> None:
     command("replay", replay, spec, *shard, *block, _path("--scores"))
     command("refine", refine, spec, _paths("--images"), _paths("--scores"), output)
     command("assemble", assemble, spec, _paths("--images"), _paths("--masks"), output)
-    start = ("--start", {"type": Path, "nargs": "?", "help": "weights to go on from"})
+    start = ("--start", {"type": _file, "nargs": "?", "help": "weights to go on from"})
     processes = ("--processes", {"type": int, "default": 1, "help": "that share every batch, a GPU each"})
     command("train", train, spec, _path("--training-set"), start, _path("--checkpoints"), processes, output)
     command("evaluate", evaluate, spec, _path("--model"), output)
@@ -162,19 +157,19 @@ def _add_stages(commands: Any) -> None:
     command("report", report, spec, _path("--results"), output)
 
 
-def _json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("not valid JSON") from None
+def _file(text: str) -> Path:
+    """A path from the command line; what no file can be called is refused."""
+    if not text or "\0" in text:
+        raise argparse.ArgumentTypeError(f"{text!r} is no path")
+    return Path(text)
 
 
 def _path(option: str) -> tuple[str, dict[str, Any]]:
-    return option, {"type": Path, "required": True}
+    return option, {"type": _file, "required": True}
 
 
 def _paths(option: str) -> tuple[str, dict[str, Any]]:
-    return option, {"type": Path, "nargs": "*", "default": []}
+    return option, {"type": _file, "nargs": "*", "default": []}
 
 
 def on_gpu(run: Callable[[argparse.Namespace], int | None]) -> Callable[[argparse.Namespace], int | None]:
@@ -263,14 +258,14 @@ def domain(options: argparse.Namespace) -> None:
     """Write an embedded stand-in in a benchmark's own format."""
     from seediff.pictograms.domains import write_domain
 
-    write_domain(folder=options.output, **options.spec)
+    write_domain(folder=options.output, **_spec("domain", options))
 
 
 def prompts(options: argparse.Namespace) -> None:
     """Write a prompt set."""
     from seediff.prompts import make_prompts, write_prompts
 
-    write_prompts(make_prompts(**options.spec), options.output)
+    write_prompts(make_prompts(**_spec("prompts", options)), options.output)
 
 
 @on_gpu
@@ -290,24 +285,31 @@ def replay(options: argparse.Namespace) -> None:
 
 
 def _shard(options: argparse.Namespace) -> dict[str, Any]:
-    from seediff.prompts import read_prompts
+    from seediff.prompts import class_prompts, read_prompts
 
-    rows = [prompt for prompt in read_prompts(options.prompts) if prompt.class_name == options.class_name]
-    return {"spec": options.spec, "prompts": rows[options.first : options.first + options.count]}
+    spec = _spec("synthesize", options)
+    prompts = class_prompts(read_prompts(options.prompts), options.class_name, options.first, options.count)
+    return {"spec": spec, "prompts": prompts}
+
+
+def _spec(stage: str, options: argparse.Namespace) -> dict[str, Any]:
+    from seediff.specs import read_spec
+
+    return read_spec(stage, options.spec)
 
 
 def refine(options: argparse.Namespace) -> None:
     """Turn scores into masks."""
     from seediff.stages.refine import refine_part
 
-    refine_part(options.spec, options.images, options.scores, options.output)
+    refine_part(_spec("refine", options), options.images, options.scores, options.output)
 
 
 def assemble(options: argparse.Namespace) -> None:
     """List the image-mask pairs a recipe trains on."""
     from seediff.stages.assemble import assemble_recipe
 
-    assemble_recipe(options.spec, options.images, options.masks, options.output)
+    assemble_recipe(_spec("assemble", options), options.images, options.masks, options.output)
 
 
 @on_gpu
@@ -318,7 +320,7 @@ def train(options: argparse.Namespace) -> int | None:
         return subprocess.run([*launch, str(options.processes), "-m", "seediff.cli", *options.arguments]).returncode
     from seediff.stages.segment import train_model
 
-    train_model(options.spec, options.training_set, options.start, options.checkpoints, options.output)
+    train_model(_spec("train", options), options.training_set, options.start, options.checkpoints, options.output)
     return None
 
 
@@ -327,7 +329,7 @@ def evaluate(options: argparse.Namespace) -> None:
     """Evaluate a segmenter on a benchmark."""
     from seediff.stages.segment import evaluate_model
 
-    evaluate_model(options.spec, options.model, options.output)
+    evaluate_model(_spec("evaluate", options), options.model, options.output)
 
 
 @on_gpu
@@ -335,14 +337,14 @@ def mask_quality(options: argparse.Namespace) -> None:
     """Compare every variant with exact masks, no segmenter in between."""
     from seediff.stages.measure import measure_masks
 
-    measure_masks(options.spec, options.output)
+    measure_masks(_spec("mask_quality", options), options.output)
 
 
 def tabulate(options: argparse.Namespace) -> None:
     """Write one table as csv, md, tex, html and json."""
     from seediff.stages.publish import tabulate_results
 
-    tabulate_results(options.spec, options.results, options.output)
+    tabulate_results(_spec("tabulate", options), options.results, options.output)
 
 
 @on_gpu
@@ -350,7 +352,7 @@ def strips(options: argparse.Namespace) -> None:
     """Draw one image a class and show every mask step."""
     from seediff.stages.illustrate import publish_strips
 
-    publish_strips(options.spec, options.output)
+    publish_strips(_spec("strips", options), options.output)
 
 
 @on_gpu
@@ -358,7 +360,7 @@ def figures(options: argparse.Namespace) -> None:
     """Draw every qualitative figure of the paper."""
     from seediff.stages.illustrate import publish_figures
 
-    publish_figures(options.spec, options.output)
+    publish_figures(_spec("figures", options), options.output)
 
 
 def figure(options: argparse.Namespace) -> None:
@@ -383,7 +385,7 @@ def report(options: argparse.Namespace) -> None:
     """Write the report: one self-contained page."""
     from seediff.stages.publish import publish_report
 
-    publish_report(options.spec, options.results, options.output)
+    publish_report(_spec("report", options), options.results, options.output)
 
 
 def show(options: argparse.Namespace) -> None:

@@ -38,6 +38,8 @@ def partial(path: Path) -> Iterator[Path]:
     Of several processes that write the same file, as those that outlived a killed workflow may, the one that came last
     succeeds; the others fail with a ``SeediffError``, as does writing to a full disk. So it has to be written in place.
     """
+    if not path.name or path.name == "..":
+        raise SeediffError(f"{str(path)!r} is a folder, but has to be the name of a file.")
     unfinished = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,6 +141,8 @@ def read_page(path: Path, what: str) -> str:
 
 
 def _text(path: Path, what: str) -> str:
+    if path.exists() and not path.is_file():  # a pipe would be waited for without end
+        raise SeediffError(f"{what} {path} is no regular file.\nDelete it and run the workflow again.")
     try:
         return path.read_bytes().decode()
     except FileNotFoundError:

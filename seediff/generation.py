@@ -10,6 +10,7 @@ from typing import Any
 from seediff.datasets.images import VOC_COLOURS, Array, encode_mask, encode_png
 from seediff.errors import SeediffError
 from seediff.files import partial, read_json, write_json
+from seediff.label_values import MOST_CLASSES
 from seediff.masks.make import make_mask
 from seediff.masks.variants import named_steps
 from seediff.names import slug
@@ -43,6 +44,8 @@ def generate(
     sampling = Sampling(num_inference_steps, guidance_scale, batch_size)
     if "{word}" not in template:
         raise SeediffError(f"The template {template!r} has no '{{word}}', the place of the class.")
+    if len(classes) > MOST_CLASSES:
+        raise SeediffError(f"There are {len(classes)} classes, but masks have room for {MOST_CLASSES}.")
     if len({slug(name) for name in classes}) < len(classes):
         raise SeediffError("A class is named twice (spaces and dashes count as one).")
     named_steps(variant)  # a misspelt variant is said before anything is drawn
@@ -91,6 +94,7 @@ def _check_folder(folder: Path, settings: Mapping[str, Any]) -> None:
             )
         return
     before = read_json(folder / SETTINGS, "The file of settings")
+    before = before if isinstance(before, dict) else {}
     for key, value in settings.items():
         if before.get(key) != value:
             raise SeediffError(

@@ -3,3 +3,6 @@
 BACKGROUND_LABEL = 0
 IGNORE_LABEL = 255
 """Pixels that count nowhere: not in a loss, not in a metric."""
+
+MOST_CLASSES = IGNORE_LABEL - 1
+"""Labels are single bytes."""

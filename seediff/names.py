@@ -1,4 +1,4 @@
-"""Names that become file names: checked once, where they enter."""
+"""Names that become file names, and other text from outside: checked once, where it enters."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from seediff.errors import SeediffError
 MASK_QUALITY = "mask_quality"
 """The one table that is made of masks instead of trained segmenters."""
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What breaks a line, steers a terminal, or cannot be written as UTF-8."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
 
 
@@ -22,6 +24,18 @@ def check_name(kind: str, name: str) -> str:
             "Use letters, digits, spaces, '_', '-' and '.', starting with a letter or digit (64 at most)."
         )
     return name
+
+
+def check_text(text: str) -> str:
+    """Return ``text`` if it is one line without control characters; raise ``ValueError`` otherwise."""
+    if _CONTROL.search(text):
+        raise ValueError("must be one line of text, without control characters")
+    return text
+
+
+def visible(text: str) -> str:
+    """``text`` with its control characters written out ('\\x1b'), line breaks included."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def slug(name: str) -> str:

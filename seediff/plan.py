@@ -66,15 +66,17 @@ class Run:
         return f"{self.recipe}/{self.segmenter}/{self.repeat}"
 
 
+def shard(study: Study, image_set: str, class_name: str, block: int) -> Shard:
+    """One shard of the image set."""
+    size, per_class = study.image_sets[image_set].shard_size, study.prompt_set_of(image_set).per_class
+    return Shard(class_name, block, block * size, min(size, per_class - block * size))
+
+
 def shards(study: Study, image_set: str) -> list[Shard]:
     """The image set's shards, class by class."""
     size, per_class = study.image_sets[image_set].shard_size, study.prompt_set_of(image_set).per_class
     blocks = range(ceil(per_class / size))
-    return [
-        Shard(name, block, block * size, min(size, per_class - block * size))
-        for name in study.image_set_classes(image_set)
-        for block in blocks
-    ]
+    return [shard(study, image_set, name, block) for name in study.image_set_classes(image_set) for block in blocks]
 
 
 def parts(study: Study, image_set: str) -> list[list[Shard]]:

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from seediff.errors import SeediffError
 from seediff.files import read_csv, write_csv
-from seediff.names import check_name, slug
+from seediff.names import check_name, check_text, slug
 from seediff.rng import derive_seed
+
+LARGEST_CLASS = 1_000_000
+"""Images of a class are numbered with six digits, and sorted by them."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,13 @@ def make_prompts(
     rng_seed: int = 0,
 ) -> list[Prompt]:
     """``per_class`` prompts for each class; each image's seed depends on (rng_seed, prompt set, class, index)."""
-    if per_class < 1:
-        raise SeediffError(f"{per_class} images a class were asked for; ask for at least one.")
+    if not 1 <= per_class <= LARGEST_CLASS:
+        limits = f"ask for at least one and at most {LARGEST_CLASS:,}"
+        raise SeediffError(f"{per_class} images a class were asked for; {limits}.")
+    try:
+        list(map(check_text, (template, *(words or {}).values())))
+    except ValueError as error:
+        raise SeediffError(f"Template and class words {error}.") from None
     words = words or {}
     return [
         Prompt(
@@ -60,12 +68,27 @@ def read_prompts(path: Path) -> list[Prompt]:
     return [_parse(row, f"{path}, line {line}") for line, row in enumerate(rows, start=2)]
 
 
-def _parse(row: Mapping[str, str], where: str) -> Prompt:
+def _parse(row: Mapping[str, str | None], where: str) -> Prompt:
     try:
-        numbers = {"index": int(row["index"]), "rng_seed": int(row["rng_seed"])}
-        texts = {name: row[name] for name in ("key", "class_name", "prompt", "class_word")}
+        texts = {name: check_text(row[name] or "") for name in ("key", "class_name", "prompt", "class_word")}
+        index, rng_seed = int(row["index"] or ""), int(row["rng_seed"] or "")
+        if not (all(texts.values()) and index >= 0 and 0 <= rng_seed < 2**63):
+            raise ValueError
         check_name("Key", texts["key"])
-        return Prompt(**texts, **numbers)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, ValueError):
         expected = ", ".join(field.name for field in fields(Prompt))
         raise SeediffError(f"{where} is not a prompt.\nEach line needs: {expected}.") from None
+    except SeediffError as error:
+        raise SeediffError(f"{where}: {error}") from None
+    return Prompt(**texts, index=index, rng_seed=rng_seed)
+
+
+def class_prompts(prompts: Iterable[Prompt], class_name: str, first: int, count: int) -> list[Prompt]:
+    """Prompts ``first`` to ``first + count - 1`` of a class; ``SeediffError`` unless there are so many."""
+    of_class = [prompt for prompt in prompts if prompt.class_name == class_name]
+    if first < 0 or count < 1 or first + count > len(of_class):
+        raise SeediffError(
+            f"Prompts {first} to {first + count - 1} of class {class_name!r} were asked for, but it has "
+            f"{len(of_class)}.\nIf the prompt set was cut off, delete it and run again."
+        )
+    return of_class[first : first + count]

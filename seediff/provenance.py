@@ -38,9 +38,14 @@ def _local_folder(model: str) -> Path:
         return Path(model)
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The weights of a pipeline: those of its parts, each in a folder of its own."""
+    return sorted(folder.glob("*/*.safetensors"))
+
+
 def weights_checksum(folder: Path) -> str | None:
-    """One sha256 over all safetensors files of a pipeline folder, in path order; None where there is no folder."""
-    files = sorted(folder.glob("**/*.safetensors"))
+    """One sha256 over the weights of a pipeline folder's parts, in path order; None where there are none."""
+    files = weight_files(folder)
     if not files:
         return None
     digest = hashlib.sha256()

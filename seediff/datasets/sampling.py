@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -95,12 +96,10 @@ class Sample:
         """The file's bytes, put under the checksum with its name."""
         content = None
         try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            pass
+            content = path.read_bytes() if os.path.isfile(path) else None  # a pipe would be waited for
         except OSError:
             self.problems.add(Problem.UNREADABLE, self._place(path))
-        self._digest.update(f"{self._place(path)}\n{-1 if content is None else len(content)}\n".encode())
+        self._digest.update(os.fsencode(f"{self._place(path)}\n{-1 if content is None else len(content)}\n"))
         self._digest.update(content or b"")
         return content
 

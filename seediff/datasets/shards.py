@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -69,6 +70,9 @@ class Manifest:
 
 
 def manifest_path(path: Path) -> Path:
+    """Where the manifest of a shard is; ``SeediffError`` for a path that no shard has."""
+    if path.suffix != ".tar":
+        raise SeediffError(f"{path} is not the name of a shard: it has to end in .tar.")
     return path.with_suffix(".json")
 
 
@@ -145,8 +149,13 @@ def _padding(size: int) -> int:
 
 
 def _content(manifest: Manifest) -> dict[str, Any]:
-    samples = len({member.key for member in manifest.members})
-    return {"format_version": FORMAT_VERSION, "samples": samples, **asdict(manifest)}
+    about = {"format_version": FORMAT_VERSION, "samples": _samples(manifest.members)}
+    return {**about, **asdict(manifest)}
+
+
+def _samples(members: Iterable[Member]) -> int:
+    """How many samples there are, a sample being what stands together under one key."""
+    return sum(1 for _ in groupby(members, key=lambda member: member.key))
 
 
 def _broken(path: Path, reason: str) -> SeediffError:
@@ -174,7 +183,7 @@ def _parse_manifest(content: Any, path: Path) -> Manifest:
             raise _broken(path, f"format version {content['format_version']!r} is not {FORMAT_VERSION}")
         members = tuple(Member(**member) for member in content["members"])
         manifest = Manifest(content["size"], content["sha256"], members)
-        consistent = _is_consistent(manifest) and len({member.key for member in members}) == content["samples"]
+        consistent = _is_consistent(manifest) and _samples(members) == content["samples"]
     except (KeyError, TypeError, AttributeError):
         raise _broken(path, f"its manifest {manifest_path(path).name} is not a shard manifest") from None
     if not consistent:
@@ -188,14 +197,17 @@ def _parse_manifest(content: Any, path: Path) -> Manifest:
 
 
 def _is_consistent(manifest: Manifest) -> bool:
-    """Whether the members fill the tar one after another, and no name comes twice."""
+    """Whether the members fill the tar one after another, no name comes twice, and samples are whole."""
     position = 0
     for member in manifest.members:
+        if type(member.offset) is not int or type(member.size) is not int:
+            return False
         if member.offset != position + _BLOCK or member.size < 0:
             return False
         position = member.offset + member.size + _padding(member.size)
-    distinct = len({member.name for member in manifest.members})
-    return manifest.size == position + 2 * _BLOCK and distinct == len(manifest.members)
+    names, keys = ({pick(member) for member in manifest.members} for pick in (attrgetter("name"), attrgetter("key")))
+    whole = len(names) == len(manifest.members) and len(keys) == _samples(manifest.members)
+    return whole and manifest.size == position + 2 * _BLOCK
 
 
 def read_shard(path: Path) -> Iterator[Sample]:

@@ -20,10 +20,11 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import accumulate, groupby
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, ValidationError
 
 from seediff.datasets.benchmarks import open_benchmark
 from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
@@ -31,6 +32,7 @@ from seediff.datasets.pairs import Pair, Pairs
 from seediff.datasets.shards import ShardIndex, open_shard
 from seediff.errors import SeediffError
 from seediff.files import read_json, write_json
+from seediff.label_values import MOST_CLASSES
 
 Array = NDArray[np.uint8]
 Entry = dict[str, Any]
@@ -85,7 +87,7 @@ class TrainingSet:
     @property
     def digest(self) -> str:
         """Changes whenever a pair does: what was learnt from one training set is not gone on with on another."""
-        return hashlib.sha256("\n".join(source.identity for source in self.sources).encode()).hexdigest()
+        return hashlib.sha256(os.fsencode("\n".join(source.identity for source in self.sources))).hexdigest()
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -134,12 +136,35 @@ def load_training_set(path: Path) -> TrainingSet:
     Raises ``SeediffError`` if the file, or anything it lists, is missing or broken.
     """
     content = read_json(path, "The training set")
+    if isinstance(content, dict) and content.get("format_version") != FORMAT_VERSION:
+        raise SeediffError(f"The training set {path} has another format version.\nDelete it and run again.")
     try:
-        if content["format_version"] != FORMAT_VERSION:
-            raise SeediffError(f"The training set {path} has another format version.\nDelete it and run again.")
-        return _open_entries(content["entries"], path.parent)
-    except (KeyError, TypeError):
+        _Content.model_validate(content, strict=True)
+    except ValidationError:
         raise SeediffError(f"{path} is not a training set.\nDelete it and run again to make it anew.") from None
+    return _open_entries(content["entries"], path.parent)
+
+
+class _PairsEntry(BaseModel):
+    kind: Literal["pairs"]
+    images: str
+    masks: str
+    keys: list[str]
+
+
+class _BenchmarkEntry(BaseModel):
+    kind: Literal["benchmark"]
+    format: str
+    folder: str
+    split: str
+    classes: Annotated[list[str], Field(min_length=1, max_length=MOST_CLASSES)]
+    names: list[str]
+
+
+class _Content(BaseModel):
+    """What a file has to hold to be a training set."""
+
+    entries: list[Annotated[_PairsEntry | _BenchmarkEntry, Field(discriminator="kind")]]
 
 
 def pair_entries(
@@ -186,7 +211,7 @@ def _first_of_each_class(images: Mapping[str, ShardIndex], per_class: int) -> li
 def _class_of(shard: ShardIndex, key: str) -> str:
     try:
         return str(json.loads(shard.read(key, "json"))["class_name"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise SeediffError(f"{key}.json in {shard.path} does not say which class was drawn (class_name).") from None
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 from seediff.errors import SeediffError
 
+MOST_ROUNDS, MOST_PIXELS = 100_000, 4096
+
 
 @dataclass(frozen=True)
 class PamrSettings:
@@ -17,10 +19,12 @@ class PamrSettings:
     sigma_factor: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.iterations < 1 or not self.dilations or min(self.dilations) < 1 or self.sigma_factor <= 0:
+        distances = [0 < distance <= MOST_PIXELS for distance in self.dilations] or [False]
+        if not (0 < self.iterations <= MOST_ROUNDS and all(distances) and 0 < self.sigma_factor < float("inf")):
             raise SeediffError(
                 f"PAMR cannot run with {self.iterations} iterations, dilations {tuple(self.dilations)} "
-                f"and sigma_factor {self.sigma_factor}.\nAll of them must be above 0."
+                f"and sigma_factor {self.sigma_factor}.\nAll of them must be above 0, iterations at most "
+                f"{MOST_ROUNDS:,}, dilations {MOST_PIXELS:,}."
             )
 
 

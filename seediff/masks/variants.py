@@ -170,9 +170,12 @@ def _count(value: Any) -> int:
 
 def _fraction(value: Any) -> str:
     """One spelling for each resolution, so that 0.5 and '1/2' are the same run."""
-    if not 0 < Fraction(value) <= 1:
+    text = str(value)
+    if len(text) > 30 or "e" in text.lower():  # '1e-999999999' would be written out
         raise ValueError
-    return str(Fraction(value))
+    if not 0 < Fraction(text) <= 1:
+        raise ValueError
+    return str(Fraction(text))
 
 
 def _fractions(values: Any) -> list[str]:

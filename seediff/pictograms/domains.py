@@ -81,6 +81,8 @@ def write_domain(format: str, folder: Path, train: int, val: int, rng_seed: int)
 @contextmanager
 def _whole_folder(folder: Path) -> Iterator[Path]:
     """A temporary neighbour of ``folder``, which takes its place on success and is removed on failure."""
+    if not folder.name:
+        raise SeediffError(f"{str(folder)!r} is not the name of a folder to be made.")
     if folder.exists() and any(folder.iterdir()) and not (folder / _SIGN).is_file():
         raise SeediffError(f"{folder} holds something else than a stand-in and is left alone.\nMove it or delete it.")
     unfinished, outdated = (folder.with_name(folder.name + suffix) for suffix in (".partial", ".outdated"))

@@ -162,6 +162,8 @@ def _smoothed_loss(path: Path) -> pd.Series:
     """Running mean of the loss over a fortieth of the history, by iteration."""
     rows = read_csv(path, "The training history")
     try:
+        if not rows:
+            raise ValueError
         loss = pd.Series({int(row["iteration"]): float(row["loss"]) for row in rows})
     except (ValueError, KeyError):
         raise SeediffError(f"Training history {path} has no columns 'iteration' and 'loss'.") from None

@@ -6,9 +6,10 @@ import math
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import BaseModel, Field, ValidationError
 
 from seediff.errors import SeediffError
 from seediff.files import read_json
@@ -24,18 +25,42 @@ def is_baseline(name: str) -> bool:
     return name.startswith(BASELINES)
 
 
+class _Variant(BaseModel):
+    """What a table and a chart need of a variant."""
+
+    objects: Annotated[int, Field(gt=0)] = 1
+    iou_mean: float
+    iou_std: float
+    best_iou: float
+    best_threshold: float
+    auc: float
+
+
+class _MaskQuality(BaseModel):
+    images: Annotated[int, Field(gt=0)]
+    variants: Annotated[dict[str, _Variant], Field(min_length=1)]
+
+
+def read_mask_quality(path: Path) -> dict[str, Any]:
+    """The content of ``mask_quality/<benchmark>.json``; ``SeediffError`` naming it unless it is whole."""
+    content = read_json(path, "Mask quality file")
+    try:
+        _MaskQuality.model_validate(content, strict=True)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise SeediffError(
+            f"Mask quality file {path} is broken (at {where!r}).\nDelete it and run the workflow again."
+        ) from None
+    return dict(content)
+
+
 def mask_quality_frame(spec: MaskQualitySpec, results_folder: Path) -> pd.DataFrame:
     """One line a variant, baselines last; IoU in percent with the standard error of its mean, AUC in [0, 1]."""
     path = results_folder / "mask_quality" / f"{spec.benchmark}.json"
     if not path.is_file():
         raise SeediffError(f"There is no {path}.\nMake it: snakemake --cores all {shlex.quote(str(path))}")
-    content = read_json(path, "Mask quality file")
-    try:
-        lines = [_mask_quality_line(name, one, content["images"]) for name, one in content["variants"].items()]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise SeediffError(
-            f"Mask quality file {path} is broken ({error!r}).\nDelete it and run the workflow again."
-        ) from None
+    content = read_mask_quality(path)
+    lines = [_mask_quality_line(name, one, content["images"]) for name, one in content["variants"].items()]
     return pd.DataFrame(sorted(lines, key=lambda line: line["baseline"])).assign(source=str(path))
 
 

@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field
 
 from seediff.errors import SeediffError
 from seediff.files import read_json
@@ -88,14 +90,22 @@ def _values(columns: Sequence[Column], path: Path) -> dict[str, float]:
         raise SeediffError(f"Metrics file {path}: {error}") from None
 
 
+class _Metrics(BaseModel):
+    """What a table needs of a metrics file."""
+
+    classes: list[str]
+    confusion: list[list[Annotated[int, Field(ge=0, le=2**48)]]]
+
+
 def read_confusion(path: Path) -> tuple[list[str], NDArray[np.int64]]:
     """The classes and the (C, C) confusion matrix, rows truth, of one metrics file."""
     content = read_json(path, "Metrics file")
     try:
-        classes, confusion = list(content["classes"]), np.asarray(content["confusion"], dtype=np.int64)
-    except (KeyError, TypeError, ValueError):
+        metrics = _Metrics.model_validate(content, strict=True)
+        classes, confusion = metrics.classes, np.asarray(metrics.confusion, dtype=np.int64)
+    except ValueError:
         classes, confusion = [], np.empty(0, dtype=np.int64)
-    if not classes or confusion.shape != (len(classes), len(classes)) or confusion.min() < 0:
+    if not classes or confusion.shape != (len(classes), len(classes)):
         raise SeediffError(
             f"Metrics file {path} holds no confusion matrix of its classes.\nDelete it and run the workflow again."
         )

@@ -60,4 +60,8 @@ def print_tables(paths: Iterable[Path], out: TextIO | None = None) -> None:
     for path in paths:
         if not path.is_file():
             raise SeediffError(f"There is no table {path}.\nMake it: snakemake --cores all {shlex.quote(str(path))}")
-        print(plain(read_page(path, "The table")), file=out or sys.stdout)
+        try:
+            text = plain(read_page(path, "The table"))
+        except (ValueError, IndexError):
+            raise SeediffError(f"{path} is no table as `seediff tabulate` writes them.") from None
+        print(text, file=out or sys.stdout)

@@ -11,6 +11,7 @@ from seediff.names import nearest
 
 BACKENDS = ("transformers", "detectron2", "mask2former")
 
+LARGEST = 1_000_000_000
 _KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
@@ -61,6 +62,8 @@ class SegmenterSettings:
                 raise SeediffError(f"Segmenter setting {field.name} is {value!r}, but has to be of type {field.type}.")
             if isinstance(value, float) and not isfinite(value):
                 raise SeediffError(f"Segmenter setting {field.name} is {value}, but has to be finite.")
+            if isinstance(value, int) and value > LARGEST:
+                raise SeediffError(f"Segmenter setting {field.name} can be {LARGEST:,} at most.")
         positive = ("queries", "points", "iterations", "batch_size", "learning_rate", "clip", "crop", "scale_min")
         for name in (*positive, "checkpoint_every"):
             if getattr(self, name) <= 0:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from seediff.datasets.images import read_png
-from seediff.files import read_json
 from seediff.names import MASK_QUALITY, slug
 from seediff.plan import models
 from seediff.provenance import provenance
 from seediff.reporting.figures import bar_chart, training_curves
+from seediff.reporting.mask_quality import read_mask_quality
 from seediff.reporting.report import stage_times, write_report
 from seediff.reporting.specs import MaskQualitySpec, TableSpec
 from seediff.reporting.tables import write_table
@@ -56,7 +56,7 @@ def _charts(study: Study, results: Path) -> dict[str, bytes]:
     curves = {"Training loss of every recipe, one line a repeat": training_curves(histories)}
     if study.mask_quality is None:
         return curves
-    quality = read_json(results / "mask_quality" / f"{study.mask_quality.benchmark}.json", "Mask quality file")
+    quality = read_mask_quality(results / "mask_quality" / f"{study.mask_quality.benchmark}.json")
     return {"Mask quality: IoU with exact masks, with its standard error": bar_chart(quality), **curves}
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import load
+from torch import Tensor
 
 from seediff.datasets.images import decode_rgb, encode_mask
 from seediff.datasets.shards import Sample, read_shard, write_shard
@@ -19,9 +22,10 @@ from seediff.stages.synthesize import SCORES
 
 
 def refine_part(spec: Mapping[str, Any], images: Sequence[Path], scores: Sequence[Path], output: Path) -> None:
-    """Write the masks of all samples in the given shards."""
-    pairs = zip(images, scores, strict=True)
-    write_shard(output, (sample for pair in pairs for sample in _masks(spec, *pair)))
+    """Write the masks of all samples in the given shards, each of images with its own of scores."""
+    if len(images) != len(scores):
+        raise SeediffError(f"There are {len(images)} shards of images, but {len(scores)} of scores.")
+    write_shard(output, (sample for pair in zip(images, scores) for sample in _masks(spec, *pair)))
 
 
 def read_refinement(values: Mapping[str, Any]) -> Refinement:
@@ -33,12 +37,35 @@ def read_refinement(values: Mapping[str, Any]) -> Refinement:
 
 def _masks(spec: Mapping[str, Any], images: Path, scores: Path) -> Iterator[Sample]:
     refinement = read_refinement(spec["refinement"])
-    for drawn, scored in zip(read_shard(images), read_shard(scores), strict=True):
-        if drawn.key != scored.key:
-            raise SeediffError(f"{images} and {scores} hold different images ({drawn.key}, {scored.key}).")
-        name = json.loads(drawn.files["json"])["class_name"]
+    for drawn, scored in zip_longest(read_shard(images), read_shard(scores)):
+        if drawn is None or scored is None or drawn.key != scored.key:
+            keys = ", ".join(one.key if one else "none" for one in (drawn, scored))
+            raise SeediffError(f"{images} and {scores} hold different images ({keys}).")
+        name = _class_name(drawn, images, spec["classes"])
+        score = _score(scored, scores, spec["variants"].get(name, name))
+        soft = refine(score, decode_rgb(drawn.files.get("png", b""), f"{drawn.key}.png in {images}"), refinement)
         label = spec["classes"].index(name) + 1
-        score = torch.from_numpy(load(scored.files[SCORES])[spec["variants"][name]]).float()
-        soft = refine(score, decode_rgb(drawn.files["png"], drawn.key), refinement)
         mask = to_mask(soft, label, refinement.final_threshold, refinement.uncertain_from)
         yield Sample(drawn.key, {"png": encode_mask(mask)})
+
+
+def _class_name(sample: Sample, shard: Path, classes: Sequence[str]) -> str:
+    """Which of the classes was drawn."""
+    try:
+        name = json.loads(sample.files["json"])["class_name"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        name = None
+    if name not in classes:
+        raise SeediffError(f"{sample.key}.json in {shard} names no class of this study.")
+    return str(name)
+
+
+def _score(sample: Sample, shard: Path, variant: str) -> Tensor:
+    """The variant's score, (side, side) float32."""
+    try:
+        score = torch.from_numpy(load(sample.files[SCORES])[variant]).float()
+    except (KeyError, TypeError, ValueError, SafetensorError):
+        raise SeediffError(f"{sample.key}.{SCORES} in {shard} holds no score of {variant!r}.") from None
+    if score.ndim != 2 or not score.numel() or not ((score >= 0) & (score <= 1)).all():
+        raise SeediffError(f"The score of {variant!r} in {sample.key}.{SCORES} of {shard} is no map from 0 to 1.")
+    return score

@@ -9,6 +9,7 @@ from typing import Any
 from seediff.datasets.augmentation import Augmentation
 from seediff.datasets.benchmarks import open_benchmark
 from seediff.datasets.training_sets import load_training_set
+from seediff.errors import SeediffError
 from seediff.files import write_json
 from seediff.provenance import provenance
 from seediff.rng import derive_seed
@@ -42,6 +43,11 @@ def evaluate_model(spec: Mapping[str, Any], model: Path, output: Path) -> None:
     """Write the confusion matrix, from which every table's numbers are derived."""
     segmenter = load_segmenter(model)
     benchmark = open_benchmark(spec["format"], Path(spec["folder"]), spec["split"], spec["classes"])
+    if segmenter.classes != benchmark.label_space.names:
+        raise SeediffError(
+            f"The segmenter {model} knows other classes than it is to be evaluated on: "
+            f"{', '.join(segmenter.classes)}.\nTrain it again."
+        )
     samples = ((item.name, *benchmark[index]) for index, item in enumerate(benchmark.items))
     matrix = confusion(segmenter, samples)
     names = {key: spec[key] for key in ("recipe", "segmenter", "repeat", "benchmark")}

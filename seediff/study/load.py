@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -11,9 +12,12 @@ import yaml
 from pydantic import ValidationError
 
 from seediff.errors import SeediffError
-from seediff.names import nearest
+from seediff.names import nearest, visible
 from seediff.study.references import check_references
 from seediff.study.sections import Study
+
+LARGEST_FILE, LARGEST_CONTENT = 4 * 2**20, 200_000
+"""Bytes of a study file, and its values once written out: far above any real one's."""
 
 
 def load_study(path: Path) -> Study:
@@ -21,10 +25,7 @@ def load_study(path: Path) -> Study:
     if not path.is_file():
         known = sorted(file.stem for file in path.parent.glob("*.yaml"))
         raise SeediffError(f"There is no study {path}.\n{nearest(path.stem, known) if known else 'No studies there.'}")
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SeediffError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}") from None
+    content = _read_yaml(path)
     if not isinstance(content, dict):
         raise SeediffError(f"{path} must be a mapping of keys, found {type(content).__name__}.")
     try:
@@ -36,15 +37,44 @@ def load_study(path: Path) -> Study:
         raise SeediffError(f"{path}: {error}") from None
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Safe YAML in which a key that comes twice is an error instead of the last one's victory."""
+def _read_yaml(path: Path) -> Any:
+    if path.stat().st_size > LARGEST_FILE:
+        raise SeediffError(f"{path} is larger than {LARGEST_FILE:,} bytes, so it is no study.")
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _StudyLoader)
+    except RecursionError:
+        raise SeediffError(f"{path} is not valid YAML: it is nested too deeply.") from None
+    except Exception as error:  # PyYAML lets through whatever a scalar such as the date 2026-99-99 makes Python raise
+        raise SeediffError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}") from None
+
+
+class _StudyLoader(yaml.SafeLoader):
+    """Safe YAML in which a key that comes twice is an error instead of the last one's victory.
+
+    So is content that is enormous once its aliases are written out.
+    """
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None and _written_out(node, {}) > LARGEST_CONTENT:
+            raise yaml.composer.ComposerError(None, None, "its aliases stand for too much", node.start_mark)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [one.value for one, _ in node.value if one.tag != "tag:yaml.org,2002:merge"]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} comes twice", node.start_mark)
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+        keys = Counter(str(one.value) for one, _ in pairs if one.tag != "tag:yaml.org,2002:merge")
+        if twice := [key for key, times in keys.items() if times > 1]:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} comes twice", node.start_mark)
         return super().construct_mapping(node, deep)
+
+
+def _written_out(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many nodes the node stands for once every alias is written out: without end if it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = float("inf")  # until it is counted
+        inner = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + (0 if isinstance(inner, str) else sum(_written_out(one, known) for one in inner))
+    return known[id(node)]
 
 
 def parse_study(content: Mapping[str, Any]) -> Study:
@@ -52,24 +82,27 @@ def parse_study(content: Mapping[str, Any]) -> Study:
     try:
         study = Study.model_validate(content)
     except ValidationError as error:
-        raise SeediffError(_explain(error)) from None
+        raise SeediffError(explain(error, Study)) from None
     check_references(study)
     return study
 
 
-def _explain(error: ValidationError) -> str:
-    """The first problem pydantic found; an unknown key, which is often the missing one misspelt, goes before others."""
+def explain(error: ValidationError, section: Any) -> str:
+    """The first problem pydantic found in the section.
+
+    An unknown key, which is often the missing one misspelt, goes before others.
+    """
     unknown = ("extra_forbidden", "unexpected_keyword_argument")
     first = min(error.errors(), key=lambda one: one["type"] not in unknown)
-    where = ".".join(str(part) for part in first["loc"] if part not in ("SyntheticRecipe", "RealRecipe"))
+    parts = [str(part) for part in first["loc"] if part not in ("SyntheticRecipe", "RealRecipe")]
+    where = visible(".".join(parts)) or "all of it"
     if first["type"] in unknown:
-        return f"unknown key '{where}'.\n{nearest(str(first['loc'][-1]), _keys_at(first['loc'][:-1]))}"
-    return f"'{where}': {first['msg'].removeprefix('Value error, ')}."
+        return f"unknown key '{where}'.\n{nearest(str(first['loc'][-1]), _keys_at(section, first['loc'][:-1]))}"
+    return f"'{where}': {visible(first['msg'].removeprefix('Value error, '))[:300]}."
 
 
-def _keys_at(location: Iterable[Any]) -> list[str]:
-    """Valid keys of the section at a location of the study, as pydantic writes locations."""
-    section: Any = Study
+def _keys_at(section: Any, location: Iterable[Any]) -> list[str]:
+    """Valid keys at a location within the section, as pydantic writes locations."""
     for part in location:
         members = _members(section)
         if get_origin(section) in (dict, tuple):

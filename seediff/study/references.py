@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import ceil
 
 from seediff.datasets.classes import label_by_name, own_names
 from seediff.datasets.inventory import REQUIRED_SPLITS, class_names
@@ -11,6 +12,8 @@ from seediff.masks.variants import VARIANTS
 from seediff.names import MASK_QUALITY, nearest, slug
 from seediff.study.sections import Benchmark, Column, Figures, RealRecipe, Recipe, Row, Study, SyntheticRecipe, Table
 from seediff.words import has_word
+
+MOST_SHARDS = 100_000
 
 
 def check_references(study: Study) -> None:
@@ -79,8 +82,20 @@ def _check_classes(study: Study) -> None:
             _known("class", word, prompt_set.classes or study.classes, f"prompt_sets.{name}.words")
     for name, image_set in study.image_sets.items():
         _known("prompt set", image_set.prompt_set, study.prompt_sets, f"image_sets.{name}")
+        _check_shards(study, name)
     for listed in study.listed_classes:
         _known("class", listed, study.classes, "listed_classes")
+
+
+def _check_shards(study: Study, image_set: str) -> None:
+    """A shard is a job, and the job graph has its limits (docs/scaling.md)."""
+    per_class, size = study.prompt_set_of(image_set).per_class, study.image_sets[image_set].shard_size
+    number = len(study.image_set_classes(image_set)) * ceil(per_class / size)
+    if number > MOST_SHARDS:
+        raise SeediffError(
+            f"image_sets.{image_set} would have {number:,} shards, but can have {MOST_SHARDS:,}.\n"
+            f"Raise its shard_size, which is {size}."
+        )
 
 
 def _check_variants(study: Study) -> None:

@@ -7,16 +7,17 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from seediff.datasets.augmentation import Augmentation
+from seediff.label_values import MOST_CLASSES
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS, Steps, resolve
-from seediff.names import check_name
+from seediff.names import check_name, check_text
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, SegmenterSettings, segmenter_settings
 
-Count = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0, le=1_000_000)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, AfterValidator(lambda name: check_name("Name", name))]
-
-
+Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(check_text)]
+"""One line: a prompt, a word, a path."""
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 
 
@@ -36,7 +37,7 @@ class Thresholds(Section):
 class Diffusion(Section):
     """The text-to-image model and how it is sampled; ``model`` is a hub id or a local folder."""
 
-    model: Annotated[str, Field(min_length=1)]
+    model: Annotated[Text, Field(pattern=r"^[^{}]*$")]  # braces are wildcards in the workflow's paths
     num_inference_steps: Count = 50
     guidance_scale: Annotated[float, Field(gt=1)] = 7.5
     batch_size: Count = 8
@@ -49,10 +50,10 @@ class PromptSet(Section):
     ``words`` gives the word that stands for a class where it is not its name.
     """
 
-    classes: tuple[Name, ...] = ()
-    template: str = "a photo of a {word}"
+    classes: Annotated[tuple[Name, ...], Field(max_length=MOST_CLASSES)] = ()
+    template: Text = "a photo of a {word}"
     per_class: Count
-    words: dict[Name, str] = {}
+    words: dict[Name, Text] = {}
 
 
 class ImageSet(Section):
@@ -108,7 +109,7 @@ class RealRecipe(Section):
     benchmark: Name
     split: Name = "train"
     number: Count | None = None
-    classes: tuple[Name, ...] = ()
+    classes: Annotated[tuple[Name, ...], Field(max_length=MOST_CLASSES)] = ()
     augmentation: Name | None = None
     start: Start | None = None
 
@@ -131,7 +132,7 @@ class Benchmark(Section):
 
     title: str
     format: Format
-    folder: str | None = None
+    folder: Text | None = None
     split: Name = "val"
     embedded: Embedded | None = None
 
@@ -143,7 +144,7 @@ class Benchmark(Section):
 
 
 def _settings(values: Any) -> Any:
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         return values
     if not isinstance(values.get("backbone"), str):
         raise ValueError("a segmenter needs 'backbone', one of " + ", ".join(PRESETS_BY_BACKBONE))
@@ -218,6 +219,9 @@ class Table(Section):
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
 
 
+Timesteps = Annotated[tuple[Annotated[int, Field(ge=0, lt=1000)], ...], Field(min_length=1)]
+
+
 class MaskQuality(Section):
     """Masks against exact annotation, no segmenter in between: annotated images noised to ``timesteps``."""
 
@@ -225,7 +229,7 @@ class MaskQuality(Section):
     caption: str
     benchmark: Name
     images: Count
-    timesteps: Annotated[tuple[Annotated[int, Field(ge=0, lt=1000)], ...], Field(min_length=1)]
+    timesteps: Timesteps
     variants: Names
     refinements: Names
 
@@ -233,8 +237,8 @@ class MaskQuality(Section):
 class OpenPrompt(Section):
     """A sentence of one's own, and the word in it whose mask is wanted."""
 
-    prompt: str
-    word: str
+    prompt: Text
+    word: Text
 
 
 class Figures(Section):
@@ -258,7 +262,7 @@ class Study(Section):
     embedded: bool = False
     rng_seed: Annotated[int, Field(ge=0)] = 0
     repeats: Count = 1
-    classes: Names
+    classes: Annotated[Names, Field(max_length=MOST_CLASSES)]
     listed_classes: tuple[Name, ...] = ()
     reported_on: str = "VOC 2012 val"
     thresholds: Thresholds = Thresholds()

@@ -150,7 +150,7 @@ def test_the_dot_goes_where_it_is_put(two: list[Drawn]) -> None:
     # The top right corner is background, which looks at background.
     assert (np.asarray(coarse)[:, 2:] > np.asarray(coarse)[:, :2].max()).mean() > 0.5
     for x, y in ((1.01, 0.5), (0.5, -0.01), (float("nan"), 0)):
-        with pytest.raises(SeediffError, match="outside the image"):
+        with pytest.raises(SeediffError, match="not in the image"):
             at_point(x, y).grid(two)
 
 

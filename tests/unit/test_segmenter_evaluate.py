@@ -12,11 +12,13 @@ from torch.nn import functional as F
 
 from seediff.errors import SeediffError
 from seediff.files import write_json
+from seediff.pictograms.domains import write_domain
 from seediff.segmenter import evaluate
 from seediff.segmenter.checkpoint import save_tensors
 from seediff.segmenter.evaluate import Segmenter, _scores, _window_starts, confusion, load_segmenter, predict
 from seediff.segmenter.model import build_segmenter, normalize
 from seediff.segmenter.settings import as_json, segmenter_settings
+from seediff.stages.segment import evaluate_model
 
 SETTINGS = segmenter_settings("resnet-mini", queries=5, points=32)
 CLASSES = ("background", "a", "b", "c")
@@ -143,3 +145,12 @@ def test_a_broken_segmenter_is_an_error(folder, spoil):
     spoil(folder)
     with pytest.raises(SeediffError, match="could not be read"):
         load_segmenter(folder)
+
+
+def test_a_segmenter_of_other_classes_is_not_evaluated(folder, tmp_path):
+    write_domain("voc", tmp_path / "voc", train=1, val=1, rng_seed=0)
+    names = {"recipe": "a", "segmenter": "b", "repeat": 0, "benchmark": "c", "model": None}
+    spec = {**names, "format": "voc", "folder": str(tmp_path / "voc"), "split": "val", "classes": ["car", "cat", "bus"]}
+    with pytest.raises(SeediffError, match="other classes"):
+        evaluate_model(spec, folder, tmp_path / "metrics.json")
+    assert not (tmp_path / "metrics.json").exists()

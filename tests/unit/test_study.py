@@ -192,3 +192,10 @@ def test_a_mean_over_all_wants_every_class_in_the_benchmark() -> None:
         rows(content, "table2")[0]["benchmark"] = "street"
 
     assert "cityscapes has no class 'cat'" in problem(change)
+
+
+def test_a_job_finds_its_shard_without_the_others() -> None:
+    smoke = study()
+    for planned in plan.shards(smoke, "basic"):
+        assert plan.shard(smoke, "basic", planned.class_name, planned.block) == planned
+    assert [planned.count for planned in plan.shards(smoke, "basic")] == [2, 1, 2, 1]

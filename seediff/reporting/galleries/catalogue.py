@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeAlias
 
+from seediff.errors import SeediffError
 from seediff.reporting.galleries.grids import Grid, Row
 from seediff.reporting.galleries.subjects import Method, Subject
 from seediff.reporting.galleries.tiles import (
@@ -76,6 +77,8 @@ class Gallery:
 
 def at_point(x: float, y: float) -> Gallery:
     """Figure 4 for a place of one's own, (x, y) in [0, 1] from the left and the top."""
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise SeediffError(f"The point ({x:g}, {y:g}) is not in the image: both numbers have to be from 0 to 1.")
     return replace(GALLERIES["figure4"], tiles=partial(self_attention_scales, point=(x, y)))
 
 

@@ -1,0 +1,121 @@
+"""Hostile results: no table or report is made of what is not what an earlier stage wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seediff import plan
+from seediff.datasets.images import encode_png
+from seediff.reporting.specs import TableSpec
+from seediff.reporting.tables import write_table
+from seediff.study import load_study
+from tests.conftest import ROOT
+from tests.fuzz.hostile import damaged, tampered
+from tests.fuzz.sandbox import cases, sandbox
+
+pytestmark = pytest.mark.fuzz
+
+SMOKE = load_study(ROOT / "config" / "studies" / "smoke.yaml")
+TABLE, QUALITY = plan.table_spec(SMOKE, "domains"), plan.table_spec(SMOKE, "mask_quality")
+METRICS = {"classes": ["background", "cat", "car"], "confusion": [[9, 1, 0], [1, 5, 0], [2, 0, 4]]}
+VARIANT = {"objects": 2, "iou_mean": 0.5, "iou_std": 0.1, "best_threshold": 0.3, "best_iou": 0.6, "auc": 0.7}
+MEASURED = {"benchmark": "voc", "images": 2, "variants": {"caa-raw": VARIANT, "centre_disc-raw": VARIANT}}
+
+
+def tabulate(spec: Any, path: str, content: bytes) -> int:
+    with sandbox() as box:
+        file = Path("results", path)
+        file.parent.mkdir(parents=True)
+        file.write_bytes(content)
+        outputs = ("--results", "results", "--output", "out/table")
+        code, said = box.seediff("tabulate", "--spec", json.dumps(spec), *outputs)
+        assert code == 0 or path in said
+        assert (code == 0) == Path("out/table.html").exists()
+        return code
+
+
+@cases(150)
+@given(tampered(METRICS))
+def test_metrics_that_were_tampered_with(content: Any) -> None:
+    tabulate(TABLE, "metrics/exact/resnet/0/voc.json", json.dumps(content).encode())
+
+
+@cases(150)
+@given(tampered(MEASURED))
+def test_mask_quality_that_was_tampered_with(content: Any) -> None:
+    tabulate(QUALITY, "mask_quality/voc.json", json.dumps(content).encode())
+
+
+@cases(50)
+@given(damaged(json.dumps(METRICS).encode()) | st.sampled_from([b"[" * 200_000, b"9" * 5000]))
+def test_damaged_metrics(content: bytes) -> None:
+    tabulate(TABLE, "metrics/exact/resnet/0/voc.json", content)
+
+
+def test_sound_results() -> None:
+    assert tabulate(TABLE, "metrics/exact/resnet/0/voc.json", json.dumps(METRICS).encode()) == 0
+    assert tabulate(QUALITY, "mask_quality/voc.json", json.dumps(MEASURED).encode()) == 0
+
+
+def write_sound_table(folder: Path) -> bytes:
+    write_table(TableSpec.from_dict(TABLE), folder, folder / "t")
+    return (folder / "t.md").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return write_sound_table(tmp_path_factory.mktemp("table"))
+
+
+@cases(150)
+@given(st.data())
+def test_a_damaged_table_is_shown_or_refused(table: bytes, data: st.DataObject) -> None:
+    with sandbox() as box:
+        (box.folder / "t.md").write_bytes(data.draw(damaged(table) | st.binary(max_size=80)))
+        box.seediff("show", "t.md")
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("models/exact/resnet/0/history.csv", b""),
+        ("models/exact/resnet/0/history.csv", b"iteration,loss\n1,high\n"),
+        ("models/exact/resnet/0/history.csv", b"\xff\xfe"),
+        ("benchmarks/strips.tsv", b""),
+        ("benchmarks/strips.tsv", b"s\tmax_rss\nlong\tmuch\n"),
+        ("benchmarks/strips.tsv", b"\xff\xfe"),
+        ("tables/domains.html", b"\xff\xfe"),
+        ("strips/cat.png", b"GIF"),
+        ("mask_quality/voc.json", b'{"images": 0, "variants": {}}'),
+        ("mask_quality/voc.json", b'{"images": 2, "variants": {"a": 3}}'),
+        ("mask_quality/voc.json", b"[]"),
+    ],
+)
+def test_a_report_of_hostile_parts(path: str, content: bytes) -> None:
+    with sandbox() as box:
+        write_sound_parts(Path("results"))
+        spec = json.dumps(plan.report_spec(SMOKE))
+        arguments = ("report", "--spec", spec, "--results", "results", "--output", "out/report.html")
+        assert box.seediff(*arguments) == (0, "")
+        Path("out/report.html").unlink()
+        Path("results", path).write_bytes(content)
+        assert box.seediff(*arguments)[0] == 1 and not Path("out/report.html").exists()
+
+
+def write_sound_parts(results: Path) -> None:
+    png = encode_png(np.zeros((2, 2, 3), np.uint8))
+    files = {f"tables/{name}.html": b"<table></table>" for name in plan.table_names(SMOKE)}
+    files |= {f"strips/{name}.png": png for name in SMOKE.classes}
+    files |= {f"figures/{name}.png": png for name in plan.FIGURES}
+    files |= {f"models/{name}/history.csv": b"iteration,loss\n1,2.0\n2,1.0\n" for name in plan.models(SMOKE)}
+    files |= {"mask_quality/voc.json": json.dumps(MEASURED).encode(), "benchmarks/strips.tsv": b"s\tmax_rss\n1\t2\n"}
+    for path, content in files.items():
+        (results / path).parent.mkdir(parents=True, exist_ok=True)
+        (results / path).write_bytes(content)

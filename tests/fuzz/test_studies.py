@@ -1,0 +1,154 @@
+"""Hostile study files: refused in three lines, or sound enough to make every job of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seediff import plan
+from seediff.errors import SeediffError
+from seediff.specs import read_spec
+from seediff.study import RealRecipe, Study
+from seediff.study.load import parse_study
+from tests.conftest import ROOT
+from tests.fuzz.hostile import damaged, tampered
+from tests.fuzz.sandbox import cases, sandbox
+
+pytestmark = pytest.mark.fuzz
+
+TEXT = (ROOT / "config" / "studies" / "smoke.yaml").read_text()
+CONTENT = yaml.safe_load(TEXT)
+
+
+def check(content: bytes) -> tuple[int, str]:
+    with sandbox() as box:
+        (box.folder / "smoke.yaml").write_bytes(content)
+        box.seediff("plan", "--study", "smoke.yaml")
+        return box.seediff("check", "smoke.yaml")
+
+
+@cases(300)
+@given(tampered(CONTENT))
+def test_a_study_that_was_tampered_with(content: Any) -> None:
+    check(yaml.safe_dump(content).encode())
+
+
+@cases(100)
+@given(damaged(TEXT.encode()))
+def test_a_damaged_study(content: bytes) -> None:
+    check(content)
+
+
+@cases(100)
+@given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode(errors="replace")))
+def test_a_study_that_is_none(content: bytes) -> None:
+    assert check(content)[0] == 1
+
+
+@cases(300)
+@given(tampered(CONTENT))
+def test_a_sound_study_makes_sound_jobs(content: Any) -> None:
+    """Whatever passes the check becomes specs that the stages accept, and paths that stay below the results."""
+    try:
+        study = parse_study(content)
+    except SeediffError:
+        return
+    for stage, spec in specs(study):
+        read_spec(stage, json.dumps(spec))
+    for image_set in study.image_sets:
+        for shard in plan.shards(study, image_set)[:3]:
+            assert Path("x", shard.name).resolve().is_relative_to(Path("x").resolve())
+
+
+def specs(study: Study) -> list[tuple[str, Any]]:
+    """Every stage with every spec that the study makes for it."""
+    found = [("prompts", plan.prompts_spec(study, name)) for name in study.prompt_sets]
+    found += [("synthesize", plan.synthesize_spec(study, name)) for name in study.image_sets]
+    found += [("synthesize", plan.replay_spec(study, name)) for name in study.passes]
+    found += [("assemble", plan.assemble_spec(study, name)) for name in study.recipes]
+    for name, recipe in study.recipes.items():
+        if not isinstance(recipe, RealRecipe):
+            found += [("refine", plan.refine_spec(study, recipe.image_set, recipe.variant, recipe.refinement))]
+        found += [("train", plan.train_spec(study, name, segmenter, "0")) for segmenter in study.segmenters]
+    for run in plan.runs(study)[:3]:
+        found += [("evaluate", plan.evaluate_spec(study, run.recipe, run.segmenter, "0", run.benchmark))]
+    found += [("domain", plan.domain_spec(study, name)) for name, one in study.benchmarks.items() if one.embedded]
+    found += [("tabulate", plan.table_spec(study, name)) for name in plan.table_names(study)]
+    found += [("mask_quality", plan.mask_quality_spec(study))] if study.mask_quality else []
+    found += [("figures", plan.figures_spec(study))] if study.figures else []
+    return [*found, ("strips", plan.strips_spec(study)), ("report", plan.report_spec(study))]
+
+
+DOUBLED = "\n".join([f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 12)])
+MERGED = "\n".join([f"a{k}: &a{k} {{<<: [{', '.join([f'*a{k - 1}'] * 9)}]}}" for k in range(1, 12)])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ("{a: " * 5000, "nested too deeply"),
+        (f"a0: &a0 [x]\n{DOUBLED}", "aliases stand for too much"),
+        (f"a0: &a0 {{x: 1}}\n{MERGED}", "aliases stand for too much"),
+        ("a: &a [*a]", "aliases stand for too much"),
+        ("a: 2026-99-99", "not valid YAML"),
+        ("a: !!timestamp soon", "not valid YAML"),
+        ("a: !!int ''", "not valid YAML"),
+        ("a: !!bool perhaps", "not valid YAML"),
+        ("a: !!map [1]", "not valid YAML"),
+        ("a: !!python/object/apply:os.system [touch pwned]", "not valid YAML"),
+        ("a: " + "9" * 5000, "not valid YAML"),
+        ("a: \0", "not valid YAML"),
+        ("? [a, b]\n: c", "not valid YAML"),
+        ("? {a: b}\n: c", "not valid YAML"),
+        (f"{TEXT}\nno: yes", "keys should be strings"),
+        ("a: 1\n" * 3, "comes twice"),
+        ("%YAML 9.9\n---\na: 1", "not valid YAML"),
+        ("--- a\n--- b", "not valid YAML"),
+        ("x" * (5 * 2**20), "larger than"),
+        ("", "must be a mapping"),
+    ],
+)
+def test_yaml_that_is_made_to_do_harm(content: str, reason: str) -> None:
+    code, said = check(content.encode())
+    assert code == 1 and reason.lower() in said.lower(), said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("per_class: 3", "per_class: 1000000000000", "per_class"),
+        ("{per_class: 3}", "{per_class: 1000000}", "shard_size"),
+        ("repeats: 1", "repeats: 1000000000000", "repeats"),
+        ("[cat, car]", f"[{', '.join(f'c{k}' for k in range(255))}]", "at most 254"),
+        ("iterations: 2,", "iterations: 1000000000000,", "iterations"),
+        ("pamr: {pamr: {", "pamr: {pamr: {sigma_factor: .nan, ", "sigma_factor"),
+        ("diffusion:", "variants: {x: [{cross_attention: {resolution: '1e-999999999'}}]}\n\ndiffusion:", "1/4"),
+        ("iterations: 4, batch_size: 2, checkpoint_every: 2}\n  resnet", f"clip: 1{'0' * 400}}}\n  resnet", "clip"),
+        ("swin: {", "swin: {1: 2, ", "segmenters.swin"),
+        ("model: assets/pictograms", 'model: "a\\0b"', "diffusion.model"),
+        ("model: assets/pictograms", "model: 'assets/{x}'", "diffusion.model"),
+        ("{per_class: 3}", '{per_class: 3, words: {cat: "a\\nb"}}', "words.cat"),
+        ("{per_class: 3}", '{per_class: 3, template: "\\ud800 {word}"}', "template"),
+        ("repeats: 1", '"a\\nb\\nc\\nd": 1', r"a\nb\nc\nd"),
+    ],
+)
+def test_values_that_are_made_to_do_harm(old: str, new: str, reason: str) -> None:
+    assert old in TEXT
+    code, said = check(TEXT.replace(old, new, 1).encode())
+    assert code == 1 and reason in said, said
+
+
+def test_what_is_no_file_at_all() -> None:
+    with sandbox() as box:
+        Path("folder.yaml").mkdir()
+        Path("loop.yaml").symlink_to("loop.yaml")
+        Path("endless.yaml").symlink_to("/dev/zero")
+        for name in ("folder.yaml", "loop.yaml", "endless.yaml", "a\0b.yaml", "x" * 300 + ".yaml", "a\nb\nc\nd.yaml"):
+            assert box.seediff("check", name)[0] in (1, 2)
