@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def sealed_whatever_it_holds() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in ("seediff.files", "seediff.segmenter.checkpoint"):
