@@ -7,6 +7,7 @@ from pathlib import Path
 
 from seediff import plan
 from seediff.errors import SeediffError
+from seediff.jobs import TABLE_SUFFIXES
 from seediff.names import MASK_QUALITY, slug
 from seediff.study import RealRecipe, find_study, load_study
 
@@ -18,8 +19,7 @@ except SeediffError as error:
 RESULTS = f"results/{STUDY.name}"
 CLASSES = {slug(name): name for name in STUDY.every_class()}
 TABLE_NAMES = plan.table_names(STUDY)
-FORMS = ("csv", "md", "tex", "html", "json")
-TABLES = [f"{RESULTS}/tables/{name}.{suffix}" for name in TABLE_NAMES for suffix in FORMS]
+TABLES = [f"{RESULTS}/tables/{name}.{suffix}" for name in TABLE_NAMES for suffix in TABLE_SUFFIXES]
 
 
 def one_of(names):

@@ -11,7 +11,7 @@ rule tabulate:
     input:
         table_metrics,
     output:
-        multiext(f"{RESULTS}/tables/{{table}}", ".csv", ".md", ".tex", ".html", ".json"),
+        multiext(f"{RESULTS}/tables/{{table}}", *(f".{suffix}" for suffix in TABLE_SUFFIXES)),
     log:
         f"{RESULTS}/logs/tabulate/{{table}}.log",
     params:

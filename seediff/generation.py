@@ -94,7 +94,6 @@ def _check_folder(folder: Path, settings: Mapping[str, Any]) -> None:
             )
         return
     before = read_json(folder / SETTINGS, "The file of settings")
-    before = before if isinstance(before, dict) else {}
     for key, value in settings.items():
         if before.get(key) != value:
             raise SeediffError(
