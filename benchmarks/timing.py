@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import gc
 import statistics
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-PAGE = 4096
 
 
 @dataclass(frozen=True)
@@ -26,15 +22,6 @@ class Row:
     note: str = ""
 
 
-@dataclass
-class _Peak:
-    """Highest resident memory of this process while watched, in bytes."""
-
-    start: int
-    highest: int = 0
-    stop: threading.Event = field(default_factory=threading.Event)
-
-
 def compare(ways: Mapping[str, Callable[[], Any]], rounds: int, warm_up: int = 1) -> list[Row]:
     """Each way in turn, ``rounds`` times over; ratios to the first. The order alternates, so that drift cancels."""
     for _ in range(warm_up):
@@ -45,11 +32,11 @@ def compare(ways: Mapping[str, Callable[[], Any]], rounds: int, warm_up: int = 1
     for number in range(rounds):
         for name in list(ways) if number % 2 == 0 else reversed(list(ways)):
             gc.collect()
-            with watched() as peak:
-                clock = time.perf_counter()
-                ways[name]()
-                seconds[name].append(time.perf_counter() - clock)
-            memory[name] = max(memory.get(name, 0.0), (peak.highest - peak.start) / 2**20)
+            held = _reset_peak()
+            clock = time.perf_counter()
+            ways[name]()
+            seconds[name].append(time.perf_counter() - clock)
+            memory[name] = max(memory.get(name, 0.0), (_resident("VmHWM") - held) / 1024)
     baseline = next(iter(ways))
     # Ratios within a round, then their median: what slows the machine for a minute slows both.
     ratios = {
@@ -59,24 +46,13 @@ def compare(ways: Mapping[str, Callable[[], Any]], rounds: int, warm_up: int = 1
     return [Row(name, statistics.median(seconds[name]), ratios[name], memory[name]) for name in ways]
 
 
-@contextmanager
-def watched() -> Iterator[_Peak]:
-    """Resident memory, looked at every millisecond."""
-    peak = _Peak(_resident())
-    peak.highest = peak.start
-
-    def watch() -> None:
-        while not peak.stop.wait(0.001):
-            peak.highest = max(peak.highest, _resident())
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield peak
-    finally:
-        peak.stop.set()
-        thread.join()
+def _reset_peak() -> int:
+    """Forget the highest resident memory so far; returns what is resident now, in KiB."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _resident("VmRSS")
 
 
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+def _resident(what: str) -> int:
+    """Resident memory in KiB: 'VmRSS' now, 'VmHWM' the highest since the last reset."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what + ":"))

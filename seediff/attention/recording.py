@@ -5,18 +5,17 @@
     score = recording.maps[0].for_word("cat").cross_attention[16]
 
 Every attention layer keeps its own processor, and so its output and the image. What is added sits around the
-fused kernel that the processor calls: the probabilities of the conditional half are computed once more, in
-tiles that stay in the cache, and summed over heads, layers and timesteps at once. No map of a single layer or
-timestep is ever kept: memory is one (r*r, tokens) and one (r*r, r*r) float32 sum per image and resolution,
-and one scratch map for all of them.
+fused kernel that the processor calls: the probabilities of the conditional half are computed once more
+(``head_sums``; on a GPU ``fused``) and summed over heads, layers and timesteps at once (``accumulator``).
 """
 
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -25,149 +24,10 @@ from diffusers.models.attention_processor import Attention, AttnProcessor2_0, Fu
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from seediff.attention import head_sums
+from seediff.attention.accumulator import Accumulator, Fill
 from seediff.attention.maps import AttentionMaps
 from seediff.errors import SeediffError
-
-CACHE_TILE = 1 << 18
-"""Probabilities a CPU core works on at a time: 1 MiB, within the second-level cache."""
-DEVICE_TILE = 1 << 24
-"""The same elsewhere, where few large kernels are fast: 64 MiB."""
-
-Resolution = tuple[str, int]
-"""('cross' or 'self', side of the attention map)."""
-
-
-class Accumulator:
-    """Running sums of the attention of ``images`` images: per resolution, over layers and UNet calls.
-
-    The images are the last ``images`` of the UNet's batch, which is either all of it or, under classifier-free
-    guidance, its conditional half. Where nobody says how many they are, the whole batch is recorded.
-    """
-
-    def __init__(self) -> None:
-        self._scratch = torch.empty(0)
-        self.restart()
-
-    def restart(self, images: int | None = None) -> None:
-        """Forget everything recorded so far."""
-        self._images = images
-        self._batches: tuple[int, ...] = () if images is None else (images, 2 * images)
-        self._latent_side = 0
-        self._sums: dict[Resolution, Tensor] = {}
-        self._counts: dict[Resolution, int] = {}
-
-    def begin(self, latents: torch.Size) -> None:
-        """Prepare for one UNet call with latents (batch, channels, side, side)."""
-        batch, _, height, width = latents
-        if height != width:
-            raise SeediffError(
-                f"Attention is recorded for square images only; the latents are {height} high and {width} wide.\n"
-                "Ask for an image whose height equals its width."
-            )
-        if self._images is None:
-            self._images, self._batches = batch, (batch,)
-        if batch not in self._batches or self._latent_side not in (0, height):
-            raise SeediffError(
-                f"The UNet was given {batch} latents of side {height} while recording {self._images} images"
-                f" of side {self._latent_side or height}.\nRecord one batch at a time."
-            )
-        self._latent_side = height
-
-    @torch.no_grad()
-    def add(self, kind: str, query: Tensor, key: Tensor, lse: Tensor | None, bias: Tensor | None) -> None:
-        """Add one layer's attention.
-
-        ``query``: (batch, heads, positions, d); ``key``: (batch, heads, positions or tokens, d), ``bias``:
-        what is added to their products, broadcastable to (batch, heads, positions, tokens); ``lse``:
-        log-sum-exp of the logits, (batch, heads, positions), where the kernel yields it.
-        """
-        assert self._images is not None
-        batch, _, positions, _ = query.shape
-        tokens = key.shape[2]
-        sums = self._sums_of((kind, math.isqrt(positions)), (self._images, positions, tokens), query.device)
-        scratch = self._scratch_map(positions, tokens, query.device)
-        for image, at in enumerate(range(batch - self._images, batch)):
-            biased = None if bias is None else bias.expand(batch, -1, -1, -1)[at]
-            if lse is None:
-                sum_heads(query[at], key[at], biased, scratch)
-            else:
-                sum_heads_from_lse(query[at], key[at], lse[at], biased, scratch)
-            # Dividing by the maximum (Eq. 5) makes the sum over heads as good as their mean.
-            sums[image].addcmul_(scratch, scratch.amax().reciprocal())
-
-    def maps(self, prompts: Sequence[str], tokens: Sequence[tuple[str, ...]]) -> list[AttentionMaps]:
-        """The averages, one for each image; prompts and token pieces in the images' order.
-
-        ``SeediffError`` if nothing was recorded, or not for these prompts.
-        """
-        if not self._sums:
-            raise SeediffError(
-                "No attention has been recorded yet.\nRun the pipeline inside the with-block before asking for maps."
-            )
-        recorded = {sums.shape[2] for (kind, _), sums in self._sums.items() if kind == "cross"}
-        if self._images != len(prompts) or recorded - {len(pieces) for pieces in tokens}:
-            raise SeediffError(
-                f"Recorded {self._images} images with {sorted(recorded)} tokens, which are not the"
-                f" {len(prompts)} prompts with {sorted({len(pieces) for pieces in tokens})} tokens given."
-            )
-        return [self._image_maps(at, *named) for at, named in enumerate(zip(prompts, tokens, strict=True))]
-
-    def _image_maps(self, image: int, prompt: str, tokens: tuple[str, ...]) -> AttentionMaps:
-        means: dict[str, dict[int, Tensor]] = {"cross": {}, "self": {}}
-        for (kind, side), sums in sorted(self._sums.items(), reverse=True):
-            means[kind][side] = sums[image] / self._counts[kind, side]
-        return AttentionMaps(prompt, tokens, means["cross"], means["self"], self._latent_side)
-
-    def _sums_of(self, resolution: Resolution, shape: tuple[int, int, int], device: torch.device) -> Tensor:
-        if resolution not in self._sums:
-            with torch.inference_mode(False):  # or later calls outside inference mode could not add to them
-                self._sums[resolution] = torch.zeros(shape, device=device)
-        self._counts[resolution] = self._counts.get(resolution, 0) + 1
-        return self._sums[resolution]
-
-    def _scratch_map(self, rows: int, columns: int, device: torch.device) -> Tensor:
-        if self._scratch.numel() < rows * columns or self._scratch.device != device:
-            with torch.inference_mode(False):
-                self._scratch = torch.empty(rows * columns, device=device)
-        return self._scratch[: rows * columns].view(rows, columns)
-
-
-def sum_heads_from_lse(query: Tensor, key: Tensor, lse: Tensor, bias: Tensor | None, total: Tensor) -> None:
-    """Fill ``total`` (n, m) with the sum over heads of exp(QK^T / sqrt(d) + bias - lse), tile by tile.
-
-    ``query``: (heads, n, d); ``key``: (heads, m, d); ``lse``: (heads, n); ``bias``: (heads or 1, n or 1, m).
-    """
-    heads, positions, width = query.shape
-    query = query.to(total.dtype) * width**-0.5
-    columns = key.to(total.dtype).transpose(1, 2)
-    biases = None if bias is None else bias.to(total.dtype).expand(heads, positions, -1)
-    rows = max(1, CACHE_TILE // total.shape[1])
-    spare = torch.empty_like(total[:rows])
-    for start in range(0, positions, rows):
-        part, here = total[start : start + rows], slice(start, start + rows)
-        for head in range(heads):
-            tile = spare[: len(part)] if head else part
-            torch.mm(query[head, here], columns[head], out=tile)
-            if biases is not None:
-                tile.add_(biases[head, here])
-            tile.sub_(lse[head, here, None]).exp_()
-            if head:
-                part.add_(tile)
-
-
-def sum_heads(query: Tensor, key: Tensor, bias: Tensor | None, total: Tensor) -> None:
-    """As ``sum_heads_from_lse``, by an explicit softmax: for devices whose kernel keeps the log-sum-exp."""
-    heads, positions, width = query.shape
-    query = query.to(total.dtype) * width**-0.5
-    columns = key.to(total.dtype).transpose(1, 2)
-    biases = None if bias is None else bias.to(total.dtype).expand(heads, positions, -1)
-    rows = max(1, DEVICE_TILE // (heads * total.shape[1]))
-    for start in range(0, positions, rows):
-        here = slice(start, start + rows)
-        logits = query[:, here] @ columns
-        if biases is not None:
-            logits += biases[:, here]
-        torch.sum(logits.softmax(-1), 0, out=total[here])
 
 
 class _Tap(TorchFunctionMode):
@@ -183,18 +43,21 @@ class _Tap(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
         return self._attend(*args, **(kwargs or {}))
 
-    def _attend(
-        self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, **rest: Any
-    ) -> Tensor:
-        if query.device.type == "cpu":
-            # The kernel that scaled_dot_product_attention would choose, which also returns the log-sum-exp.
-            kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-            output, lse = kernel(query, key, value, attn_mask=attn_mask, **rest)
-        else:
-            output, lse = F.scaled_dot_product_attention(query, key, value, attn_mask=attn_mask, **rest), None
+    def _attend(self, query: Tensor, key: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        output, fill = _attention(query.device.type)(query, key, *args, **kwargs)
         with torch.autocast(query.device.type, enabled=False):
-            self.accumulator.add(self.kind, query, key, lse, attn_mask)
+            self.accumulator.add(self.kind, len(query), (query.shape[2], key.shape[2]), query.device, fill)
         return output
+
+
+@cache
+def _attention(device: str) -> Callable[..., tuple[Tensor, Fill]]:
+    """Attention that can be recorded: in one kernel on a GPU where Triton is."""
+    if device == "cuda" and find_spec("triton"):
+        from seediff.attention import fused
+
+        return fused.attend
+    return head_sums.attend
 
 
 class _RecordingProcessor:

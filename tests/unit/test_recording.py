@@ -13,7 +13,6 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
 from torch import Tensor
 
-from seediff.attention import recording
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.recording import record_attention, record_unet, tokenize
 from seediff.errors import SeediffError
@@ -269,25 +268,6 @@ def test_half_precision_models_accumulate_in_float32(dtype: torch.dtype) -> None
             pipe.unet(latents(2).to(dtype), timestep, encoder_hidden_states=text)
     for image, maps in enumerate(accumulator.maps(["a cat"] * 2, tokenize(pipe, ["a cat"] * 2))):
         assert_equal_to_oracle(maps, layers, image, tolerance=5e-5)  # the half kernels' exp has 20 bits
-
-
-@pytest.mark.parametrize("tile", [1, 100, 1 << 24])
-@pytest.mark.parametrize("shape", [(1, 9, 9), (3, 16, 7)])
-def test_both_ways_to_sum_heads_agree(monkeypatch: pytest.MonkeyPatch, tile: int, shape: tuple[int, int, int]) -> None:
-    monkeypatch.setattr(recording, "CACHE_TILE", tile)
-    monkeypatch.setattr(recording, "DEVICE_TILE", tile)
-    heads, positions, tokens = shape
-    generator = torch.Generator().manual_seed(0)
-    query = 3 * torch.randn(heads, positions, 5, generator=generator)
-    key = torch.randn(heads, tokens, 5, generator=generator)
-    bias = torch.randn(heads, positions, tokens, generator=generator)
-    logits = query.double() @ key.double().transpose(1, 2) / 5**0.5 + bias
-    expected = logits.softmax(-1).sum(0).float()
-    by_lse, by_softmax = torch.empty_like(expected), torch.empty_like(expected)
-    recording.sum_heads_from_lse(query, key, logits.logsumexp(-1).float(), bias, by_lse)
-    recording.sum_heads(query, key, bias, by_softmax)
-    torch.testing.assert_close(by_lse, expected)
-    torch.testing.assert_close(by_softmax, expected)
 
 
 def test_no_map_is_kept_for_a_layer_or_a_step(plain_pipe: StableDiffusionPipeline) -> None:

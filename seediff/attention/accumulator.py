@@ -1,0 +1,105 @@
+"""Running sums of recorded attention.
+
+No map of a single layer or timestep is ever kept: memory is one (r*r, tokens) and one (r*r, r*r) float32 sum per
+image and resolution, and one scratch map for all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from seediff.attention.maps import AttentionMaps
+from seediff.errors import SeediffError
+
+Resolution = tuple[str, int]
+"""('cross' or 'self', side of the attention map)."""
+Fill = Callable[[int, Tensor], Tensor]
+"""Fills a map (positions, tokens) with one batch row's attention, summed over heads; returns the map's maximum."""
+
+
+class Accumulator:
+    """Running sums of the attention of ``images`` images: per resolution, over layers and UNet calls.
+
+    The images are the last ``images`` of the UNet's batch, which is either all of it or, under classifier-free
+    guidance, its conditional half. Where nobody says how many they are, the whole batch is recorded.
+    """
+
+    def __init__(self) -> None:
+        self._scratch = torch.empty(0)
+        self.restart()
+
+    def restart(self, images: int | None = None) -> None:
+        """Forget everything recorded so far."""
+        self._images = images
+        self._batches: tuple[int, ...] = () if images is None else (images, 2 * images)
+        self._latent_side = 0
+        self._sums: dict[Resolution, Tensor] = {}
+        self._counts: dict[Resolution, int] = {}
+
+    def begin(self, latents: torch.Size) -> None:
+        """Prepare for one UNet call with latents (batch, channels, side, side)."""
+        batch, _, height, width = latents
+        if height != width:
+            raise SeediffError(
+                f"Attention is recorded for square images only; the latents are {height} high and {width} wide.\n"
+                "Ask for an image whose height equals its width."
+            )
+        if self._images is None:
+            self._images, self._batches = batch, (batch,)
+        if batch not in self._batches or self._latent_side not in (0, height):
+            raise SeediffError(
+                f"The UNet was given {batch} latents of side {height} while recording {self._images} images"
+                f" of side {self._latent_side or height}.\nRecord one batch at a time."
+            )
+        self._latent_side = height
+
+    @torch.no_grad()
+    def add(self, kind: str, batch: int, shape: tuple[int, int], device: torch.device, fill: Fill) -> None:
+        """Add one layer's attention: maps of ``shape`` (positions, tokens), one for each row of the UNet's batch."""
+        assert self._images is not None
+        sums = self._sums_of((kind, math.isqrt(shape[0])), (self._images, *shape), device)
+        scratch = self._scratch_map(*shape, device)
+        for image, row in enumerate(range(batch - self._images, batch)):
+            peak = fill(row, scratch)
+            # Dividing by the maximum (Eq. 5) makes the sum over heads as good as their mean.
+            sums[image].addcmul_(scratch, peak.reciprocal())
+
+    def maps(self, prompts: Sequence[str], tokens: Sequence[tuple[str, ...]]) -> list[AttentionMaps]:
+        """The averages, one for each image; prompts and token pieces in the images' order.
+
+        ``SeediffError`` if nothing was recorded, or not for these prompts.
+        """
+        if not self._sums:
+            raise SeediffError(
+                "No attention has been recorded yet.\nRun the pipeline inside the with-block before asking for maps."
+            )
+        recorded = {sums.shape[2] for (kind, _), sums in self._sums.items() if kind == "cross"}
+        if self._images != len(prompts) or recorded - {len(pieces) for pieces in tokens}:
+            raise SeediffError(
+                f"Recorded {self._images} images with {sorted(recorded)} tokens, which are not the"
+                f" {len(prompts)} prompts with {sorted({len(pieces) for pieces in tokens})} tokens given."
+            )
+        return [self._image_maps(at, *named) for at, named in enumerate(zip(prompts, tokens, strict=True))]
+
+    def _image_maps(self, image: int, prompt: str, tokens: tuple[str, ...]) -> AttentionMaps:
+        means: dict[str, dict[int, Tensor]] = {"cross": {}, "self": {}}
+        for (kind, side), sums in sorted(self._sums.items(), reverse=True):
+            means[kind][side] = sums[image] / self._counts[kind, side]
+        return AttentionMaps(prompt, tokens, means["cross"], means["self"], self._latent_side)
+
+    def _sums_of(self, resolution: Resolution, shape: tuple[int, int, int], device: torch.device) -> Tensor:
+        if resolution not in self._sums:
+            with torch.inference_mode(False):  # or later calls outside inference mode could not add to them
+                self._sums[resolution] = torch.zeros(shape, device=device)
+        self._counts[resolution] = self._counts.get(resolution, 0) + 1
+        return self._sums[resolution]
+
+    def _scratch_map(self, rows: int, columns: int, device: torch.device) -> Tensor:
+        if self._scratch.numel() < rows * columns or self._scratch.device != device:
+            with torch.inference_mode(False):
+                self._scratch = torch.empty(rows * columns, device=device)
+        return self._scratch[: rows * columns].view(rows, columns)
