@@ -19,18 +19,21 @@ from torch.nn import functional as F
 
 from seediff.errors import SeediffError
 from seediff.label_values import IGNORE_LABEL
+from seediff.segmenter.points import frame, ignored_at, sample_labels, sample_logits
 
 CLASS_WEIGHT, MASK_WEIGHT, DICE_WEIGHT = 2.0, 5.0, 5.0
 NO_OBJECT_WEIGHT = 0.1
 OVERSAMPLING = 3
 IMPORTANCE = 0.75
+TOGETHER = 2**26
+"""Mask logits (256 MiB) that are compared at once: all layers of a small model, one or a few of a large one."""
 
 
 @dataclass(frozen=True)
 class Targets:
-    """``labels``: (n, H, W) long; ``classes``: the classes present in each image, (T_i,) long each."""
+    """``framed``: labels as ``points.frame`` pads them; ``classes``: those present in each image, (T_i,) long each."""
 
-    labels: Tensor
+    framed: Tensor
     classes: list[Tensor]
 
     @property
@@ -50,7 +53,7 @@ def make_targets(labels: Tensor, num_classes: int) -> Targets:
             f"A training mask holds label {highest}, but the segmenter has only classes 0 to {num_classes - 1}.\n"
             f"Use {IGNORE_LABEL} for pixels to ignore."
         )
-    return Targets(labels, classes)
+    return Targets(frame(labels), classes)
 
 
 def alone(value: Tensor) -> Tensor:
@@ -68,7 +71,8 @@ def set_loss(
     ``mean``: the mean of a tensor over all processes that share the batch; the mean of their losses is then that of
     the batch as a whole.
     """
-    parts = [_layer_loss(classes.float(), masks.float(), targets, points, mean) for classes, masks in layers]
+    size = max(1, TOGETHER // layers[0][1].numel())
+    parts = [_layers_loss(layers[k : k + size], targets, points, mean) for k in range(0, len(layers), size)]
     return {
         "class": CLASS_WEIGHT * torch.stack([part[0] for part in parts]).sum(),
         "mask": MASK_WEIGHT * torch.stack([part[1] for part in parts]).sum(),
@@ -76,43 +80,54 @@ def set_loss(
     }
 
 
-def _layer_loss(
-    classes: Tensor, masks: Tensor, targets: Targets, points: int, mean: Callable[[Tensor], Tensor]
+def _layers_loss(
+    layers: Sequence[tuple[Tensor, Tensor]], targets: Targets, points: int, mean: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    image, query, label = match(classes, masks, targets, points)
-    mask_loss, dice_loss = _mask_losses(masks[image, query], targets.labels, image, label, points)
-    pairs = mean(torch.tensor(float(len(image)), device=masks.device)).clamp(min=1)
-    total, weight = _class_loss(classes, image, query, label)
-    return total / mean(weight), mask_loss / pairs, dice_loss / pairs
+    """Several layers at once: row l * n + i is what layer l says of image i."""
+    classes = torch.cat([logits for logits, _ in layers]).float()
+    masks = torch.cat([logits for _, logits in layers]).float()
+    row, query, label = match(classes, masks, targets, points)
+    image = row % len(targets.classes)
+    mask_loss, dice_loss = _mask_losses(masks[row, query], targets.framed, image, label, points)
+    total, weight = _class_loss(classes, row, query, label)
+    # Every layer has as many pairs, and classes of the same weights: one normaliser serves all.
+    pairs = mean(torch.tensor(len(row) / len(layers), device=masks.device)).clamp(min=1)
+    return total / mean(weight / len(layers)), mask_loss / pairs, dice_loss / pairs
 
 
 @torch.no_grad()
 def match(classes: Tensor, masks: Tensor, targets: Targets, points: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The assignment of least cost between queries and targets: image, query and label of every pair, (M,) each."""
+    """The assignment of least cost between queries and targets: row, query and label of every pair, (M,) each.
+
+    Row k of ``classes`` (rows, Q, C + 1) and ``masks`` (rows, Q, h, w) is about image k modulo the number of images.
+    """
+    present = targets.classes * (len(masks) // len(targets.classes))
     cost = _matching_cost(classes, masks, targets, points).cpu()
-    pairs = [linear_sum_assignment(one[:, : len(present)]) for one, present in zip(cost, targets.classes, strict=True)]
+    pairs = [linear_sum_assignment(one[:, : len(wanted)]) for one, wanted in zip(cost, present, strict=True)]
     device = masks.device
-    image = torch.cat([torch.full((len(rows),), index) for index, (rows, _) in enumerate(pairs)]).to(device)
+    row = torch.cat([torch.full((len(rows),), index) for index, (rows, _) in enumerate(pairs)]).to(device)
     query = torch.cat([torch.from_numpy(rows) for rows, _ in pairs]).to(device)
-    label = torch.cat([present[columns] for present, (_, columns) in zip(targets.classes, pairs, strict=True)])
-    return image, query, label
+    label = torch.cat([wanted[columns] for wanted, (_, columns) in zip(present, pairs, strict=True)])
+    return row, query, label
 
 
 def _matching_cost(classes: Tensor, masks: Tensor, targets: Targets, points: int) -> Tensor:
-    """(n, Q, T) with T the largest number of targets of an image; columns beyond an image's own mean nothing."""
-    wanted = torch.nn.utils.rnn.pad_sequence(targets.classes, batch_first=True)
+    """(rows, Q, T), T the largest number of targets of an image; columns beyond an image's own mean nothing."""
+    image = torch.arange(len(masks), device=masks.device) % len(targets.classes)
+    wanted = torch.nn.utils.rnn.pad_sequence(targets.classes, batch_first=True)[image]
     coordinates = torch.rand(len(masks), points, 2, device=masks.device)
     logits = sample_logits(masks, coordinates)
-    truth, weight = sample_labels(targets.labels, coordinates, wanted)
-    weighted = truth * weight[:, None]
-    # Cross-entropy of logit x and target y is softplus(x) - x y.
-    entropy = (F.softplus(logits) @ weight[:, :, None]) - logits @ weighted.transpose(1, 2)
-    probability = logits.sigmoid()
-    overlap = 2 * probability @ weighted.transpose(1, 2)
-    size = probability @ weight[:, :, None] + weighted.sum(-1)[:, None]
+    truth, weight = sample_labels(targets.framed, coordinates, wanted, image)
+    target, weight = (truth * weight[:, None]).transpose(1, 2), weight[:, :, None]
+    # Cross-entropy of logit x and target y is softplus(x) - x y, and softplus(x) = -log(sigmoid(-x)).
+    complement = logits.neg().sigmoid_()
+    overlap = 2 * (target.sum(1, keepdim=True) - complement @ target)
+    size = weight.sum(1, keepdim=True) - complement @ weight + target.sum(1, keepdim=True)
+    smallest = torch.finfo(logits.dtype).tiny
+    entropy = -(complement.clamp_(min=smallest).log_() @ weight) - logits @ target
     of_class = -classes.softmax(-1).gather(2, wanted[:, None].expand(-1, classes.shape[1], -1))
     dice = 1 - (overlap + 1) / (size + 1)
-    entropy = entropy / weight.sum(-1).clamp(min=1)[:, None, None]
+    entropy = entropy / weight.sum(1, keepdim=True).clamp(min=1)
     cost = CLASS_WEIGHT * of_class + MASK_WEIGHT * entropy + DICE_WEIGHT * dice
     largest = torch.finfo(cost.dtype).max
     return cost.nan_to_num(nan=largest, posinf=largest, neginf=largest)
@@ -130,12 +145,12 @@ def _class_loss(classes: Tensor, image: Tensor, query: Tensor, label: Tensor) ->
     return total, weight[wanted].sum()
 
 
-def _mask_losses(masks: Tensor, labels: Tensor, image: Tensor, label: Tensor, points: int) -> tuple[Tensor, Tensor]:
+def _mask_losses(masks: Tensor, framed: Tensor, image: Tensor, label: Tensor, points: int) -> tuple[Tensor, Tensor]:
     """Binary cross-entropy and dice, summed over the matched masks (M, h, w), at uncertain and at random points."""
     masks = masks[:, None]
     with torch.no_grad():
-        coordinates = _uncertain_points(masks, labels, image, points)
-        truth, weight = sample_labels(labels, coordinates, label[:, None], image)
+        coordinates = _uncertain_points(masks, framed, image, points)
+        truth, weight = sample_labels(framed, coordinates, label[:, None], image)
         truth = truth[:, 0]
     logits = sample_logits(masks, coordinates)[:, 0]
     entropy = F.binary_cross_entropy_with_logits(logits, truth, weight, reduction="none")
@@ -146,60 +161,11 @@ def _mask_losses(masks: Tensor, labels: Tensor, image: Tensor, label: Tensor, po
     return mask_loss, (1 - (overlap + 1) / (size + 1)).sum()
 
 
-def _uncertain_points(masks: Tensor, labels: Tensor, image: Tensor, points: int) -> Tensor:
+def _uncertain_points(masks: Tensor, framed: Tensor, image: Tensor, points: int) -> Tensor:
     """(M, P, 2): of 3 P random points the 3/4 P valid ones whose logit is nearest 0, and 1/4 P random ones."""
     candidates = torch.rand(len(masks), OVERSAMPLING * points, 2, device=masks.device)
     certainty = sample_logits(masks, candidates)[:, 0].abs()
-    certainty[_nearest_labels(labels, candidates, image) == IGNORE_LABEL] = torch.inf
+    certainty.masked_fill_(ignored_at(framed, candidates, image), torch.inf)
     chosen = certainty.topk(int(IMPORTANCE * points), largest=False, sorted=False).indices
     uncertain = candidates.gather(1, chosen[..., None].expand(-1, -1, 2))
     return torch.cat([uncertain, torch.rand(len(masks), points - chosen.shape[1], 2, device=masks.device)], 1)
-
-
-def sample_logits(masks: Tensor, coordinates: Tensor) -> Tensor:
-    """Bilinear samples (n, Q, P) of masks (n, Q, h, w) at (x, y) in [0, 1]^2, (n, P, 2); zero beyond the border."""
-    return F.grid_sample(masks, 2 * coordinates[:, :, None] - 1, align_corners=False).squeeze(3)
-
-
-def sample_labels(
-    labels: Tensor, coordinates: Tensor, wanted: Tensor, image: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """What the masks of the ``wanted`` classes (m, T) are at ``coordinates`` (m, P, 2), and each point's weight.
-
-    Row k looks at ``labels[image[k]]`` (default: row k). Returns targets (m, T, P) in [0, 1], interpolated between
-    valid pixels only, and weights (m, P): 0 where the pixel under the point is ignored, 1 elsewhere.
-    """
-    image = torch.arange(len(labels), device=labels.device) if image is None else image
-    corners, shares = _corners(labels, coordinates, image)
-    ignored = (shares * (corners == IGNORE_LABEL)).sum(-1)
-    shares = shares / (1 - ignored).clamp(min=1e-6)[..., None]
-    truth = ((corners[:, None] == wanted[:, :, None, None]) * shares[:, None]).sum(-1)
-    weight = (_nearest_labels(labels, coordinates, image) != IGNORE_LABEL).to(truth.dtype)
-    return truth, weight
-
-
-def _corners(labels: Tensor, coordinates: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels of the four pixels around each point and their bilinear shares, (m, P, 4) both; 0 beyond the border."""
-    height, width = labels.shape[1:]
-    x, y = coordinates[..., 0] * width - 0.5, coordinates[..., 1] * height - 0.5
-    left, top = x.floor(), y.floor()
-    columns = torch.stack([left, left + 1, left, left + 1], -1)
-    rows = torch.stack([top, top, top + 1, top + 1], -1)
-    shares = (1 - (x[..., None] - columns).abs()) * (1 - (y[..., None] - rows).abs())
-    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    columns, rows = columns.clamp(0, width - 1).long(), rows.clamp(0, height - 1).long()
-    return _look_up(labels, image[:, None, None], rows, columns), shares * inside
-
-
-def _nearest_labels(labels: Tensor, coordinates: Tensor, image: Tensor) -> Tensor:
-    """Labels (m, P) of the pixels under the points."""
-    height, width = labels.shape[1:]
-    columns = (coordinates[..., 0] * width).long().clamp(max=width - 1)
-    rows = (coordinates[..., 1] * height).long().clamp(max=height - 1)
-    return _look_up(labels, image[:, None], rows, columns)
-
-
-def _look_up(labels: Tensor, image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """``labels[image, rows, columns]``, several times as fast on a CPU."""
-    position = (image * labels.shape[1] + rows) * labels.shape[2] + columns
-    return labels.flatten().index_select(0, position.flatten()).view(position.shape)

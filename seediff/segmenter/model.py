@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from seediff.errors import SeediffError
+from seediff.segmenter import deformable_attention
 from seediff.segmenter.initialization import initialize_head
 from seediff.segmenter.loss import alone, make_targets, set_loss
 from seediff.segmenter.settings import SegmenterSettings
@@ -107,7 +108,9 @@ def empty_segmenter(settings: SegmenterSettings, num_classes: int) -> Mask2Forme
     config_class, _ = _FAMILIES[settings.backbone.split("-")[0]]
     config = config_class(**plan["backbone"], **_STAGES)
     head = {"num_queries": settings.queries, "num_labels": num_classes, **plan["head"]}
-    return Mask2FormerForUniversalSegmentation(Mask2FormerConfig(backbone_config=config, **head))
+    model = Mask2FormerForUniversalSegmentation(Mask2FormerConfig(backbone_config=config, **head))
+    deformable_attention.install(model)
+    return model
 
 
 def _pretrained_backbone(settings: SegmenterSettings) -> nn.Module:

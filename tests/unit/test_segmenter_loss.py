@@ -12,7 +12,9 @@ from torch.nn import functional as F
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
 from seediff.errors import SeediffError
-from seediff.segmenter.loss import IGNORE_LABEL, make_targets, match, sample_labels, sample_logits, set_loss
+from seediff.label_values import IGNORE_LABEL
+from seediff.segmenter.loss import make_targets, match, set_loss
+from seediff.segmenter.points import frame, sample_labels, sample_logits
 
 CLASSES, QUERIES, POINTS = 4, 6, 40
 
@@ -68,7 +70,7 @@ def test_samplers_agree_with_interpolated_one_hot_masks():
     labels, coordinates = random_labels(0, height=5, width=7), torch.rand(3, 200, 2)
     wanted = torch.arange(CLASSES).expand(3, -1)
     masks = (labels[:, None] == torch.arange(CLASSES)[:, None, None]).float()
-    truth, weight = sample_labels(labels, coordinates, wanted)
+    truth, weight = sample_labels(frame(labels), coordinates, wanted, torch.arange(len(labels)))
     torch.testing.assert_close(truth, sample_logits(masks, coordinates), rtol=0, atol=1e-5)
     assert (weight == 1).all()
 
@@ -76,7 +78,8 @@ def test_samplers_agree_with_interpolated_one_hot_masks():
 def test_targets_at_a_point_come_from_valid_pixels_alone():
     labels = torch.tensor([[[1, 255, 2]]])
     x = torch.tensor([0.2, 0.3, 0.5, 0.9])
-    truth, weight = sample_labels(labels, torch.stack([x, torch.full_like(x, 0.5)], -1)[None], torch.tensor([[1, 2]]))
+    coordinates = torch.stack([x, torch.full_like(x, 0.5)], -1)[None]
+    truth, weight = sample_labels(frame(labels), coordinates, torch.tensor([[1, 2]]), torch.tensor([0]))
     assert weight.tolist() == [[1, 1, 0, 1]]
     torch.testing.assert_close(truth[0, :, :2], torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
     assert truth[0, 0, 3] == 0
