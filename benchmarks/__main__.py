@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.timing import Row
 
-PARTS = ("masks", "refinement", "training", "recording")
+PARTS = ("masks", "refinement", "training", "sampling", "recording")
 
 
 def machine() -> str:

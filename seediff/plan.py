@@ -24,10 +24,10 @@ FIGURES = (
 VERSIONS: dict[str, int] = {
     "prompts": 2,
     "domain": 2,
-    "synthesize": 1,
+    "synthesize": 2,
     "refine": 1,
     "assemble": 1,
-    "train": 1,
+    "train": 2,
     "evaluate": 1,
     "mask_quality": 1,
     "tabulate": 4,

@@ -1,0 +1,47 @@
+"""Drawing images with their masks, as the stage `synthesize` does, against a plain loop over the same pipeline.
+
+The embedded world's own pipeline and study, one shard of images: what a shard costs beyond its images is recording, the
+scores of all variants, PNG and the archives.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+
+from benchmarks.timing import Row, compare
+from seediff.plan import prompts_spec, synthesize_spec
+from seediff.prompts import class_prompts, make_prompts
+from seediff.stages.synthesize import synthesize_shard
+from seediff.study import find_study, load_study
+from seediff.synthesis import load
+
+TITLE = "Sampling 20 images of the embedded study: with every variant's masks written, against images alone"
+IMAGES, ROUNDS = 20, 3
+
+
+def rows() -> list[Row]:
+    study = load_study(find_study("mini"))
+    spec = synthesize_spec(study, "basic")
+    prompts = class_prompts(make_prompts(**prompts_spec(study, "basic")), "cat", 0, IMAGES)
+    sampling = dict(spec["diffusion"])
+    pipe = load(sampling.pop("model"), sampling.pop("dtype"))
+
+    def plain() -> None:
+        for start in range(0, IMAGES, sampling["batch_size"]):
+            batch = prompts[start : start + sampling["batch_size"]]
+            pipe(
+                [prompt.prompt for prompt in batch],
+                generator=[torch.Generator("cpu").manual_seed(prompt.rng_seed) for prompt in batch],
+                num_inference_steps=sampling["num_inference_steps"],
+                guidance_scale=sampling["guidance_scale"],
+            )
+
+    with TemporaryDirectory() as folder:
+
+        def ours() -> None:
+            synthesize_shard(spec, prompts, Path(folder, "images.tar"), Path(folder, "scores.tar"))
+
+        return compare({"images alone, model loaded": plain, "seediff, from loading to archives": ours}, ROUNDS)
