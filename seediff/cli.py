@@ -122,7 +122,7 @@ def _add_commands_for_people(commands: Any) -> None:
         data,
         "check",
         data_check,
-        ("name", {"help": "voc, cityscapes or ade20k"}),
+        ("name", {"help": "its name in `seediff data list`, such as voc"}),
         ("folder", {"type": _file}),
         ("--split", {"action": "append", "dest": "splits", "help": "all of its splits by default; repeat it"}),
         ("--all", {"action": "store_true", "help": "read every file, not a sample"}),

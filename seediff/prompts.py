@@ -52,6 +52,7 @@ def make_prompts(
     except ValueError as error:
         raise SeediffError(f"Template and class words {error}.") from None
     names = {name: (words or {}).get(name, name) for name in classes}
+    texts: dict[str, Iterator[tuple[str, str]]]
     if augmentation is None:
         texts = {name: repeat((template.replace("{word}", word), word)) for name, word in names.items()}
     else:

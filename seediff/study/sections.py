@@ -146,7 +146,7 @@ class RealRecipe(Section):
 Recipe = SyntheticRecipe | RealRecipe
 
 
-Format = Literal["voc", "cityscapes", "ade20k"]
+Format = Literal["voc", "cityscapes", "ade20k", "imagenet_s50", "imagenet_s300", "imagenet_s919"]
 
 
 class Embedded(Section):

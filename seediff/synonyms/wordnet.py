@@ -80,7 +80,7 @@ def _nouns(lexicons: list[Any]) -> Lexicon:
             elif relation["relType"] == "hypernym":
                 hyponyms[relation["target"]].append(one["id"])
     definitions = {one["id"]: one["definitions"][0]["text"] for one in synsets if one.get("definitions")}
-    return Lexicon(*(_frozen(one) for one in (senses, lemmas, hyponyms)), definitions)
+    return Lexicon(_frozen(senses), _frozen(lemmas), _frozen(hyponyms), definitions)
 
 
 def _frozen(lists: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
