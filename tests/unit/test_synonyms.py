@@ -155,6 +155,23 @@ def test_repeated_prompts_have_seeds_of_their_own() -> None:
     assert len({one.prompt for one in prompts}) == first and len({one.rng_seed for one in prompts}) == again
 
 
+def test_two_words_that_make_one_prompt_make_it_once() -> None:
+    own = augmentation(["motor"], source="listed", words={"motor": ["motor van"]}, templates=["a {word} van"])
+    prompts = make_prompts("x", ["motor"], 3, "a {word}", augmentation=own)
+    assert {one.prompt for one in prompts} == {"a motor", "a motor van", "a motor van van"}
+    with pytest.raises(SeediffError, match="4 different prompts of class 'motor' were asked for, but there are 3"):
+        make_prompts("x", ["motor"], 4, "a {word}", augmentation=own)
+
+
+def test_prompts_are_the_same_on_every_machine() -> None:
+    assert [one.prompt for one in made(["cat"], 4, contexts=CONTEXTS)] == [
+        "a photo of a kitten on grass",
+        "a photo of a house cat at night",
+        "a photo of a cat in the rain",
+        "a photo of a tabby cat",
+    ]
+
+
 def test_a_varied_set_survives_its_file(tmp_path: Path) -> None:
     prompts = made(CLASSES, 20, source="embedded", templates=TEMPLATES, contexts=CONTEXTS)
     write_prompts(prompts, tmp_path / "x.csv")
