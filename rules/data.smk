@@ -5,6 +5,8 @@ Makes: results/<study>/prompts/*.csv, data/<study>/<benchmark>/
 
 
 rule prompts:
+    input:
+        lexicon,
     output:
         f"{RESULTS}/prompts/{{prompt_set}}.csv",
     log:

@@ -10,6 +10,14 @@ def model_files():
     return list(map(str, weight_files(Path(STUDY.diffusion.model))))
 
 
+def lexicon(wildcards):
+    """The WordNet that a prompt set takes words from, so that another one makes it anew; one that is missing is said by
+    the job."""
+    augmentation = STUDY.prompt_sets[wildcards.prompt_set].augmentation
+    path = augmentation.lexicon if augmentation else None
+    return [path] if path and Path(path).is_file() else []
+
+
 def shard_of(wildcards, image_set):
     """The planned shard that an output's class and block stand for."""
     return plan.shard(STUDY, image_set, CLASSES[wildcards.class_slug], int(wildcards.block))

@@ -11,13 +11,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from seediff import __version__
 from seediff.complaints import Parser, failed
-from seediff.devices import claimed
+from seediff.devices import on_gpu
 from seediff.errors import SeediffError
 from seediff.files import disk_full, is_disk_full
 from seediff.names import nearest, visible
@@ -91,7 +91,12 @@ def _add_commands_for_people(commands: Any) -> None:
         ("--rng-seed", {"type": int, "default": 0}),
         output,
     )
-    command("check", check, ("study", {"help": "a study of config/studies, or a study file"}))
+    command(
+        "check",
+        check,
+        ("study", {"help": "a study of config/studies, or a study file"}),
+        ("--words", {"action": "store_true", "help": "also say which words stand for the classes in varied prompts"}),
+    )
     command(
         "plan",
         plan_study,
@@ -117,7 +122,7 @@ def _add_commands_for_people(commands: Any) -> None:
         data,
         "check",
         data_check,
-        ("name", {"help": "voc, cityscapes or ade20k"}),
+        ("name", {"help": "its name in `seediff data list`, such as voc"}),
         ("folder", {"type": _file}),
         ("--split", {"action": "append", "dest": "splits", "help": "all of its splits by default; repeat it"}),
         ("--all", {"action": "store_true", "help": "read every file, not a sample"}),
@@ -172,22 +177,6 @@ def _paths(option: str) -> tuple[str, dict[str, Any]]:
     return option, {"type": _file, "nargs": "*", "default": []}
 
 
-def on_gpu(run: Callable[[argparse.Namespace], int | None]) -> Callable[[argparse.Namespace], int | None]:
-    """The same command with a GPU to itself, or as many as it has processes, where the machine has them.
-
-    A process of a training that was started as several has been given its GPU already.
-    """
-
-    @wraps(run)
-    def with_gpu(options: argparse.Namespace) -> int | None:
-        if "WORLD_SIZE" in os.environ:
-            return run(options)
-        with claimed(getattr(options, "processes", 1)):
-            return run(options)
-
-    return with_gpu
-
-
 def generate(options: argparse.Namespace) -> None:
     """Draw images of your own classes, with their masks."""
     from seediff.generation import generate as generate_pairs
@@ -217,6 +206,10 @@ def check(options: argparse.Namespace) -> None:
     study = load_study(find_study(options.study))
     drawn = {name: len(shards(study, name)) for name in study.image_sets}
     print(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, shards {drawn}")
+    if options.words:
+        from seediff.synonyms.report import study_words
+
+        print(study_words(study))
 
 
 def plan_study(options: argparse.Namespace) -> None:

@@ -6,3 +6,6 @@ IGNORE_LABEL = 255
 
 MOST_CLASSES = IGNORE_LABEL - 1
 """Labels are single bytes."""
+
+LARGE_IGNORE_LABEL = 65535
+"""What ``IGNORE_LABEL`` is where a benchmark is read with more classes than that, in labels of two bytes."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from seediff.names import MASK_QUALITY, slug
 from seediff.study import Column, RealRecipe, Row, Study, SyntheticRecipe
+from seediff.synonyms.vocabulary import shipped_words
 
 Spec = dict[str, Any]
 
@@ -144,8 +145,11 @@ def runs_of(study: Study, row: Row) -> list[Run]:
 
 def prompts_spec(study: Study, prompt_set: str) -> Spec:
     one = study.prompt_sets[prompt_set]
-    shared = {"prompt_set": prompt_set, "rng_seed": study.rng_seed}
-    return {**shared, **one.model_dump(), "classes": list(one.classes or study.classes)}
+    classes = list(one.classes or study.classes)
+    spec = {"prompt_set": prompt_set, "rng_seed": study.rng_seed, **one.model_dump(mode="json"), "classes": classes}
+    if one.augmentation:  # the words that come with the program are part of what the prompts depend on
+        spec["augmentation"]["shipped"] = shipped_words(one.augmentation.source, classes, one.augmentation.words)
+    return spec
 
 
 def synthesize_spec(study: Study, image_set: str) -> Spec:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import cycle, islice, repeat
 from pathlib import Path
+from typing import Any
 
 from seediff.errors import SeediffError
 from seediff.files import read_csv, write_csv
 from seediff.names import check_name, check_text, slug
 from seediff.rng import derive_seed
+from seediff.synonyms.variety import Variety, vary
 
 LARGEST_CLASS = 1_000_000
 """Images of a class are numbered with six digits, and sorted by them."""
@@ -34,8 +37,13 @@ def make_prompts(
     template: str = "a photo of a {word}",
     words: Mapping[str, str] | None = None,
     rng_seed: int = 0,
+    augmentation: Mapping[str, Any] | None = None,
 ) -> list[Prompt]:
-    """``per_class`` prompts for each class; each image's seed depends on (rng_seed, prompt set, class, index)."""
+    """``per_class`` prompts for each class; each image's seed depends on (rng_seed, prompt set, class, index).
+
+    ``augmentation`` (a ``PromptAugmentation`` with its ``shipped`` words) makes them differ; the first prompts of a
+    class are the same however many there are. Raises ``SeediffError`` if there are not so many different ones.
+    """
     if not 1 <= per_class <= LARGEST_CLASS:
         limits = f"ask for at least one and at most {LARGEST_CLASS:,}"
         raise SeediffError(f"{per_class} images a class were asked for; {limits}.")
@@ -43,19 +51,46 @@ def make_prompts(
         list(map(check_text, (template, *(words or {}).values())))
     except ValueError as error:
         raise SeediffError(f"Template and class words {error}.") from None
-    words = words or {}
+    names = {name: (words or {}).get(name, name) for name in classes}
+    texts: dict[str, Iterator[tuple[str, str]]]
+    if augmentation is None:
+        texts = {name: repeat((template.replace("{word}", word), word)) for name, word in names.items()}
+    else:
+        texts = _varied(vary(classes, template, names, augmentation), augmentation, prompt_set, rng_seed)
     return [
         Prompt(
             key=f"{slug(check_name('Class', name))}-{index:06d}",
             class_name=name,
             index=index,
-            prompt=template.replace("{word}", words.get(name, name)),
-            class_word=words.get(name, name),
+            prompt=prompt,
+            class_word=word,
             rng_seed=derive_seed(rng_seed, prompt_set, name, index),
         )
         for name in classes
-        for index in range(per_class)
+        for index, (prompt, word) in enumerate(_first(texts[name], per_class, name))
     ]
+
+
+def _varied(
+    variety: Variety, augmentation: Mapping[str, Any], prompt_set: str, rng_seed: int
+) -> dict[str, Iterator[tuple[str, str]]]:
+    """Prompts of every class with their words; without end, if the augmentation lets them come again."""
+    texts = {name: variety.prompts(name, rng_seed, prompt_set, name) for name in variety.words}
+    return {name: cycle(some) for name, some in texts.items()} if augmentation["repeat"] else texts
+
+
+def _first(texts: Iterator[tuple[str, str]], number: int, name: str) -> list[tuple[str, str]]:
+    found = list(islice(texts, number))
+    if len(found) < number:
+        raise too_few(number, len(found), name)
+    return found
+
+
+def too_few(wanted: int, possible: int, name: str) -> SeediffError:
+    return SeediffError(
+        f"{wanted:,} different prompts of class {name!r} were asked for, but there are {possible:,}.\n"
+        "Add words, templates or contexts, or set 'repeat': the same prompts again, drawn from other seeds."
+    )
 
 
 def write_prompts(prompts: Iterable[Prompt], path: Path) -> None:

@@ -26,6 +26,7 @@ from seediff.study.sections import (
     Name,
     Names,
     OpenPrompt,
+    PromptAugmentation,
     PromptSet,
     Section,
     Segmenter,
@@ -54,10 +55,20 @@ def _figure(name: str) -> str:
     return name
 
 
+Words = list[Text]
+
+
+class ResolvedAugmentation(PromptAugmentation):
+    """``shipped``: class name -> synonyms and hyponyms, of the source that comes with the program."""
+
+    shipped: dict[Name, tuple[Words, Words]] = Field(default_factory=dict)
+
+
 class PromptsSpec(PromptSet):
     prompt_set: Name
     classes: Names
     rng_seed: Seed = 0
+    augmentation: ResolvedAugmentation | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class DomainSpec(Embedded):

@@ -6,49 +6,58 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seediff.datasets import ade20k, cityscapes, voc
+from seediff.datasets import ade20k, cityscapes, imagenet_s, voc
 from seediff.datasets.classes import LabelSpace, label_by_name, label_space
-from seediff.datasets.images import check_same_size, decode_mask, decode_rgb, read_file
+from seediff.datasets.images import check_same_size, decode_ids, decode_mask, decode_rgb, read_file
 from seediff.datasets.items import Item, recorded_checksums
 from seediff.datasets.pairs import Pair
 from seediff.errors import SeediffError
-from seediff.label_values import IGNORE_LABEL
 from seediff.names import nearest
-
-Array = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a data set lies on disk, and what its pixel values stand for (None: ignored)."""
+    """How a data set lies on disk, and what its pixel values stand for (None: ignored).
+
+    ``decode`` reads a label file's bytes, named for its errors, as pixel values below ``values``.
+    """
 
     list_items: Callable[[Path, str], list[Item]]
     labels: Mapping[int, str | None]
+    decode: Callable[[bytes, str], NDArray[Any]] = decode_mask
+    values: int = 256
 
 
 FORMATS: dict[str, Format] = {
     "voc": Format(voc.list_items, voc.LABELS),
     "cityscapes": Format(cityscapes.list_items, cityscapes.LABELS),
     "ade20k": Format(ade20k.list_items, ade20k.LABELS),
+    **{
+        f"imagenet_s{subset}": Format(imagenet_s.list_items, imagenet_s.labels(subset), decode_ids, 2**16)
+        for subset in imagenet_s.SUBSETS
+    },
 }
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Annotated images; ``label_of`` maps the 256 pixel values to labels, ``known`` says which of them may occur.
+    """Annotated images; ``label_of`` maps every pixel value to its label, ``known`` says which of them may occur.
 
-    ``checksums``: the sha256 of those files whose content is known beforehand.
+    ``decode`` reads a label file as pixel values. ``checksums``: the sha256 of those files whose content is known
+    beforehand.
     """
 
     name: str
     label_space: LabelSpace
     items: Sequence[Item]
-    label_of: Array
+    label_of: NDArray[Any]
     known: NDArray[np.bool_]
+    decode: Callable[[bytes, str], NDArray[Any]] = decode_mask
     checksums: Mapping[Path, str] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -63,12 +72,12 @@ class Benchmark:
     def __getitem__(self, index: int) -> Pair:
         """Image (H, W, 3) uint8 and labels (H, W) uint8: indices into ``label_space.names``, or 255, ignored.
 
-        Raises ``SeediffError`` naming the file if it is broken, has changed, is of another size than its image, or
-        holds a value the data set does not define.
+        With more than 254 classes labels are uint16, and 65535 is ignored. Raises ``SeediffError`` naming the file if
+        it is broken, has changed, is of another size than its image, or holds a value the data set does not define.
         """
         item = self.items[index]
         image = decode_rgb(self._content(item.image), str(item.image))
-        values = decode_mask(self._content(item.labels), str(item.labels))
+        values = self.decode(self._content(item.labels), str(item.labels))
         check_same_size(image, values, str(item.image), str(item.labels))
         if not (valid := self.known[values]).all():
             raise SeediffError(f"{item.labels} holds the value {values[~valid][0]}, which is no label of {self.name}.")
@@ -91,20 +100,23 @@ def open_benchmark(format: str, folder: Path, split: str, classes: Sequence[str]
         raise SeediffError(f"There is no format {format!r}.\n{nearest(format, FORMATS)}")
     known = FORMATS[format]
     items = known.list_items(folder, split)
+    space = label_space(classes)
     return Benchmark(
         name=f"{format} {split}",
-        label_space=label_space(classes),
+        label_space=space,
         items=items,
-        label_of=_label_table(format, known.labels, classes),
-        known=np.isin(np.arange(256), list(known.labels)),
+        label_of=_label_table(format, classes, space.ignore_label),
+        known=np.isin(np.arange(known.values), list(known.labels)),
+        decode=known.decode,
         checksums=recorded_checksums(folder, split, items),
     )
 
 
-def _label_table(format: str, names: Mapping[int, str | None], classes: Sequence[str]) -> Array:
-    """Label for each of the 256 pixel values."""
+def _label_table(format: str, classes: Sequence[str], ignore_label: int) -> NDArray[Any]:
+    """Label for each pixel value of the format, in the smallest type that holds them all."""
+    names = FORMATS[format].labels
     labels = label_by_name(format, [name for name in names.values() if name], classes)
-    table = np.full(256, IGNORE_LABEL, np.uint8)
+    table = np.full(FORMATS[format].values, ignore_label, np.min_scalar_type(ignore_label))
     for value, name in names.items():
         if name is not None:
             table[value] = labels.get(name, 0)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from seediff.errors import SeediffError
-from seediff.label_values import IGNORE_LABEL
+from seediff.label_values import IGNORE_LABEL, LARGE_IGNORE_LABEL, MOST_CLASSES
 from seediff.names import nearest
 
 BACKGROUND = "background"
@@ -71,11 +71,28 @@ ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
         "pottedplant": ("plant",),
         "tvmonitor": ("television receiver", "crt screen", "monitor"),
     },
+    "imagenet_s50": {
+        "aeroplane": ("airliner",),
+        "bird": ("goldfinch",),
+        "boat": ("container ship", "yawl"),
+        "bottle": ("water bottle",),
+        "car": ("beach wagon",),
+        "cat": ("siamese cat",),
+        "diningtable": ("dining table",),
+        "dog": ("kuvasz",),
+        "motorbike": ("motor scooter",),
+        "train": ("bullet train",),
+        "tvmonitor": ("television",),
+    },
+    "imagenet_s300": {},
+    "imagenet_s919": {},
 }
 """Format -> class of a study -> what the data set calls it. Everything else goes by its own name.
 
 The groups are the paper's (Table 3): its vehicles are car, bus, truck and train; Cityscapes' own category of that
-name has the two-wheelers too. VOC's tvmonitor is either kind of screen, which ADE20K tells apart.
+name has the two-wheelers too. VOC's tvmonitor is either kind of screen, which ADE20K tells apart. ImageNet-S 50 has a
+kind or two of most of VOC's classes; of the larger ones all kinds would have to be listed, so their classes go by their
+own names alone.
 """
 
 
@@ -89,7 +106,7 @@ class LabelSpace:
 
 def label_space(classes: Sequence[str]) -> LabelSpace:
     """The label space of a study: the background, then its classes in order."""
-    return LabelSpace((BACKGROUND, *classes))
+    return LabelSpace((BACKGROUND, *classes), IGNORE_LABEL if len(classes) <= MOST_CLASSES else LARGE_IGNORE_LABEL)
 
 
 def own_names(format: str, name: str) -> tuple[str, ...]:

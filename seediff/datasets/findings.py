@@ -60,6 +60,7 @@ class Problem(Enum):
     UNREADABLE = "file that cannot be read", "Check its permissions and the disk."
     BROKEN = "broken or cut off file", AGAIN
     PICTURE = "colour picture in place of label ids", "Use the label files of 8-bit label ids, not renderings of them."
+    NO_IDS = "label file without class ids", "Use the label files as they come: RGB, red + 256 green, without blue."
     UNEQUAL = "image and label file of different sizes", "Was one of the two folders resized? " + AGAIN
     SIZE = "image of a size that the data set does not have", "Was it resized or converted? " + AGAIN
     VALUES = "values that are no labels of the data set", "Were the labels converted or resized smoothly? " + AGAIN

@@ -50,6 +50,11 @@ def encode_labels(labels: Array) -> bytes:
     return _saved(Image.fromarray(labels), format="PNG")
 
 
+def encode_ids(ids: NDArray[np.uint16]) -> bytes:
+    """Class ids (H, W) as RGB PNG, the way ImageNet-S stores them: red + 256 green."""
+    return encode_png(np.stack([ids & 255, ids >> 8, np.zeros_like(ids)], axis=-1).astype(np.uint8))
+
+
 def _saved(picture: Image.Image, **options: Any) -> bytes:
     buffer = BytesIO()
     picture.save(buffer, **options)
@@ -73,6 +78,20 @@ def decode_mask(content: bytes, name: str) -> Array:
     if picture.mode not in ("P", "L"):
         raise SeediffError(f"{name} is not a mask: its pixels are {picture.mode}, not 8-bit indices (palette or grey).")
     return np.array(picture)
+
+
+def decode_ids(content: bytes, name: str) -> NDArray[np.uint16]:
+    """Bytes of an RGB PNG as (H, W) uint16 of class ids, red + 256 green.
+
+    Raises ``SeediffError`` naming ``name`` if they are broken, or not of this kind.
+    """
+    picture = _opened(content, name)
+    if picture.mode != "RGB":
+        raise SeediffError(f"{name} holds no class ids: its pixels are {picture.mode}, not RGB (red + 256 green).")
+    red, green, blue = np.moveaxis(np.asarray(picture).astype(np.uint16), -1, 0)
+    if blue.any():
+        raise SeediffError(f"{name} holds no class ids, which are red + 256 green: it has blue as well.")
+    return red + 256 * green
 
 
 def _opened(content: bytes, name: str) -> Image.Image:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from seediff.datasets import ade20k, cityscapes, voc
+from seediff.datasets import ade20k, cityscapes, imagenet_s, voc
 from seediff.datasets.benchmarks import FORMATS
 from seediff.datasets.classes import BACKGROUND, CITYSCAPES_TRAIN_IDS
 from seediff.datasets.items import Item, check_folder
@@ -119,6 +119,14 @@ def _ade20k_items(folder: Path, split: str) -> list[Item]:
     return _pairs(images, "*.jpg", labels, "*.png")
 
 
+def _imagenet_s_items(folder: Path, split: str) -> list[Item]:
+    name = imagenet_s.SPLITS[split]
+    images, labels = folder / name, folder / f"{name}-segmentation"
+    check_folder(images, "a folder a class")
+    items = _pairs(images, "*/*.JPEG", labels, "*/*.png")
+    return sorted(items, key=lambda item: (item.name, item.image))
+
+
 def _pairs(images: Path, image_pattern: str, labels: Path, label_pattern: str) -> list[Item]:
     """Images with their label files, by place below the two folders, wherever there is at least one of the two."""
     suffixes = [pattern.rpartition("*")[2] for pattern in (image_pattern, label_pattern)]
@@ -131,6 +139,23 @@ def _pairs(images: Path, image_pattern: str, labels: Path, label_pattern: str) -
         Item(Path(place).name, images / f"{place}{suffixes[0]}", labels / f"{place}{suffixes[1]}")
         for place in sorted(places)
     ]
+
+
+def _imagenet_s(subset: int, train: int, val: int) -> DataSet:
+    return DataSet(
+        title=f"ImageNet-S {subset}",
+        files=f"JPEG images, RGB PNGs of class ids; format imagenet_s{subset}",
+        place=Path(f"data/ImageNetS{subset}"),
+        holds=("train-semi", "train-semi-segmentation", "validation", "validation-segmentation"),
+        splits={"train": train, "val": val},
+        source=(
+            "ImageNet-S, https://github.com/LUSSeg/ImageNet-S: the labels, and scripts that take the images",
+            "from a copy of ImageNet-1k (https://www.image-net.org, registration required); data_preparation.sh",
+        ),
+        sizes=((10, 10), (10_000, 10_000)),
+        split_path=lambda folder, split: folder / imagenet_s.SPLITS[split],
+        find_items=_imagenet_s_items,
+    )
 
 
 DATA_SETS: dict[str, DataSet] = {
@@ -177,4 +202,7 @@ DATA_SETS: dict[str, DataSet] = {
         split_path=lambda folder, split: folder / "images" / ade20k.SPLITS[split],
         find_items=_ade20k_items,
     ),
+    "imagenet_s50": _imagenet_s(50, train=500, val=752),
+    "imagenet_s300": _imagenet_s(300, train=3000, val=4097),
+    "imagenet_s919": _imagenet_s(919, train=9190, val=12419),
 }

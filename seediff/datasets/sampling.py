@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from seediff.datasets.benchmarks import Format
 from seediff.datasets.classes import BACKGROUND
 from seediff.datasets.findings import Finding, Problem, Problems
 from seediff.datasets.images import decode_mask, decode_rgb
 from seediff.datasets.items import Item
 from seediff.errors import SeediffError
 
-Array = NDArray[np.uint8]
 Size = tuple[int, int]
 
 MONOTONOUS = 0.99
@@ -34,12 +35,12 @@ def spread(items: Sequence[Item], number: int | None) -> list[Item]:
 
 
 class Sample:
-    """What the files read so far have shown; ``labels`` and ``sizes`` say what they may show, None: any size."""
+    """What the files read so far have shown; ``format`` and ``sizes`` say what they may show, None: any size."""
 
-    def __init__(self, folder: Path, labels: Mapping[int, str | None], sizes: tuple[Size, Size] | None) -> None:
+    def __init__(self, folder: Path, format: Format, sizes: tuple[Size, Size] | None) -> None:
         self.problems = Problems()
-        self.pixels = np.zeros(256, np.int64)
-        self._folder, self._labels, self._sizes = folder, labels, sizes
+        self.pixels = np.zeros(format.values, np.int64)
+        self._folder, self._format, self._sizes = folder, format, sizes
         self._digest = hashlib.sha256()
         self._label_files = 0
 
@@ -65,11 +66,11 @@ class Sample:
             self.problems.add(Problem.SIZE, f"{self._place(path)} ({_text(size)})")
         return size
 
-    def _label_ids(self, path: Path) -> Array | None:
+    def _label_ids(self, path: Path) -> NDArray[Any] | None:
         if (content := self._content(path)) is None:
             return None
         try:
-            return decode_mask(content, str(path))
+            return self._format.decode(content, str(path))
         except SeediffError:
             self._refuse_labels(path, content)
             return None
@@ -82,13 +83,14 @@ class Sample:
             self.problems.add(Problem.BROKEN, self._place(path))
             return
         with Image.open(BytesIO(content)) as picture:
-            self.problems.add(Problem.PICTURE, f"{self._place(path)} ({picture.mode})")
+            kind = Problem.PICTURE if self._format.decode is decode_mask else Problem.NO_IDS
+            self.problems.add(kind, f"{self._place(path)} ({picture.mode})")
 
-    def _count(self, path: Path, labels: Array) -> None:
-        pixels = np.bincount(labels.ravel(), minlength=256)
+    def _count(self, path: Path, labels: NDArray[Any]) -> None:
+        pixels = np.bincount(labels.ravel(), minlength=self._format.values)
         self.pixels += pixels
         self._label_files += 1
-        if unknown := set(np.flatnonzero(pixels).tolist()) - set(self._labels):
+        if unknown := set(np.flatnonzero(pixels).tolist()) - set(self._format.labels):
             some = ", ".join(map(str, sorted(unknown)[:5])) + ("" if len(unknown) <= 5 else ", ...")
             self.problems.add(Problem.VALUES, f"{self._place(path)} ({some})")
 
@@ -118,7 +120,7 @@ class Sample:
     @property
     def classes(self) -> set[str]:
         """Classes that occur; the background is none."""
-        return {name for value in self.values if (name := self._labels.get(value))} - {BACKGROUND}
+        return {name for value in self.values if (name := self._format.labels.get(value))} - {BACKGROUND}
 
     def findings(self, split: str, converted: frozenset[int]) -> list[Finding]:
         """What is wrong with the files, and with all labels together; ``converted``: the values of training ids."""
@@ -145,7 +147,7 @@ def _training_ids(split: str) -> Finding:
     return Finding("error", text, "Use *_gtFine_labelIds.png as they come, without the conversion to training ids.")
 
 
-def _size(picture: Array) -> Size:
+def _size(picture: NDArray[Any]) -> Size:
     return picture.shape[1], picture.shape[0]
 
 

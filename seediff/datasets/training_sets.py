@@ -218,8 +218,10 @@ def _class_of(shard: ShardIndex, key: str) -> str:
 def benchmark_entry(format: str, folder: Path, split: str, classes: Sequence[str], number: int | None) -> Entry:
     """A benchmark's own images: all, or ``number`` of them, evenly over the split (so from every year or city).
 
-    Raises ``SeediffError`` if the split has fewer.
+    Raises ``SeediffError`` if the split has fewer, or if there are more classes than labels of a byte can tell apart.
     """
+    if len(classes) > MOST_CLASSES:
+        raise SeediffError(f"A training set has {MOST_CLASSES} classes at most, not {len(classes)}: labels are bytes.")
     names = [item.name for item in open_benchmark(format, folder, split, classes).items]
     if number is not None and number > len(names):
         raise SeediffError(f"{number} images were asked for, but split {split!r} of {folder} has {len(names)}.")

@@ -95,7 +95,7 @@ def _check_split(name: str, folder: Path, split: str, sample: int | None) -> tup
         text, _, remedy = str(error).partition("\n")
         return f"{split}: not checked", [Finding("error", f"{split}: {text}", remedy)]
     chosen = spread(items, sample)
-    seen = Sample(folder, FORMATS[name].labels, known.sizes if official else None)
+    seen = Sample(folder, FORMATS[name], known.sizes if official else None)
     for item in tqdm(chosen, split, unit="image", mininterval=5, disable=None):
         seen.add(item)
     classes = f"{len(seen.classes)} of {len(class_names(name))} classes"

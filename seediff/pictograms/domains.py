@@ -3,6 +3,7 @@
     voc         the natural scenes the diffusion model was trained on: the near domain
     cityscapes  a street in dull colours with small traffic in its lower half: the far domain
     ade20k      rooms, with the seven of the ten classes that ADE20K has
+    imagenet_s  an object of one of five classes, for which its folder is named, and sometimes a thing of no class
 
 A stand-in is read by the same reader as the real thing, and every image depends on its own place in it alone.
 """
@@ -14,16 +15,19 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from seediff.datasets import imagenet_s
 from seediff.datasets.ade20k import SPLITS as ADE20K_SPLITS
 from seediff.datasets.cityscapes import IMAGE_SUFFIX, LABEL_SUFFIX
-from seediff.datasets.classes import ADE20K_CLASSES, CITYSCAPES_IDS, VOC_CLASSES, own_names
-from seediff.datasets.images import encode_jpeg, encode_labels, encode_mask, encode_png
+from seediff.datasets.classes import ADE20K_CLASSES, ALIASES, CITYSCAPES_IDS, VOC_CLASSES, own_names
+from seediff.datasets.images import encode_ids, encode_jpeg, encode_labels, encode_mask, encode_png
 from seediff.datasets.items import RECORD
 from seediff.datasets.pairs import Pair
 from seediff.errors import SeediffError
@@ -45,6 +49,10 @@ OBJECT_ODDS = (0.5, 0.3, 0.2)
 STREET_CLASSES = ("person", "car", "bus", "motorbike", "train")
 STREET_RADII = (6.0, 12.0)
 """Half-extent in pixels from far away to near."""
+PORTRAYED = tuple(name for name in CLASSES if name in ALIASES["imagenet_s50"])
+"""The classes of ImageNet-S."""
+BYSTANDER_ODDS = 0.3
+"""How often a portrait has a thing of another class beside it."""
 INDOOR_CLASSES = tuple(name for name in CLASSES if own_names("ade20k", name)[0] in ADE20K_CLASSES)
 
 _SIGN = "STAND-IN.txt"
@@ -58,8 +66,8 @@ It is made anew at any time, so it may be deleted, and is replaced when it is dr
 class Domain:
     """``draw`` makes the scene with the given number, ``files`` its two files, by path below the folder."""
 
-    draw: Callable[[Generator, int], Pair]
-    files: Callable[[str, int, Array, Array], dict[str, bytes]]
+    draw: Callable[[Generator, int], tuple[Array, NDArray[Any]]]
+    files: Callable[[str, int, Array, NDArray[Any]], dict[str, bytes]]
 
 
 def write_domain(format: str, folder: Path, train: int, val: int, rng_seed: int) -> None:
@@ -179,6 +187,27 @@ def indoor_pair(rng: Generator, index: int) -> Pair:
     return image, _with_surroundings(_ADE20K_LABELS[labels], above=_ade20k_label("wall"), below=_ade20k_label("floor"))
 
 
+def portrait_pair(subset: int, rng: Generator, index: int) -> tuple[Array, NDArray[np.uint16]]:
+    """A natural scene of one of ImageNet-S' classes with its subset's ids, edges ignored as VOC's void is."""
+    others = [name for name in CLASSES if name not in PORTRAYED]
+    beside = [str(rng.choice(others))] if rng.random() < BYSTANDER_ODDS else []
+    scene = natural_scene(rng, [_portrayed(index), *beside])
+    ids, known = np.zeros(len(CLASSES) + 1, np.uint16), list(imagenet_s.NAMES[subset].values())
+    for name in PORTRAYED:
+        ids[CLASSES.index(name) + 1] = known.index(_imagenet_name(name)) + 1
+    labels = ids[scene.labels]
+    labels[edges(scene.labels)] = imagenet_s.IGNORED
+    return scene.image, labels
+
+
+def _portrayed(index: int) -> str:
+    return PORTRAYED[index % len(PORTRAYED)]
+
+
+def _imagenet_name(name: str) -> str:
+    return own_names("imagenet_s50", name)[0]
+
+
 def _with_surroundings(labels: Array, above: int, below: int) -> Array:
     surroundings = np.where(np.arange(SIDE)[:, None] < SIDE // 2, np.uint8(above), np.uint8(below))
     return np.where(labels == 0, surroundings, labels)
@@ -228,8 +257,21 @@ def ade20k_files(split: str, index: int, image: Array, labels: Array) -> dict[st
     return {f"images/{place}.jpg": encode_jpeg(image), f"annotations/{place}.png": encode_labels(labels)}
 
 
+def imagenet_s_files(split: str, index: int, image: Array, labels: NDArray[np.uint16]) -> dict[str, bytes]:
+    name = _imagenet_name(_portrayed(index))
+    wnid = next(wnid for wnid, known in imagenet_s.NAMES[50].items() if known == name)
+    folder, place = imagenet_s.SPLITS[split], f"{wnid}/{split}_{index:08d}"
+    return {
+        f"{folder}/{place}.JPEG": encode_jpeg(image),
+        f"{folder}-segmentation/{place}.png": encode_ids(labels),
+    }
+
+
 DOMAINS: dict[str, Domain] = {
     "voc": Domain(natural_pair, voc_files),
     "cityscapes": Domain(street_pair, cityscapes_files),
     "ade20k": Domain(indoor_pair, ade20k_files),
+    **{
+        f"imagenet_s{subset}": Domain(partial(portrait_pair, subset), imagenet_s_files) for subset in imagenet_s.SUBSETS
+    },
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from seediff.errors import SeediffError
 from seediff.files import read_json
-from seediff.label_values import IGNORE_LABEL
+from seediff.label_values import MOST_CLASSES
 from seediff.segmenter.backends import backend
 from seediff.segmenter.checkpoint import load_tensors
 from seediff.segmenter.model import STRIDE, normalize
@@ -50,8 +51,8 @@ def load_segmenter(folder: Path) -> Segmenter:
 
 
 @torch.inference_mode()
-def predict(segmenter: Segmenter, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Label maps (n, H, W) of images (n, H, W, 3), both uint8.
+def predict(segmenter: Segmenter, images: NDArray[np.uint8]) -> NDArray[Any]:
+    """Label maps (n, H, W) of images (n, H, W, 3), both uint8; labels int32 if there are more than 254 classes.
 
     Mask2Former's semantic inference: the score of a class is the sum over the queries of its probability
     ("no object" left out) times the query's mask, and a pixel gets the class of the highest score. Images are
@@ -74,7 +75,7 @@ def _labels(scores: Tensor, size: tuple[int, int]) -> Tensor:
     """Scores (C, h, w) to labels (H, W), one image at a time: at full size they are what takes the memory."""
     if scores.shape[1:] != size:
         scores = F.interpolate(scores[None], size, mode="bilinear")[0]
-    return scores.argmax(0).to(torch.uint8)
+    return scores.argmax(0).to(torch.uint8 if len(scores) <= MOST_CLASSES + 1 else torch.int32)
 
 
 def _scores(model: nn.Module, pixels: Tensor) -> Tensor:
@@ -114,8 +115,8 @@ def _resized(images: Tensor, edge: int) -> Tensor:
     return F.interpolate(images, scale_factor=edge / min(images.shape[2:]), mode="bilinear", antialias=True)
 
 
-Sample = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]
-"""Name, image (H, W, 3) and true labels (H, W), 255 = ignore."""
+Sample = tuple[str, NDArray[np.uint8], NDArray[Any]]
+"""Name, image (H, W, 3) and true labels (H, W), uint8 or uint16; the type's largest value, 255 or 65535, = ignore."""
 
 
 BATCH_PIXELS = 4 * 2**20
@@ -123,7 +124,7 @@ BATCH_PIXELS = 4 * 2**20
 
 
 def confusion(segmenter: Segmenter, samples: Iterable[Sample]) -> NDArray[np.int64]:
-    """(C, C) pixel counts over all samples: row = true class, column = predicted class; 255 is left out.
+    """(C, C) pixel counts over all samples: row = true class, column = predicted class; ignored pixels left out.
 
     Raises ``SeediffError``, naming the sample, when labels and image differ in size or a label is not a class.
     """
@@ -136,15 +137,16 @@ def confusion(segmenter: Segmenter, samples: Iterable[Sample]) -> NDArray[np.int
     return total
 
 
-def count_pixels(name: str, truth: NDArray[np.uint8], predicted: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
+def count_pixels(name: str, truth: NDArray[Any], predicted: NDArray[Any], count: int) -> NDArray[np.int64]:
     """The confusion matrix of one label map."""
     if truth.shape != predicted.shape:
         raise SeediffError(f"Labels of {name} are {truth.shape}, but its image is {predicted.shape}.")
-    valid = truth != IGNORE_LABEL
+    ignored = np.iinfo(truth.dtype).max
+    valid = truth != ignored
     if valid.any() and truth[valid].max() >= count:
         raise SeediffError(
             f"Labels of {name} hold {truth[valid].max()}, but the segmenter has only classes 0 to {count - 1}.\n"
-            f"Map the benchmark's labels to the segmenter's classes, or to {IGNORE_LABEL} to ignore them."
+            f"Map the benchmark's labels to the segmenter's classes, or to {ignored} to ignore them."
         )
     pairs = truth[valid].astype(np.int64) * count + predicted[valid]
     return np.bincount(pairs, minlength=count**2).reshape(count, count)

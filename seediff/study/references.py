@@ -10,7 +10,22 @@ from seediff.datasets.inventory import REQUIRED_SPLITS, class_names
 from seediff.errors import SeediffError
 from seediff.masks.variants import VARIANTS
 from seediff.names import MASK_QUALITY, nearest, slug
-from seediff.study.sections import Benchmark, Column, Figures, RealRecipe, Recipe, Row, Study, SyntheticRecipe, Table
+from seediff.prompts import too_few
+from seediff.study.sections import (
+    Benchmark,
+    Column,
+    Figures,
+    PromptAugmentation,
+    PromptSet,
+    RealRecipe,
+    Recipe,
+    Row,
+    Study,
+    SyntheticRecipe,
+    Table,
+)
+from seediff.synonyms.variety import vary
+from seediff.synonyms.vocabulary import shipped_words
 from seediff.words import has_word
 
 MOST_SHARDS = 100_000
@@ -80,11 +95,33 @@ def _check_classes(study: Study) -> None:
             raise SeediffError(f"prompt_sets.{name}.template has no '{{word}}', the place of the class word.")
         for word in prompt_set.words:
             _known("class", word, prompt_set.classes or study.classes, f"prompt_sets.{name}.words")
+        if prompt_set.augmentation:
+            _check_prompts(study, f"prompt_sets.{name}", prompt_set, prompt_set.augmentation)
     for name, image_set in study.image_sets.items():
         _known("prompt set", image_set.prompt_set, study.prompt_sets, f"image_sets.{name}")
         _check_shards(study, name)
     for listed in study.listed_classes:
         _known("class", listed, study.classes, "listed_classes")
+
+
+def _check_prompts(study: Study, where: str, prompt_set: PromptSet, augmentation: PromptAugmentation) -> None:
+    """The words have to be of its classes, and enough for its prompts; a WordNet is read when they are made."""
+    classes = prompt_set.classes or study.classes
+    for key in ("words", "senses"):
+        for name in getattr(augmentation, key):
+            _known("class", name, classes, f"{where}.augmentation.{key}")
+    if augmentation.source == "wordnet":
+        return
+    names = {name: prompt_set.words.get(name, name) for name in classes}
+    try:
+        shipped = shipped_words(augmentation.source, classes, augmentation.words)
+        settings = {**augmentation.model_dump(), "shipped": shipped}
+        variety = vary(classes, prompt_set.template, names, settings)
+        for name in classes:
+            if not augmentation.repeat and prompt_set.per_class > variety.number(name):
+                raise too_few(prompt_set.per_class, variety.number(name), name)
+    except SeediffError as error:
+        raise SeediffError(f"{where}: {error}") from None
 
 
 def _check_shards(study: Study, image_set: str) -> None:

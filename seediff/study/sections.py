@@ -44,6 +44,34 @@ class Diffusion(Section):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
 
+class PromptAugmentation(Section):
+    """Prompts that differ: other words for the classes, in other templates and contexts.
+
+    ``source`` of the words: the list that comes with the program, the embedded model's language, a WordNet of one's own
+    (``lexicon``, a WN-LMF file; ``depth`` of hyponyms; ``senses``, the synset of a class where it is not its word's
+    first), or nothing but ``words``, which are used in any case. ``exclude``: words that are not. ``contexts`` are put
+    after the prompt. ``repeat``: once every prompt has been used, use them again, to other seeds.
+    """
+
+    source: Literal["curated", "embedded", "wordnet", "listed"] = "curated"
+    lexicon: Text | None = None
+    depth: Annotated[int, Field(ge=0, le=20)] = 1
+    senses: dict[Name, Text] = {}
+    words: dict[Name, tuple[Text, ...]] = {}
+    exclude: tuple[Text, ...] = ()
+    templates: tuple[Text, ...] = ()
+    contexts: tuple[Text, ...] = ()
+    repeat: bool = False
+
+    @model_validator(mode="after")
+    def _has_its_lexicon(self) -> PromptAugmentation:
+        if (self.source == "wordnet") != (self.lexicon is not None):
+            raise ValueError("source 'wordnet' needs 'lexicon', the path of a WN-LMF file; the others have none")
+        if self.senses and self.source != "wordnet":
+            raise ValueError("'senses' are synsets of a WordNet, so they need source 'wordnet'")
+        return self
+
+
 class PromptSet(Section):
     """``per_class`` prompts for each of ``classes`` (the study's, if none are given).
 
@@ -54,6 +82,7 @@ class PromptSet(Section):
     template: Text = "a photo of a {word}"
     per_class: Count
     words: dict[Name, Text] = {}
+    augmentation: PromptAugmentation | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class ImageSet(Section):
@@ -117,7 +146,7 @@ class RealRecipe(Section):
 Recipe = SyntheticRecipe | RealRecipe
 
 
-Format = Literal["voc", "cityscapes", "ade20k"]
+Format = Literal["voc", "cityscapes", "ade20k", "imagenet_s50", "imagenet_s300", "imagenet_s919"]
 
 
 class Embedded(Section):

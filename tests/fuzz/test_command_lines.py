@@ -22,7 +22,7 @@ pytestmark = pytest.mark.fuzz
 COMMANDS = {
     "generate": ["--model", "--class", "--number", "--template", "--variant", "--steps", "--guidance-scale",
                  "--batch-size", "--dtype", "--rng-seed", "--output"],
-    "check": [], "plan": ["--study", "--tflops"], "data list": ["--root"], "data check": ["--split", "--all"],
+    "check": ["--words"], "plan": ["--study", "--tflops"], "data list": ["--root"], "data check": ["--split", "--all"],
     "figure": ["--study", "--point", "--output"], "show": [], "domain": ["--spec", "--output"],
     "prompts": ["--spec", "--output"],
     "synthesize": ["--spec", "--prompts", "--class", "--first", "--count", "--images", "--scores"],

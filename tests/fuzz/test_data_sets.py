@@ -1,4 +1,4 @@
-"""Hostile copies of VOC, Cityscapes and ADE20K: reported or refused, whatever lies in their folders."""
+"""Hostile copies of VOC, Cityscapes, ADE20K and ImageNet-S: reported or refused, whatever lies in their folders."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.fuzz.test_shards import picture
 
 pytestmark = pytest.mark.fuzz
 
-FORMATS = ("voc", "cityscapes", "ade20k")
+FORMATS = ("voc", "cityscapes", "ade20k", "imagenet_s50")
 
 
 @pytest.fixture(scope="module")

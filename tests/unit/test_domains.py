@@ -10,14 +10,25 @@ import numpy as np
 import pytest
 
 from seediff.datasets.benchmarks import open_benchmark
+from seediff.datasets.classes import own_names
+from seediff.datasets.imagenet_s import NAMES, SUBSETS
 from seediff.errors import SeediffError
 from seediff.pictograms import domains
-from seediff.pictograms.domains import DOMAINS, INDOOR_CLASSES, STREET_CLASSES, dull, edges, write_domain
+from seediff.pictograms.domains import (
+    DOMAINS,
+    INDOOR_CLASSES,
+    PORTRAYED,
+    STREET_CLASSES,
+    dull,
+    edges,
+    write_domain,
+)
 from seediff.pictograms.scenes import natural_scene
 from seediff.pictograms.vocabulary import CLASSES
 
 FORMATS = sorted(DOMAINS)
 DRAWN = {"voc": CLASSES, "cityscapes": STREET_CLASSES, "ade20k": INDOOR_CLASSES}
+DRAWN |= {f"imagenet_s{subset}": PORTRAYED for subset in SUBSETS}
 
 
 @pytest.fixture(scope="module", params=FORMATS)
@@ -27,6 +38,12 @@ def domain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return request.param, folder
 
 
+def study_classes(format: str) -> list[str]:
+    """The embedded classes, by the names that the format knows them by."""
+    large = format in ("imagenet_s300", "imagenet_s919")
+    return [own_names("imagenet_s50", name)[0] if large else name for name in CLASSES]
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
@@ -34,7 +51,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_is_read_as_the_real_thing(domain: tuple[str, Path]) -> None:
     format, folder = domain
     for split, number in (("train", 12), ("val", 20)):
-        benchmark = open_benchmark(format, folder, split, CLASSES)
+        benchmark = open_benchmark(format, folder, split, study_classes(format))
         assert len(benchmark) == number
         for image, labels in benchmark:
             assert image.shape == (64, 64, 3) and labels.shape == (64, 64)
@@ -45,14 +62,20 @@ def test_is_read_as_the_real_thing(domain: tuple[str, Path]) -> None:
 def test_no_image_is_in_both_splits(domain: tuple[str, Path]) -> None:
     format, folder = domain
     drawn = [
-        image.tobytes() for split in ("train", "val") for image, _ in open_benchmark(format, folder, split, CLASSES)
+        image.tobytes()
+        for split in ("train", "val")
+        for image, _ in open_benchmark(format, folder, split, study_classes(format))
     ]
     assert len(set(drawn)) == 32
 
 
 def test_every_class_occurs(domain: tuple[str, Path]) -> None:
     format, folder = domain
-    found = {label for _, labels in open_benchmark(format, folder, "val", CLASSES) for label in np.unique(labels)}
+    found = {
+        label
+        for _, labels in open_benchmark(format, folder, "val", study_classes(format))
+        for label in np.unique(labels)
+    }
     assert found - {0, 255} == {CLASSES.index(name) + 1 for name in DRAWN[format]}
 
 
@@ -105,6 +128,31 @@ def test_street_objects_are_small_low_and_have_surroundings() -> None:
         objects = np.isin(ids, [24, 26, 28, 31, 32])
         assert not objects[:24].any() and objects.mean() < 0.4
         assert set(np.unique(ids[:24])) == {11} and (ids[40:] == 7).any()
+
+
+@pytest.mark.parametrize("subset", SUBSETS)
+def test_portraits_have_their_subsets_ids(subset: int) -> None:
+    """Against a slow rendering of the same scene; things of no class are 'other', edges are ignored."""
+    names = {"car": "beach wagon", "cat": "siamese cat", "motorbike": "motor scooter", "train": "bullet train"}
+    names["tvmonitor"] = "television"
+    known = ["other", *NAMES[subset].values()]
+    bystanders = 0
+    for index in range(20):
+        image, ids = domains.portrait_pair(subset, np.random.default_rng(index), index)
+        rng = np.random.default_rng(index)
+        others = [name for name in CLASSES if name not in names]
+        beside = [str(rng.choice(others))] if rng.random() < 0.3 else []
+        scene = natural_scene(rng, [list(names)[index % 5], *beside])
+        bystanders += len(beside)
+        assert np.array_equal(image, scene.image) and ids.dtype == np.uint16
+        for y in range(0, 64, 3):
+            for x in range(0, 64, 3):
+                own = scene.labels[y, x]
+                around = {scene.labels[min(y + 1, 63), x], scene.labels[y, min(x + 1, 63)]}
+                name = CLASSES[own - 1] if own else ""
+                expected = 1000 if around != {own} else known.index(names.get(name, "other"))
+                assert ids[y, x] == expected
+    assert 0 < bystanders < 20
 
 
 def test_dull() -> None:

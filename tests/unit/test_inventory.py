@@ -15,7 +15,8 @@ from PIL import Image
 from seediff.datasets.benchmarks import FORMATS
 from seediff.datasets.classes import CITYSCAPES_IDS, CITYSCAPES_TRAIN_IDS
 from seediff.datasets.findings import Report
-from seediff.datasets.images import VOC_COLOURS, decode_mask, encode_labels, encode_mask, encode_png
+from seediff.datasets.imagenet_s import SUBSETS
+from seediff.datasets.images import VOC_COLOURS, decode_mask, encode_ids, encode_labels, encode_mask, encode_png
 from seediff.datasets.inventory import DATA_SETS, STAND_IN_SIGN, list_datasets
 from seediff.datasets.verification import check_dataset
 from seediff.errors import SeediffError
@@ -26,8 +27,12 @@ LABELS = {
     "voc": "SegmentationClass/val_00000{}.png",
     "cityscapes": "gtFine/val/pictogram/pictogram_00000{}_000019_gtFine_labelIds.png",
     "ade20k": "annotations/validation/ADE_val_0000000{}.png",
+    **{f"imagenet_s{subset}": "validation-segmentation/{}/val_0000000{}.png" for subset in SUBSETS},
 }
-FIRST = {"voc": 0, "cityscapes": 0, "ade20k": 1}
+FIRST = {"ade20k": 1}
+WNIDS = ("n02814533", "n02123597", "n03791053", "n02917067", "n04404412")
+"""Folders of the stand-ins' first five images of ImageNet-S."""
+BY_BYTES = ("voc", "cityscapes", "ade20k")
 every_name = pytest.mark.parametrize("name", NAMES)
 
 
@@ -47,7 +52,8 @@ def copy(drawn: Path, tmp_path: Path) -> Callable[[str], Path]:
 
 
 def label_file(name: str, folder: Path, index: int = 0) -> Path:
-    path = folder / LABELS[name].format(FIRST[name] + index)
+    place = (WNIDS[index % 5], index) if name.startswith("imagenet") else (FIRST.get(name, 0) + index,)
+    path = folder / LABELS[name].format(*place)
     assert path.is_file()
     return path
 
@@ -83,6 +89,9 @@ def test_official_numbers() -> None:
         "voc": {"train": 1464, "val": 1449, "trainval": 2913, "trainaug": 10582},
         "cityscapes": {"train": 2975, "val": 500},
         "ade20k": {"train": 20210, "val": 2000},
+        "imagenet_s50": {"train": 500, "val": 752},
+        "imagenet_s300": {"train": 3000, "val": 4097},
+        "imagenet_s919": {"train": 9190, "val": 12419},
     }
     assert set(DATA_SETS) == set(FORMATS)
 
@@ -91,11 +100,13 @@ def test_list_says_what_there_is_to_know(tmp_path: Path) -> None:
     text = list_datasets(tmp_path)
     for known in DATA_SETS.values():
         assert known.title in text and str(known.place) in text and all(name in text for name in known.holds)
-    assert text.count("not there") == 3 and max(map(len, text.splitlines())) <= 120
+    assert text.count("not there") == 6 and max(map(len, text.splitlines())) <= 120
     for fact in (
         "classes: 20 and background",
         "classes: 19\n",
         "classes: 150",
+        "classes: 50 and background",
+        "classes: 919 and background",
         "trainaug 10,582",
         "VOCtrainval_11-May-2012.tar",
         "registration",
@@ -150,7 +161,7 @@ def test_without_its_sign_it_has_to_have_the_official_numbers_and_sizes(copy: Ca
     assert all("(64 x 64), and 5 more" in text for text in odd)
 
 
-@pytest.mark.parametrize("name", ["voc", "ade20k"])
+@pytest.mark.parametrize("name", ["voc", "ade20k", "imagenet_s50", "imagenet_s919"])
 def test_a_real_copy_that_is_sound(copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     (folder := copy(name)).joinpath(STAND_IN_SIGN).unlink()
     monkeypatch.setitem(DATA_SETS, name, replace(DATA_SETS[name], splits={"train": 6, "val": 6}))
@@ -280,24 +291,28 @@ def test_a_file_that_cannot_be_read(copy: Callable[[str], Path], monkeypatch: py
 @every_name
 def test_image_and_labels_of_different_sizes(copy: Callable[[str], Path], name: str) -> None:
     path = label_file(name, folder := copy(name))
-    path.write_bytes(encode_labels(decode_mask(path.read_bytes(), path.name)[:48]))
+    decode, encode = FORMATS[name].decode, encode_labels if name in BY_BYTES else encode_ids
+    path.write_bytes(encode(decode(path.read_bytes(), path.name)[:48]))
     image = image_file(name, folder).relative_to(folder)
     assert only_error(name, folder) == (
         f"val: image and label file of different sizes: {image} (64 x 64, labels 64 x 48)"
     )
 
 
-@pytest.mark.parametrize(("name", "value"), [("voc", 21), ("cityscapes", 34), ("ade20k", 151)])
+VALUES = [("voc", 21), ("cityscapes", 34), ("ade20k", 151), ("imagenet_s50", 51), ("imagenet_s919", 920)]
+
+
+@pytest.mark.parametrize(("name", "value"), VALUES)
 def test_values_outside_the_classes(copy: Callable[[str], Path], name: str, value: int) -> None:
     path = label_file(name, folder := copy(name))
-    labels = decode_mask(path.read_bytes(), path.name)
-    labels[0, 0], labels[0, 1] = value, 200
-    path.write_bytes(encode_mask(labels))
-    expected = f"val: values that are no labels of the data set: {path.relative_to(folder)} ({value}, 200)"
+    labels = FORMATS[name].decode(path.read_bytes(), path.name)
+    labels[0, 0], labels[0, 1] = value, (other := value + 40)
+    path.write_bytes((encode_mask if name in BY_BYTES else encode_ids)(labels))
+    expected = f"val: values that are no labels of the data set: {path.relative_to(folder)} ({value}, {other})"
     assert only_error(name, folder) == expected
 
 
-@every_name
+@pytest.mark.parametrize("name", BY_BYTES)
 def test_colour_pictures_in_place_of_labels(copy: Callable[[str], Path], name: str) -> None:
     folder = copy(name)
     for index in range(6):
@@ -305,6 +320,24 @@ def test_colour_pictures_in_place_of_labels(copy: Callable[[str], Path], name: s
         path.write_bytes(encode_png(VOC_COLOURS[decode_mask(path.read_bytes(), path.name)]))
     text = only_error(name, folder)
     assert text.startswith("val: colour picture in place of label ids:") and text.endswith("(RGB), and 5 more")
+
+
+@pytest.mark.parametrize("kind", ["L", "P", "RGB"])
+def test_labels_of_imagenet_s_that_hold_no_ids(copy: Callable[[str], Path], kind: str) -> None:
+    """Converted to bytes, or drawn in colours."""
+    path = label_file("imagenet_s50", folder := copy("imagenet_s50"))
+    labels = FORMATS["imagenet_s50"].decode(path.read_bytes(), path.name).astype(np.uint8)
+    encode = {"L": encode_labels, "P": encode_mask, "RGB": lambda ids: encode_png(VOC_COLOURS[ids])}[kind]
+    path.write_bytes(encode(labels | 1))
+    place = path.relative_to(folder)
+    assert only_error("imagenet_s50", folder) == f"val: label file without class ids: {place} ({kind})"
+
+
+def test_a_larger_subset_given_for_a_smaller_one(copy: Callable[[str], Path]) -> None:
+    """Their folders are alike, their ids are not."""
+    assert "values that are no labels of the data set" in " ".join(
+        errors(check_dataset("imagenet_s50", copy("imagenet_s919")))
+    )
 
 
 @pytest.mark.parametrize("void", [0, 255])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from seediff.datasets import ade20k, cityscapes, voc
+from seediff.datasets import ade20k, cityscapes, imagenet_s, voc
 from seediff.datasets.benchmarks import Benchmark, open_benchmark
 from seediff.datasets.classes import (
     ADE20K_CLASSES,
@@ -30,14 +30,18 @@ from seediff.datasets.classes import (
 from seediff.datasets.images import (
     VOC_COLOURS,
     check_same_size,
+    decode_ids,
     decode_mask,
     decode_rgb,
+    encode_ids,
     encode_jpeg,
     encode_labels,
     encode_mask,
     encode_png,
 )
+from seediff.datasets.training_sets import assemble_real
 from seediff.errors import SeediffError
+from seediff.names import check_name
 
 MASKS = arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 CLASSES = ("bus", "car", "motorbike", "person")
@@ -124,6 +128,7 @@ def test_class_lists() -> None:
 
 def test_aliases_name_classes_that_exist() -> None:
     known = {"voc": VOC_CLASSES, "cityscapes": CITYSCAPES_TRAIN_IDS, "ade20k": ADE20K_CLASSES}
+    known |= {f"imagenet_s{subset}": [*names.values()] for subset, names in imagenet_s.NAMES.items()}
     for format, aliases in ALIASES.items():
         assert all(own in known[format] for names in aliases.values() for own in names)
 
@@ -144,6 +149,7 @@ VALUES = {
     "voc": ([0, 6, 7, 14, 15, 255, 12, 20], [0, 1, 2, 3, 4, 255, 0, 0]),
     "cityscapes": ([28, 26, 32, 24, 25, 7, 33, 0, 5, 29], [1, 2, 3, 4, 0, 0, 0, 255, 255, 255]),
     "ade20k": ([81, 21, 117, 13, 0, 1, 150, 84], [1, 2, 3, 4, 255, 0, 0, 0]),
+    "imagenet_s50": ([20, 34, 0, 1, 50, 1000], [2, 3, 0, 0, 0, 255]),
 }
 PLACES = {
     "voc": ("JPEGImages/2007_000032.jpg", "SegmentationClass/2007_000032.png"),
@@ -152,6 +158,10 @@ PLACES = {
         "gtFine/val/ulm/ulm_000000_000019_gtFine_labelIds.png",
     ),
     "ade20k": ("images/validation/ADE_val_00000001.jpg", "annotations/validation/ADE_val_00000001.png"),
+    "imagenet_s50": (
+        "validation/n01443537/ILSVRC2012_val_00004677.JPEG",
+        "validation-segmentation/n01443537/ILSVRC2012_val_00004677.png",
+    ),
 }
 FORMATS = sorted(PLACES)
 
@@ -162,8 +172,8 @@ def make(format: str, folder: Path, values: list[int], width: int | None = None)
     for path in (image, labels):
         path.parent.mkdir(parents=True)
     Image.new("RGB", (width or len(values), 1), (90, 90, 90)).save(image)
-    row = np.array([values], np.uint8)
-    labels.write_bytes(encode_mask(row) if format == "voc" else encode_labels(row))
+    encode = {"voc": encode_mask, "imagenet_s50": encode_ids}.get(format, encode_labels)
+    labels.write_bytes(encode(np.array([values], np.uint16 if encode is encode_ids else np.uint8)))
     if format == "voc":
         lists = folder / "ImageSets" / "Segmentation"
         lists.mkdir(parents=True)
@@ -200,7 +210,9 @@ def test_ade20k_has_three_kinds_of_screens(tmp_path: Path) -> None:
     assert labels.tolist() == [[2, 2, 2, 1, 0]]
 
 
-@pytest.mark.parametrize(("format", "value"), [("voc", 21), ("voc", 254), ("cityscapes", 34), ("ade20k", 151)])
+@pytest.mark.parametrize(
+    ("format", "value"), [("voc", 21), ("voc", 254), ("cityscapes", 34), ("ade20k", 151), ("imagenet_s50", 51)]
+)
 def test_values_the_data_set_does_not_define(tmp_path: Path, format: str, value: int) -> None:
     _, labels = make(format, tmp_path, [1, value])
     assert str(labels) in (message := refusal(format, tmp_path)) and f" {value}," in message
@@ -287,6 +299,80 @@ def test_only_sbd_lists_may_hold_paths(tmp_path: Path) -> None:
     assert "cannot be used as a name" in refusal("voc", tmp_path)
 
 
+# --- ImageNet-S
+
+
+def test_the_classes_of_imagenet_s() -> None:
+    """Ids follow the WordNet ids; checked where one can look them up."""
+    assert {subset: len({*names.values()}) for subset, names in imagenet_s.NAMES.items()} == {
+        50: 50, 300: 300, 919: 919,
+    }  # fmt: skip
+    for names in imagenet_s.NAMES.values():
+        assert list(names) == sorted(names) and all(check_name("Class", name) for name in names.values())
+    assert {*imagenet_s.NAMES[50]} < {*imagenet_s.NAMES[300]} < {*imagenet_s.NAMES[919]}
+    fifty = (
+        "goldfish, tiger shark, goldfinch, tree frog, kuvasz, red fox, siamese cat, american black bear, ladybug, "
+        "sulphur butterfly, wood rabbit, hamster, wild boar, gibbon, african elephant, giant panda, airliner, ashcan, "
+        "ballpoint, beach wagon, boathouse, bullet train, cellular telephone, chest, clog, container ship, "
+        "digital watch, dining table, golf ball, grand piano, iron, lab coat, mixing bowl, motor scooter, padlock, "
+        "park bench, purse, streetcar, table lamp, television, toilet seat, umbrella, vase, water bottle, "
+        "water tower, yawl, street sign, lemon, carbonara, agaric"
+    )
+    assert list(imagenet_s.NAMES[50].values()) == fifty.split(", ")
+    merged_away = {"n04356056", "n04493381", "n03642806", "n04008634", "n03887697"}
+    kept = {"n04355933", "n02808440", "n03832673", "n03773504", "n15075141"}
+    assert not merged_away & {*imagenet_s.NAMES[919]} and kept < {*imagenet_s.NAMES[919]}
+    cranes = {wnid: name for wnid, name in imagenet_s.NAMES[919].items() if wnid in ("n02012849", "n03126707")}
+    assert cranes == {"n02012849": "crane bird", "n03126707": "construction crane"}
+
+
+@given(arrays(np.uint16, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_ids_are_red_and_256_green(ids: np.ndarray) -> None:
+    content = encode_ids(ids)
+    assert np.array_equal(decode_ids(content, "x"), ids)
+    for y, x in np.ndindex(ids.shape):
+        red, green, blue = (int(part) for part in decode_rgb(content, "x")[y, x])
+        assert (red + 256 * green, blue) == (ids[y, x], 0)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (encode_labels(np.zeros((2, 2), np.uint8)), "its pixels are L, not RGB"),
+        (encode_mask(np.zeros((2, 2), np.uint8)), "its pixels are P, not RGB"),
+        (encode_png(np.full((2, 2, 3), 9, np.uint8)), "it has blue as well"),
+        (encode_ids(np.zeros((9, 9), np.uint16))[:40], "is not a readable PNG"),
+    ],
+)
+def test_what_holds_no_ids(content: bytes, message: str) -> None:
+    with pytest.raises(SeediffError, match=f"^sample 7 .*{message}"):
+        decode_ids(content, "sample 7")
+
+
+def test_more_classes_than_a_byte_has_labels(tmp_path: Path) -> None:
+    """A study's own few are bytes; all of a large subset take two, and 65535 is ignored."""
+    make("imagenet_s50", tmp_path, [0, 1, 254, 255, 256, 919, 1000])
+    names = list(imagenet_s.NAMES[919].values())
+    _, labels = open_benchmark("imagenet_s919", tmp_path, "val", names)[0]
+    assert labels.dtype == np.uint16 and labels.tolist() == [[0, 1, 254, 255, 256, 919, 65535]]
+    _, labels = open_benchmark("imagenet_s919", tmp_path, "val", [names[918], names[254]])[0]
+    assert labels.dtype == np.uint8 and labels.tolist() == [[0, 0, 0, 2, 0, 1, 255]]
+    assert open_benchmark("imagenet_s919", tmp_path, "val", names).label_space.ignore_label == 65535
+    with pytest.raises(SeediffError, match="254 classes at most, not 919"):
+        assemble_real("imagenet_s919", tmp_path, "val", names, None, tmp_path / "set.json")
+    assert not (tmp_path / "set.json").exists()
+
+
+def test_images_of_imagenet_s_come_by_their_own_name(tmp_path: Path) -> None:
+    image, labels = make("imagenet_s50", tmp_path, [1, 2])
+    for file, suffix in ((image, "JPEG"), (labels, "png")):
+        other = file.parent.parent / "n01491361" / f"ILSVRC2012_val_00000001.{suffix}"
+        other.parent.mkdir()
+        shutil.copy(file, other)
+    names = [item.name for item in open_benchmark("imagenet_s50", tmp_path, "val", ["lemon"]).items]
+    assert names == ["ILSVRC2012_val_00000001", "ILSVRC2012_val_00004677"]
+
+
 def test_unknown_format(tmp_path: Path) -> None:
     with pytest.raises(SeediffError, match="'voc'"):
         open_benchmark("vocs", tmp_path, "val", CLASSES)
@@ -295,6 +381,8 @@ def test_unknown_format(tmp_path: Path) -> None:
 def test_every_value_of_a_format_is_named() -> None:
     assert set(voc.LABELS) == {*range(21), 255}
     assert set(cityscapes.LABELS) == set(range(34)) and set(ade20k.LABELS) == set(range(151))
+    for subset in imagenet_s.SUBSETS:
+        assert set(imagenet_s.labels(subset)) == {*range(subset + 1), 1000}
 
 
 def test_nothing_here_imports_torch() -> None:

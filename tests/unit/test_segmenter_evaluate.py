@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
+from seediff.datasets.imagenet_s import NAMES
 from seediff.errors import SeediffError
 from seediff.files import write_json
 from seediff.pictograms.domains import write_domain
 from seediff.segmenter import evaluate
 from seediff.segmenter.checkpoint import save_tensors
 from seediff.segmenter.evaluate import Segmenter, _scores, _window_starts, confusion, load_segmenter, predict
+from seediff.segmenter.metrics import miou
 from seediff.segmenter.model import build_segmenter, normalize
 from seediff.segmenter.settings import as_json, segmenter_settings
+from seediff.specs import read_spec
 from seediff.stages.segment import evaluate_model
 
 SETTINGS = segmenter_settings("resnet-mini", queries=5, points=32)
@@ -154,3 +159,30 @@ def test_a_segmenter_of_other_classes_is_not_evaluated(folder, tmp_path):
     with pytest.raises(SeediffError, match="other classes"):
         evaluate_model(spec, folder, tmp_path / "metrics.json")
     assert not (tmp_path / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("subset", [50, 300, 919])
+def test_a_benchmark_of_more_classes_than_a_byte_has_labels(subset, tmp_path):
+    """ImageNet-S through the stage's own specification, against counting by hand."""
+    classes = ["background", *NAMES[subset].values()]
+    torch.manual_seed(0)
+    model = build_segmenter(SETTINGS, len(classes)).eval()
+    high = classes.index("television")  # above a byte in the largest, and what all pixels are taken for
+    with torch.no_grad():
+        model.class_predictor.bias[high] += 100
+    save_tensors(tmp_path / "model.safetensors", model.state_dict())
+    write_json(tmp_path / "config.json", {"settings": as_json(SETTINGS), "classes": classes})
+    format, folder = f"imagenet_s{subset}", tmp_path / "imagenet"
+    write_domain(format, folder, train=1, val=5, rng_seed=0)
+    names = {"recipe": "a", "segmenter": "b", "repeat": 0, "benchmark": "c", "model": None}
+    spec = {**names, "format": format, "folder": str(folder), "split": "val", "classes": classes[1:]}
+    evaluate_model(read_spec("evaluate", json.dumps(spec)), tmp_path, tmp_path / "metrics.json")
+    found = np.array(json.loads((tmp_path / "metrics.json").read_text())["confusion"])
+    expected = np.zeros_like(found)
+    for path in (folder / "validation-segmentation").rglob("*.png"):
+        red, green, _ = np.asarray(Image.open(path)).astype(int).transpose(2, 0, 1)
+        for value in (red + 256 * green).ravel():
+            if value != 1000:
+                expected[value, high] += 1
+    assert np.array_equal(found, expected) and np.count_nonzero(found) == 6
+    assert miou(found, [high]) == found[high, high] / found.sum()

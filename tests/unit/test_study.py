@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
@@ -11,8 +12,13 @@ import yaml
 
 from seediff import plan
 from seediff.errors import SeediffError
+from seediff.plan import prompts_spec, report_spec
+from seediff.prompts import make_prompts
+from seediff.specs import read_spec
 from seediff.study import Study
 from seediff.study.load import parse_study
+from seediff.synonyms.curated import CURATED
+from seediff.synonyms.report import study_words
 from tests.conftest import ROOT
 
 CONTENT = yaml.safe_load((ROOT / "config/studies/smoke.yaml").read_text())
@@ -199,3 +205,55 @@ def test_a_job_finds_its_shard_without_the_others() -> None:
     for planned in plan.shards(smoke, "basic"):
         assert plan.shard(smoke, "basic", planned.class_name, planned.block) == planned
     assert [planned.count for planned in plan.shards(smoke, "basic")] == [2, 1, 2, 1]
+
+
+# --- varied prompts
+
+
+def varied(**augmentation: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda content: content["prompt_sets"]["basic"].update(augmentation=augmentation)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "message"),
+    [
+        ({"source": "thesaurus"}, "prompt_sets.basic.augmentation.source"),
+        ({"sauce": "curated"}, "unknown key 'prompt_sets.basic.augmentation.sauce'.\nDid you mean 'source'?"),
+        ({"source": "wordnet"}, "needs 'lexicon'"),
+        ({"lexicon": "x.xml"}, "the others have none"),
+        ({"senses": {"cat": "x"}}, "so they need source 'wordnet'"),
+        ({"words": {"zebra": ["x"]}}, "basic.augmentation.words names the class 'zebra', which is not defined"),
+        ({"exclude": ["kittne"]}, "prompt_sets.basic: 'exclude' names 'kittne'"),
+        ({"source": "listed", "templates": ["a photo"]}, "prompt_sets.basic: 'a photo' has to have '{word}'"),
+        ({"source": "listed"}, "Add words, templates or contexts, or set 'repeat'"),
+    ],
+)
+def test_bad_augmentations_of_prompts(augmentation: dict[str, Any], message: str) -> None:
+    def change(content: dict[str, Any]) -> None:
+        varied(**augmentation)(content)
+        content["prompt_sets"]["basic"]["per_class"] = 50
+
+    assert message in problem(change)
+
+
+def test_a_prompt_set_without_augmentation_has_the_spec_it_had() -> None:
+    keys = {"prompt_set", "rng_seed", "classes", "template", "per_class", "words"}
+    assert prompts_spec(study(), "basic").keys() == keys
+    assert "augmentation" not in report_spec(study())["study"]["prompt_sets"]["basic"]
+
+
+def test_the_words_that_come_with_the_program_are_in_the_spec() -> None:
+    spec = prompts_spec(study(varied(contexts=["at night"])), "basic")
+    assert tuple(spec["augmentation"]["shipped"]["cat"]) == CURATED["cat"]
+    text = json.dumps(spec)
+    read = read_spec("prompts", text)
+    plain = prompts_spec(study(), "basic")
+    assert json.loads(text) == read and read_spec("prompts", json.dumps(plain)) == plain
+    prompts = make_prompts(**read)
+    assert prompts == make_prompts(**spec) and len({one.prompt for one in prompts}) == len(prompts)
+
+
+def test_the_words_of_a_study_can_be_looked_at() -> None:
+    text = study_words(study(varied(exclude=["kitten"])))
+    assert "not kitten (hyponym, curated): excluded by the study" in text and "cat (name): " in text
+    assert study_words(study()) == "No prompt set has an augmentation."

@@ -1,0 +1,57 @@
+"""ImageNet-S (Gao et al. 2022): ``folder`` is ImageNetS50, ImageNetS300 or ImageNetS919 as its scripts prepare them.
+
+Images lie in a folder for each class, named by its WordNet id, and label files beside them: RGB PNGs in which red and
+256 times green make the class id. Ids count the WordNet ids of a subset in their order, from 1; 0 is any other thing,
+1000 is ignored. ``imagenet_s.txt`` has them all: WordNet id, the smallest subset that it is in, and the name, which is
+ImageNet's in lower case without apostrophes. ImageNet calls two classes 'crane' and two 'cardigan': here they are
+'crane bird' and 'construction crane', 'cardigan corgi' and 'cardigan'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from seediff.datasets.classes import BACKGROUND
+from seediff.datasets.items import Item, check_folder, check_items
+
+SUBSETS = (50, 300, 919)
+"""Numbers of classes; each subset's are among those of the next."""
+
+IGNORED = 1000
+
+SPLITS = {"train": "train-semi", "val": "validation"}
+"""The annotated ones: ten training images a class, and the validation set. Labels of the test set are kept secret."""
+
+
+def _read_names() -> dict[int, dict[str, str]]:
+    """Subset -> WordNet id -> class name, in the order of the class ids."""
+    text = (Path(__file__).parent / "imagenet_s.txt").read_text(encoding="utf-8")
+    rows = [line.split(" ", 2) for line in text.splitlines()]
+    return {size: {wnid: name for wnid, least, name in rows if int(least) <= size} for size in SUBSETS}
+
+
+NAMES = _read_names()
+
+
+def labels(subset: int) -> dict[int, str | None]:
+    """Class id -> name; None is ignored, as in ImageNet-S' own evaluation."""
+    return {0: BACKGROUND, **dict(enumerate(NAMES[subset].values(), start=1)), IGNORED: None}
+
+
+def list_items(folder: Path, split: str) -> list[Item]:
+    """The split's images by name, which mixes the validation set's classes; 'train' is 'train-semi'."""
+    check_folder(folder, "ImageNet-S: train-semi, validation, and -segmentation of both")
+    images = folder / SPLITS.get(split, split)
+    check_folder(images, "a folder a class, with *.JPEG")
+    return check_items([label_item(folder, path) for path in by_name(images.glob("*/*.JPEG"))], images)
+
+
+def label_item(folder: Path, image: Path) -> Item:
+    """The image with its label file."""
+    split, wnid = image.parent.parent.name, image.parent.name
+    return Item(image.stem, image, folder / f"{split}-segmentation" / wnid / f"{image.stem}.png")
+
+
+def by_name(paths: Iterable[Path]) -> list[Path]:
+    return sorted(paths, key=lambda path: (path.stem, path))
