@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.timing import Row
 
-PARTS = ("masks", "refinement", "training", "sampling", "recording")
+PARTS = ("masks", "refinement", "training", "sampling", "recording", "curves")
 
 
 def machine() -> str:

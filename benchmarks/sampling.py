@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 
 from benchmarks.timing import Row, compare
 from seediff.plan import prompts_spec, synthesize_spec
-from seediff.prompts import class_prompts, make_prompts
+from seediff.prompts import Prompt, class_prompts, make_prompts
 from seediff.stages.synthesize import synthesize_shard
 from seediff.study import find_study, load_study
 from seediff.synthesis import load
@@ -22,10 +23,15 @@ TITLE = "Sampling 20 images of the embedded study: with every variant's masks wr
 IMAGES, ROUNDS = 20, 3
 
 
-def rows() -> list[Row]:
+def embedded_shard(images: int) -> tuple[dict[str, Any], list[Prompt]]:
+    """The study's own settings for a shard of that many images of one class."""
     study = load_study(find_study("mini"))
-    spec = synthesize_spec(study, "basic")
-    prompts = class_prompts(make_prompts(**prompts_spec(study, "basic")), "cat", 0, IMAGES)
+    every = make_prompts(**prompts_spec(study, "basic"))
+    return synthesize_spec(study, "basic"), class_prompts(every, "cat", 0, images)
+
+
+def rows() -> list[Row]:
+    spec, prompts = embedded_shard(IMAGES)
     sampling = dict(spec["diffusion"])
     pipe = load(sampling.pop("model"), sampling.pop("dtype"))
 
