@@ -31,7 +31,7 @@ VERSIONS: dict[str, int] = {
     "train": 2,
     "evaluate": 1,
     "mask_quality": 1,
-    "tabulate": 4,
+    "tabulate": 5,
     "strips": 1,
     "figures": 1,
     "report": 2,

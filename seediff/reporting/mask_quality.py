@@ -55,13 +55,13 @@ def read_mask_quality(path: Path) -> dict[str, Any]:
 
 
 def mask_quality_frame(spec: MaskQualitySpec, results_folder: Path) -> pd.DataFrame:
-    """One line a variant, baselines last; IoU in percent with the standard error of its mean, AUC in [0, 1]."""
+    """One line a variant, the best last, then baselines; IoU in percent with its standard error, AUC in [0, 1]."""
     path = results_folder / "mask_quality" / f"{spec.benchmark}.json"
     if not path.is_file():
         raise SeediffError(f"There is no {path}.\nMake it: snakemake --cores all {shlex.quote(str(path))}")
     content = read_mask_quality(path)
     lines = [_mask_quality_line(name, one, content["images"]) for name, one in content["variants"].items()]
-    return pd.DataFrame(sorted(lines, key=lambda line: line["baseline"])).assign(source=str(path))
+    return pd.DataFrame(sorted(lines, key=lambda line: (line["baseline"], line["iou"]))).assign(source=str(path))
 
 
 def _mask_quality_line(name: str, one: Mapping[str, Any], images: int) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import ceil
 
-from seediff.datasets.classes import label_by_name, own_names
+from seediff.datasets.classes import BACKGROUND, label_by_name, own_names
 from seediff.datasets.inventory import REQUIRED_SPLITS, class_names
 from seediff.errors import SeediffError
+from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS
 from seediff.names import MASK_QUALITY, nearest, slug
 from seediff.prompts import too_few
@@ -47,8 +48,11 @@ def check_references(study: Study) -> None:
             )
         _check_benchmark(f"benchmarks.{name}", benchmark, benchmark.split)
     for name, table in study.tables.items():
+        _no_row_twice(f"tables.{name}", table)
         for row in table.rows:
             _check_row(study, table, row, f"tables.{name}, row {row.label!r}")
+    for name, refinement in study.refinements.items():
+        _check_refinement(study, f"refinements.{name}", refinement)
     if study.figures:
         _check_figures(study, study.figures)
     if study.mask_quality:
@@ -77,6 +81,20 @@ def _check_names(study: Study) -> None:
                 )
 
 
+def _no_row_twice(where: str, table: Table) -> None:
+    labels = [row.label for row in table.rows]
+    if twice := [label for label in labels if labels.count(label) > 1]:
+        raise SeediffError(f"{where} has two rows {twice[0]!r}.\nGive each its own label.")
+
+
+def _check_refinement(study: Study, where: str, refinement: Refinement) -> None:
+    """The band of uncertain scores lies below the threshold, which may be the study's."""
+    try:
+        refinement.with_default_threshold(study.thresholds.beta)
+    except SeediffError as error:
+        raise SeediffError(f"{where}: {error}") from None
+
+
 def _check_figures(study: Study, figures: Figures) -> None:
     _known("image set", figures.image_set, study.image_sets, "figures")
     for name in figures.classes:
@@ -90,6 +108,8 @@ def _check_classes(study: Study) -> None:
     every = study.every_class()
     if len({*study.classes}) < len(study.classes) or len({slug(name) for name in every}) < len(every):
         raise SeediffError("classes holds the same name twice (spaces and dashes count as one).")
+    if BACKGROUND in every:
+        raise SeediffError(f"classes holds {BACKGROUND!r}, which is what is of no class.\nLeave it out.")
     for name, prompt_set in study.prompt_sets.items():
         if "{word}" not in prompt_set.template:
             raise SeediffError(f"prompt_sets.{name}.template has no '{{word}}', the place of the class word.")

@@ -38,7 +38,7 @@ class Diffusion(Section):
     """The text-to-image model and how it is sampled; ``model`` is a hub id or a local folder."""
 
     model: Annotated[Text, Field(pattern=r"^[^{}]*$")]  # braces are wildcards in the workflow's paths
-    num_inference_steps: Count = 50
+    num_inference_steps: Annotated[int, Field(gt=0, le=1000)] = 50  # the model knows a thousand timesteps
     guidance_scale: Annotated[float, Field(gt=1)] = 7.5
     batch_size: Count = 8
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

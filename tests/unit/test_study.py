@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from seediff.plan import prompts_spec, report_spec
 from seediff.prompts import make_prompts
 from seediff.specs import read_spec
 from seediff.study import Study
-from seediff.study.load import parse_study
+from seediff.study.load import load_study, parse_study
 from seediff.synonyms.curated import CURATED
 from seediff.synonyms.report import study_words
 from tests.conftest import ROOT
@@ -257,3 +258,33 @@ def test_the_words_of_a_study_can_be_looked_at() -> None:
     text = study_words(study(varied(exclude=["kitten"])))
     assert "not kitten (hyponym, curated): excluded by the study" in text and "cat (name): " in text
     assert study_words(study()) == "No prompt set has an augmentation."
+
+
+def test_a_band_of_uncertain_scores_lies_below_the_threshold() -> None:
+    assert "must be below threshold, 0.6" in problem(
+        lambda content: content["refinements"].update(odd={"threshold": 0.6, "uncertain_from": 0.6})
+    )
+    beta = study().thresholds.beta
+    assert f"refinements.odd: Refinement: uncertain_from is 0.9, but must be below threshold, {beta}." in problem(
+        lambda content: content["refinements"].update(odd={"uncertain_from": 0.9})
+    )
+
+
+def test_no_more_steps_than_the_model_knows() -> None:
+    assert "'diffusion.num_inference_steps'" in problem(
+        lambda content: content["diffusion"].update(num_inference_steps=1001)
+    )
+
+
+def test_no_row_comes_twice() -> None:
+    assert "has two rows" in problem(lambda content: rows(content).append(rows(content)[0]))
+
+
+def test_the_background_is_no_class() -> None:
+    assert "'background'" in problem(lambda content: content["classes"].append("background"))
+
+
+def test_numbers_may_be_written_as_elsewhere(tmp_path: Path) -> None:
+    text = (ROOT / "config/studies/smoke.yaml").read_text()
+    (tmp_path / "smoke.yaml").write_text(f"{text}\nthresholds: {{beta: 3e-1}}\n")
+    assert load_study(tmp_path / "smoke.yaml").thresholds.beta == 0.3
