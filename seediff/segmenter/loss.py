@@ -25,8 +25,8 @@ CLASS_WEIGHT, MASK_WEIGHT, DICE_WEIGHT = 2.0, 5.0, 5.0
 NO_OBJECT_WEIGHT = 0.1
 OVERSAMPLING = 3
 IMPORTANCE = 0.75
-TOGETHER = 2**26
-"""Mask logits (256 MiB) that are compared at once: all layers of a small model, one or a few of a large one."""
+TOGETHER = 2**21
+"""Mask logits (8 MiB) that are compared at once, within the cache: all layers of a small model, one of a large one."""
 
 
 @dataclass(frozen=True)
