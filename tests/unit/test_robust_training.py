@@ -5,17 +5,22 @@ from __future__ import annotations
 import csv
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from seediff.datasets.augmentation import Augmentation
+from seediff.datasets.images import encode_png
+from seediff.datasets.shards import Sample, write_shard
+from seediff.datasets.training_sets import assemble
 from seediff.errors import SeediffError
+from seediff.pictograms.domains import write_domain
 from seediff.segmenter import pixel
 from seediff.segmenter.backends import backend
 from seediff.segmenter.evaluate import load_segmenter, predict
@@ -28,8 +33,12 @@ from seediff.segmenter.robust.loss import cotraining_loss
 from seediff.segmenter.robust.settings import RobustTraining
 from seediff.segmenter.robust.train import RobustTrainer, train_robustly
 from seediff.segmenter.scores import class_scores
+from seediff.segmenter.settings import as_json
 from seediff.segmenter.train import train
 from seediff.segmenter.views import Views
+from seediff.specs import read_spec
+from seediff.stages.refine import refine_part
+from seediff.stages.segment import evaluate_model, train_model
 from tests.unit.test_segmenter_train import AUGMENTATION, CLASSES, SETTINGS, Squares
 
 ROBUST = RobustTraining(confidence=0.3)
@@ -410,3 +419,29 @@ def test_other_backends_are_refused(tmp_path) -> None:
 def test_settings_are_checked(values, message) -> None:
     with pytest.raises(SeediffError, match=message):
         RobustTraining(**values)
+
+
+# --- through the stages ----------------------------------------------------------------------------------------------
+
+
+def test_from_scores_to_a_confusion_matrix(tmp_path) -> None:
+    """What a recipe's jobs do one after another; the evaluation is told nothing of a pair."""
+    keys, classes = [f"cat-{index:06d}" for index in range(3)], ["cat"]
+    rng, about = np.random.default_rng(0), json.dumps({"class_name": "cat"}).encode()
+    images = [encode_png(rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)) for _ in keys]
+    scores = [save({"caa": rng.random((16, 16)).astype(np.float16)}) for _ in keys]
+    write_shard(tmp_path / "images.tar", (Sample(k, {"png": one, "json": about}) for k, one in zip(keys, images)))
+    write_shard(tmp_path / "scores.tar", (Sample(k, {"safetensors": one}) for k, one in zip(keys, scores)))
+    refinement = {"pamr": None, "input": "soft", "threshold": 0.6, "pamr_threshold": 0.5, "uncertain_from": 0.5}
+    spec = {"classes": classes, "variants": {"cat": "caa"}, "refinement": refinement, "reliability": True}
+    refine_part(spec, [tmp_path / "images.tar"], [tmp_path / "scores.tar"], tmp_path / "masks.tar")
+    assemble([tmp_path / "images.tar"], [tmp_path / "masks.tar"], None, tmp_path / "set.json")
+    spec = {"classes": classes, "segmenter": as_json(PIXEL), "augmentation": None, "rng_seed": 0, "repeat": 0}
+    spec = read_spec("train", json.dumps({**spec, "robust": asdict(ROBUST)}))
+    train_model(spec, tmp_path / "set.json", None, tmp_path / "state", tmp_path / "model")
+    write_domain("voc", tmp_path / "voc", train=1, val=2, rng_seed=0)
+    names = {"recipe": "a", "segmenter": "b", "repeat": 0, "benchmark": "c", "model": None}
+    spec = {**names, "format": "voc", "folder": str(tmp_path / "voc"), "split": "val", "classes": classes}
+    evaluate_model(spec, tmp_path / "model", tmp_path / "metrics.json")
+    matrix = np.array(json.loads((tmp_path / "metrics.json").read_text())["confusion"])
+    assert matrix.shape == (2, 2) and 0.9 * 2 * 64 * 64 < matrix.sum() <= 2 * 64 * 64
