@@ -54,7 +54,7 @@ def recipe_masks(wildcards):
     if isinstance(recipe, RealRecipe):
         return []
     parts = range(len(PARTS[recipe.image_set]))
-    return [f"{RESULTS}/masks/{recipe.image_set}/{plan.mask_set(recipe)}/{part:04d}.tar" for part in parts]
+    return [f"{RESULTS}/masks/{recipe.image_set}/{recipe.mask_set}/{part:04d}.tar" for part in parts]
 
 
 def benchmark_ready(name):

@@ -68,14 +68,14 @@ rule refine:
         images=part_images,
         scores=part_scores,
     output:
-        masks=f"{RESULTS}/masks/{{image_set}}/{{variant}}-{{refinement}}/{{part}}.tar",
-        manifest=f"{RESULTS}/masks/{{image_set}}/{{variant}}-{{refinement}}/{{part}}.json",
+        masks=f"{RESULTS}/masks/{{image_set}}/{{variant}}-{{refinement}}{{rated}}/{{part}}.tar",
+        manifest=f"{RESULTS}/masks/{{image_set}}/{{variant}}-{{refinement}}{{rated}}/{{part}}.json",
     log:
-        f"{RESULTS}/logs/refine/{{image_set}}/{{variant}}-{{refinement}}/{{part}}.log",
+        f"{RESULTS}/logs/refine/{{image_set}}/{{variant}}-{{refinement}}{{rated}}/{{part}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/refine/{{image_set}}/{{variant}}-{{refinement}}/{{part}}.tsv"
+        f"{RESULTS}/benchmarks/refine/{{image_set}}/{{variant}}-{{refinement}}{{rated}}/{{part}}.tsv"
     params:
-        spec=spec_of(plan.refine_spec, "image_set", "variant", "refinement"),
+        spec=spec_of(plan.refine_spec, "image_set", "variant", "refinement", "rated"),
         version=plan.VERSIONS["refine"],
     shell:
         "seediff refine"

@@ -66,7 +66,7 @@ def _denoising(study: Study) -> Iterator[StageCost]:
 
 
 def _refining(study: Study) -> StageCost:
-    sets = {(one.image_set, plan.mask_set(one)) for one in study.recipes.values() if isinstance(one, SyntheticRecipe)}
+    sets = {(one.image_set, one.mask_set) for one in study.recipes.values() if isinstance(one, SyntheticRecipe)}
     masks = sum(shard.count for image_set, _ in sets for shard in plan.shards(study, image_set))
     jobs = sum(len(plan.parts(study, image_set)) for image_set, _ in sets)
     return StageCost("refine", jobs, f"{masks:,} masks", core_seconds=masks * REFINE_SECONDS, bytes=masks * MASK_BYTES)
@@ -75,21 +75,30 @@ def _refining(study: Study) -> StageCost:
 def _training(study: Study) -> StageCost:
     models = plan.models(study)
     segmenters = [study.segmenters[model.split("/")[1]] for model in models]
-    tflop = sum(one.iterations * _iteration_tflop(one) for one in segmenters)
+    networks = [_networks(study, model.split("/")[0]) for model in models]
+    tflop = sum(one.iterations * _iteration_tflop(one, count) for one, count in zip(segmenters, networks, strict=True))
     iterations = sum(one.iterations for one in segmenters)
-    size = sum(4 * PARAMETERS[one.backbone] for one in segmenters)
+    size = sum(4 * PARAMETERS[one.backbone] * count for one, count in zip(segmenters, networks, strict=True))
     return StageCost("train", len(models), f"{iterations:,} iterations", tflop, bytes=size)
 
 
-def _iteration_tflop(segmenter: SegmenterSettings) -> float:
-    return segmenter.batch_size * (segmenter.crop / 512) ** 2 * TRAINING_TFLOP[segmenter.backbone]
+def _networks(study: Study, recipe: str) -> int:
+    return 2 if study.is_robust(recipe) else 1
+
+
+def _iteration_tflop(segmenter: SegmenterSettings, networks: int) -> float:
+    """Of two networks each looks at the batch once more, for the online labels."""
+    one_image = TRAINING_TFLOP[segmenter.backbone]
+    if networks == 2:
+        one_image = 2 * (one_image + FORWARD_TFLOP[segmenter.backbone])
+    return segmenter.batch_size * (segmenter.crop / 512) ** 2 * one_image
 
 
 def _evaluating(study: Study) -> StageCost:
     runs = plan.runs(study)
     benchmarks = [study.benchmarks[run.benchmark] for run in runs]
     images = [DATA_SETS[one.format].splits.get(one.split, 0) for one in benchmarks]
-    crops = [_crops(study, run) for run in runs]
+    crops = [_crops(study, run) * _networks(study, run.recipe) for run in runs]
     backbones = [study.segmenters[run.segmenter].backbone for run in runs]
     tflop = sum(n * c * FORWARD_TFLOP[one] for n, c, one in zip(images, crops, backbones, strict=True))
     return StageCost("evaluate", len(runs), f"{sum(images):,} images", tflop)

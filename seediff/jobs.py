@@ -130,20 +130,20 @@ def _replay(study: Study) -> Iterator[Job]:
 
 def _refine(study: Study) -> Iterator[Job]:
     synthetic = [one for one in study.recipes.values() if isinstance(one, SyntheticRecipe)]
-    for recipe in {(one.image_set, plan.mask_set(one)): one for one in synthetic}.values():
+    for recipe in {(one.image_set, one.mask_set): one for one in synthetic}.values():
         scores = plan.scores_folder(study, recipe.image_set, recipe.variant)
         masks = _mask_files(study, recipe)
         for part, (shards, mask) in enumerate(zip(plan.parts(study, recipe.image_set), masks, strict=True)):
             images = _shard_files(study, f"images/{recipe.image_set}", shards)
             inputs = [*images, *_shard_files(study, scores, shards)]
-            name = f"{recipe.image_set}/{plan.mask_set(recipe)}/{part:04d}"
+            name = f"{recipe.image_set}/{recipe.mask_set}/{part:04d}"
             images_of_part = sum(shard.count for shard in shards)
             kind = f"{recipe.image_set}/{recipe.refinement}"
             yield _job(study, "refine", name, inputs, _with_manifests([mask]), kind=kind, work=images_of_part)
 
 
 def _mask_files(study: Study, recipe: SyntheticRecipe) -> list[str]:
-    folder = f"results/{study.name}/masks/{recipe.image_set}/{plan.mask_set(recipe)}"
+    folder = f"results/{study.name}/masks/{recipe.image_set}/{recipe.mask_set}"
     return [f"{folder}/{part:04d}.tar" for part in range(len(plan.parts(study, recipe.image_set)))]
 
 
@@ -184,8 +184,13 @@ def _train(study: Study) -> Iterator[Job]:
         inputs = [*_pair_files(study, recipe), _training_set(study, recipe), *weights]
         outputs = [_model_file(study, model, name) for name in ("model.safetensors", "config.json", "history.csv")]
         state = f"results/{study.name}/checkpoints/{model}/state.safetensors"
-        iterations = study.segmenters[segmenter].iterations
-        yield _job(study, "train", model, inputs, outputs, state=state, kind=segmenter, work=iterations)
+        kind, iterations = _kind(study, recipe, segmenter), study.segmenters[segmenter].iterations
+        yield _job(study, "train", model, inputs, outputs, state=state, kind=kind, work=iterations)
+
+
+def _kind(study: Study, recipe: str, segmenter: str) -> str:
+    """A segmenter, or two of them: models of one kind take equally long."""
+    return f"{segmenter}/robust" if study.is_robust(recipe) else segmenter
 
 
 def _starts(study: Study, model: str) -> list[str]:
@@ -199,7 +204,7 @@ def _evaluate(study: Study) -> Iterator[Job]:
         model = [_model_file(study, run.model, name) for name in ("model.safetensors", "config.json")]
         inputs = [*_domain_files(study, run.benchmark), *model]
         output = [f"results/{study.name}/{plan.metrics_file(run)}"]
-        kind = f"{run.segmenter}/{run.benchmark}"
+        kind = f"{_kind(study, run.recipe, run.segmenter)}/{run.benchmark}"
         yield _job(study, "evaluate", f"{run.model}/{run.benchmark}", inputs, output, kind=kind)
 
 

@@ -86,10 +86,6 @@ def parts(study: Study, image_set: str) -> list[list[Shard]]:
     return [every[start : start + size] for start in range(0, len(every), size)]
 
 
-def mask_set(recipe: SyntheticRecipe) -> str:
-    return f"{recipe.variant}-{recipe.refinement}"
-
-
 def variant_names(study: Study) -> list[str]:
     """Every variant that masks can be made of."""
     fed = (name for image_set in study.image_sets for name in study.fed_variants(image_set))
@@ -173,12 +169,14 @@ def pass_prompt_set(study: Study, pass_name: str) -> str:
     return study.image_sets[study.passes[pass_name].image_set].prompt_set
 
 
-def refine_spec(study: Study, image_set: str, variant: str, refinement: str) -> Spec:
+def refine_spec(study: Study, image_set: str, variant: str, refinement: str, rated: str = "") -> Spec:
+    """``rated``: what the names of masks with a reliability beside them end in."""
     classes = study.image_set_classes(image_set)
     return {
         "classes": list(classes),
         "variants": {name: study.variant_for(variant, name) for name in classes},
         "refinement": asdict(study.refinement(refinement)),
+        **({"reliability": True} if rated else {}),
     }
 
 
@@ -193,13 +191,15 @@ def assemble_spec(study: Study, recipe: str) -> Spec:
 
 
 def train_spec(study: Study, recipe: str, segmenter: str, repeat: str) -> Spec:
-    augmentation = study.recipes[recipe].augmentation
+    one = study.recipes[recipe]
+    augmentation, robust = one.augmentation, one.robust if isinstance(one, SyntheticRecipe) else None
     return {
         "classes": list(study.recipe_classes(recipe)),
         "segmenter": asdict(study.segmenters[segmenter]),
         "augmentation": asdict(study.augmentations[augmentation]) if augmentation else None,
         "rng_seed": study.rng_seed,
         "repeat": int(repeat),
+        **({"robust": asdict(robust)} if robust else {}),
     }
 
 

@@ -16,6 +16,7 @@ from seediff.masks.refinement import Refinement
 from seediff.masks.variants import resolve
 from seediff.names import nearest
 from seediff.plan import FIGURES
+from seediff.segmenter.robust.settings import RobustTraining
 from seediff.study.load import explain
 from seediff.study.references import check_references
 from seediff.study.sections import (
@@ -87,6 +88,7 @@ class RefineSpec(Section):
     classes: Names
     variants: dict[Name, Name]
     refinement: Refinement
+    reliability: bool = False
 
 
 class SyntheticSpec(Section):
@@ -115,6 +117,7 @@ class TrainSpec(Section):
     augmentation: Augmentation | None
     rng_seed: Seed
     repeat: Repeat
+    robust: RobustTraining | None = None
 
 
 class EvaluateSpec(Section):

@@ -38,6 +38,8 @@ Array = NDArray[np.uint8]
 Entry = dict[str, Any]
 
 FORMAT_VERSION = 1
+RELIABILITY = "reliability_png"
+"""The extension of what masks of a robust recipe have beside them: how far each pixel can be relied on, 1 to 255."""
 CACHED_BYTES = 256 * 2**20
 """A training set whose pairs take less than this is kept in memory once decoded."""
 
@@ -65,12 +67,36 @@ class ShardPairs:
         return "\n".join([self.images.sha256, self.masks.sha256, *self.keys])
 
     def __getitem__(self, index: int) -> Pair:
+        return self.read(index, "png")
+
+    def read(self, index: int, extension: str) -> Pair:
+        """An image and what the mask shard has of it under the extension."""
         key = self.keys[index]
-        image_name, mask_name = f"{key}.png in {self.images.path}", f"{key}.png in {self.masks.path}"
+        image_name, mask_name = f"{key}.png in {self.images.path}", f"{key}.{extension} in {self.masks.path}"
         image = decode_rgb(self.images.read(key, "png"), image_name)
-        mask = decode_mask(self.masks.read(key, "png"), mask_name)
+        mask = decode_mask(self.masks.read(key, extension), mask_name)
         check_same_size(image, mask, image_name, mask_name)
         return image, mask
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """The images of shard pairs, with how doubtful their labels are in place of these: 0 (not at all) to 254."""
+
+    pairs: ShardPairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def identity(self) -> str:
+        return self.pairs.identity
+
+    def __getitem__(self, index: int) -> Pair:
+        image, reliability = self.pairs.read(index, RELIABILITY)
+        if not reliability.all():
+            raise SeediffError(f"The reliability of {self.pairs.keys[index]} in {self.pairs.masks.path} holds a 0.")
+        return image, 255 - reliability
 
 
 @dataclass(frozen=True)
@@ -88,6 +114,14 @@ class TrainingSet:
     def digest(self) -> str:
         """Changes whenever a pair does: what was learnt from one training set is not gone on with on another."""
         return hashlib.sha256(os.fsencode("\n".join(source.identity for source in self.sources))).hexdigest()
+
+    @property
+    def doubts(self) -> TrainingSet:
+        """The same images under the same numbers, with doubts in place of labels; masks have to carry reliability."""
+        shards = [source for source in self.sources if isinstance(source, ShardPairs)]
+        if len(shards) < len(self.sources):
+            raise SeediffError("Annotated images have no reliability: only drawn ones can be trained on robustly.")
+        return TrainingSet([Doubts(source) for source in shards])
 
     def __len__(self) -> int:
         return self._ends[-1]

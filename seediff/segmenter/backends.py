@@ -1,4 +1,4 @@
-"""Who builds and trains a segmenter: this package on transformers' Mask2Former, or detectron2 (docs/detectron2.md)."""
+"""Who builds and trains a segmenter: this package (Mask2Former, or a per-pixel classifier), or detectron2."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from seediff.segmenter import model as transformers_model
+from seediff.segmenter import pixel
 from seediff.segmenter.settings import SegmenterSettings
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ class Backend:
     """What differs from one backend to another.
 
     ``build`` makes a new segmenter of so many classes and ``empty`` its architecture alone; called with
-    ``pixel_values`` (n, 3, h, w), a segmenter gives ``class_queries_logits`` (n, Q, C + 1) and
-    ``masks_queries_logits`` (n, Q, h / 4, w / 4). ``losses`` gives the weighted parts of the training loss for images
-    (n, H, W, 3) uint8 and labels (n, H, W), given the mean over the processes that share the batch. ``backbone`` is
-    the part that learns at a rate of its own. ``run`` takes every step that a trainer still has to take.
+    ``pixel_values`` (n, 3, h, w), a Mask2Former gives ``class_queries_logits`` (n, Q, C + 1) and
+    ``masks_queries_logits`` (n, Q, h / 4, w / 4), a ``PixelClassifier`` logits. ``losses`` gives the weighted parts of
+    the training loss for images (n, H, W, 3) uint8 and labels (n, H, W), given the mean over the processes that share
+    the batch. ``backbone`` is the part that learns at a rate of its own. ``run`` takes every step that a trainer still
+    has to take.
     """
 
     build: Callable[[SegmenterSettings, int], nn.Module]
@@ -36,8 +38,8 @@ class Backend:
 
 
 def _run(trainer: Trainer, workers: int) -> None:
-    for images, labels in trainer.shown(trainer.batches(workers)):
-        trainer.step(images, labels)
+    for batch in trainer.shown(trainer.batches(workers)):
+        trainer.step(*batch)
 
 
 _TRANSFORMERS = Backend(
@@ -47,12 +49,15 @@ _TRANSFORMERS = Backend(
     transformers_model.backbone,
     _run,
 )
+_PIXEL = Backend(pixel.build, pixel.empty, pixel.losses, pixel.backbone, _run)
 
 
 def backend(name: str) -> Backend:
     """The backend of that name; raises ``SeediffError`` if what it needs cannot be imported."""
     if name == "transformers":
         return _TRANSFORMERS
+    if name == "pixel":
+        return _PIXEL
     from seediff.detectron2 import engine, official
 
     if name == "detectron2":

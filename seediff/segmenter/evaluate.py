@@ -19,6 +19,8 @@ from seediff.label_values import MOST_CLASSES
 from seediff.segmenter.backends import backend
 from seediff.segmenter.checkpoint import load_tensors
 from seediff.segmenter.model import STRIDE, normalize
+from seediff.segmenter.robust.networks import paired
+from seediff.segmenter.scores import class_scores
 from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
 
 
@@ -40,7 +42,8 @@ def load_segmenter(folder: Path) -> Segmenter:
     try:
         config = read_json(folder / "config.json", "The file of settings")
         settings, classes = segmenter_settings(**config["settings"]), tuple(config["classes"])
-        model = backend(settings.backend).empty(settings, len(classes))
+        own = backend(settings.backend)
+        model = (paired(own) if "robust" in config else own).empty(settings, len(classes))
         model.load_state_dict(load_tensors(folder / "model.safetensors", "The model")[0])
     except (KeyError, TypeError, RuntimeError, SeediffError) as error:
         raise SeediffError(
@@ -54,10 +57,9 @@ def load_segmenter(folder: Path) -> Segmenter:
 def predict(segmenter: Segmenter, images: NDArray[np.uint8]) -> NDArray[Any]:
     """Label maps (n, H, W) of images (n, H, W, 3), both uint8; labels int32 if there are more than 254 classes.
 
-    Mask2Former's semantic inference: the score of a class is the sum over the queries of its probability
-    ("no object" left out) times the query's mask, and a pixel gets the class of the highest score. Images are
-    resized to ``test_edge``; where they are then longer than ``test_window``, windows that overlap by half are scored
-    one after another, and their scores averaged.
+    A pixel gets the class of the highest score (``scores.class_scores``). Images are resized to ``test_edge``; where
+    they are then longer than ``test_window``, windows that overlap by half are scored one after another, and their
+    scores averaged.
     """
     settings = segmenter.settings
     pixels = _resized(
@@ -82,10 +84,7 @@ def _scores(model: nn.Module, pixels: Tensor) -> Tensor:
     """(n, 3, h, w) -> (n, C, h, w) class scores; the input is padded to ``STRIDE`` and the padding cut off again."""
     height, width = pixels.shape[2:]
     padded = F.pad(pixels, (0, -width % STRIDE, 0, -height % STRIDE))
-    output = model(pixel_values=padded)
-    masks = F.interpolate(output.masks_queries_logits, padded.shape[2:], mode="bilinear")[:, :, :height, :width]
-    classes = output.class_queries_logits.softmax(-1)[..., :-1]
-    return torch.einsum("nqc,nqhw->nchw", classes, masks.sigmoid())
+    return class_scores(model, padded)[:, :, :height, :width]
 
 
 def _scores_by_window(model: nn.Module, pixels: Tensor, side: int) -> Tensor:

@@ -96,28 +96,42 @@ def build_segmenter(settings: SegmenterSettings, num_classes: int) -> Mask2Forme
     model = empty_segmenter(settings, num_classes)
     initialize_head(model)
     if settings.pretrained is not None:
-        encoder = backbone(model)
-        encoder.load_state_dict(_pretrained_backbone(settings).state_dict())
-        freeze_batch_norm(encoder)
+        load_pretrained(backbone(model), settings)
     return model
 
 
 def empty_segmenter(settings: SegmenterSettings, num_classes: int) -> Mask2FormerForUniversalSegmentation:
     """The architecture alone, for weights that are loaded next."""
-    plan = BACKBONES[settings.backbone]
-    config_class, _ = _FAMILIES[settings.backbone.split("-")[0]]
-    config = config_class(**plan["backbone"], **_STAGES)
-    head = {"num_queries": settings.queries, "num_labels": num_classes, **plan["head"]}
+    config, _ = _backbone_plan(settings)
+    head = {"num_queries": settings.queries, "num_labels": num_classes, **BACKBONES[settings.backbone]["head"]}
     model = Mask2FormerForUniversalSegmentation(Mask2FormerConfig(backbone_config=config, **head))
     deformable_attention.install(model)
     return model
 
 
-def _pretrained_backbone(settings: SegmenterSettings) -> nn.Module:
-    plan = BACKBONES[settings.backbone]
+def empty_backbone(settings: SegmenterSettings) -> PreTrainedModel:
+    """The backbone alone, for weights that are loaded next."""
+    config, backbone_class = _backbone_plan(settings)
+    return backbone_class(config)
+
+
+def _backbone_plan(settings: SegmenterSettings) -> tuple[PreTrainedConfig, type[PreTrainedModel]]:
     config_class, backbone_class = _FAMILIES[settings.backbone.split("-")[0]]
+    return config_class(**BACKBONES[settings.backbone]["backbone"], **_STAGES), backbone_class
+
+
+def load_pretrained(encoder: nn.Module, settings: SegmenterSettings) -> None:
+    """Give the backbone the weights of ``settings.pretrained``, its batch normalisation frozen.
+
+    Raises ``SeediffError`` when they cannot be loaded.
+    """
+    encoder.load_state_dict(_pretrained_backbone(settings).state_dict())
+    freeze_batch_norm(encoder)
+
+
+def _pretrained_backbone(settings: SegmenterSettings) -> nn.Module:
+    config, backbone_class = _backbone_plan(settings)
     try:
-        config = config_class(**plan["backbone"], **_STAGES)
         return backbone_class.from_pretrained(settings.pretrained, config=config, use_safetensors=True)
     except (OSError, RuntimeError, ValueError) as error:
         raise SeediffError(

@@ -9,7 +9,7 @@ from typing import Any
 from seediff.errors import SeediffError
 from seediff.names import nearest
 
-BACKENDS = ("transformers", "detectron2", "mask2former")
+BACKENDS = ("transformers", "pixel", "detectron2", "mask2former")
 
 LARGEST = 1_000_000_000
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -28,9 +28,10 @@ class SegmenterSettings:
     Scales are lengths of the image's shorter edge as fractions of ``crop``; ``colour_jitter`` is the strength of
     the photometric distortion of SSD (0: none, 1: as in Mask2Former). ``test_edge`` is the shorter edge images
     are resized to for prediction (0: as they are). ``test_window``: images with a longer edge are predicted window by
-    window, each a square of that side (0: always whole). ``backend`` is who trains: this package's own loop
-    (``transformers``), detectron2's engine on the same model (``detectron2``), or that engine on the authors' own
-    implementation (``mask2former``); docs/detectron2.md.
+    window, each a square of that side (0: always whole). ``backend`` is who trains: this package's own loop on
+    Mask2Former (``transformers``) or on a per-pixel classifier, to which queries and points mean nothing (``pixel``),
+    detectron2's engine on our Mask2Former (``detectron2``), or that engine on the authors' own implementation
+    (``mask2former``); docs/detectron2.md.
     """
 
     backbone: str

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from seediff.datasets.augmentation import Augmentation
@@ -26,7 +26,7 @@ from seediff.datasets.pairs import Pairs
 from seediff.errors import SeediffError
 from seediff.files import write_csv, write_json
 from seediff.rng import derive_seed
-from seediff.segmenter.backends import backend
+from seediff.segmenter.backends import Backend, backend
 from seediff.segmenter.checkpoint import Progress, load_state, load_tensors, save_state, save_tensors
 from seediff.segmenter.model import parameter_groups
 from seediff.segmenter.processes import Processes
@@ -34,6 +34,7 @@ from seediff.segmenter.settings import SegmenterSettings, as_json
 from seediff.segmenter.views import Views
 
 HISTORY_ROWS = 100
+STATE = "state.safetensors"
 
 
 def train(
@@ -61,13 +62,9 @@ def train(
         raise SeediffError(f"The training set for {folder} is empty.")
     with torch.random.fork_rng():
         views = Views(pairs, settings, augmentation, rng_seed)
-        name = _run_name(views, classes, start, pairs_digest)
-        trainer = Trainer(views, len(classes), name, Path(state_folder) / "state.safetensors", start)
-        trainer.backend.run(trainer, workers)
-    if trainer.processes.is_first:
-        _write_results(Path(folder), trainer.model, settings, classes, trainer.history)
-        trainer.state.unlink(missing_ok=True)
-    trainer.processes.wait()
+        name = run_name(views, classes, start, pairs_digest)
+        trainer = Trainer(views, len(classes), name, Path(state_folder) / STATE, start)
+        trainer.carry_out(Path(folder), classes, workers)
 
 
 class Trainer:
@@ -76,7 +73,7 @@ class Trainer:
     def __init__(self, views: Views, num_classes: int, name: str, state: Path, start: Path | None) -> None:
         self.views, self.settings, self.rng_seed = views, views.settings, views.rng_seed
         self.name, self.state = name, state
-        self.processes, self.backend = Processes(), backend(self.settings.backend)
+        self.processes, self.backend = Processes(), self._backend()
         self.device = self.processes.device
         if self.settings.batch_size % self.processes.count:
             raise SeediffError(
@@ -91,10 +88,21 @@ class Trainer:
         self.iteration, self.history = progress.iteration, progress.history
         self._clock, self._noted = time.perf_counter(), self.iteration
 
-    def step(self, images: Tensor, labels: Tensor) -> None:
-        """One optimiser step on images (n, H, W, 3) and labels (n, H, W)."""
+    def _backend(self) -> Backend:
+        return backend(self.settings.backend)
+
+    def carry_out(self, folder: Path, classes: Sequence[str], workers: int) -> None:
+        """Take every step that is left, and write the results to ``folder``."""
+        self.backend.run(self, workers)
+        if self.processes.is_first:
+            self._write_results(folder, classes)
+            self.state.unlink(missing_ok=True)
+        self.processes.wait()
+
+    def step(self, *batch: Tensor) -> None:
+        """One optimiser step on what ``dataset`` gives: images (n, H, W, 3) and labels (n, H, W)."""
         self.prepare_step()
-        parts = self.losses(images, labels)
+        parts = self.losses(*batch)
         self.optimizer.zero_grad()
         torch.stack(list(parts.values())).sum().backward()
         self.finish_gradients()
@@ -105,11 +113,15 @@ class Trainer:
         torch.manual_seed(derive_seed(self.rng_seed, "iteration", self.iteration))
         set_learning_rate(self.optimizer, self.settings, self.iteration)
 
-    def losses(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def losses(self, *batch: Tensor) -> dict[str, Tensor]:
         """The weighted parts of the loss."""
-        images, labels = images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+        here = [part.to(self.device, non_blocking=True) for part in batch]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            return self.backend.losses(self.model, images, labels, self.settings, self.processes.mean)
+            return self._losses(*here)
+
+    def _losses(self, *batch: Tensor) -> dict[str, Tensor]:
+        images, labels = batch
+        return self.backend.losses(self.model, images, labels, self.settings, self.processes.mean)
 
     def finish_gradients(self) -> None:
         """Make them those of the whole batch, and clip them."""
@@ -131,10 +143,14 @@ class Trainer:
         size = self.settings.batch_size
         return range(self.iteration * size + self.processes.rank, self.settings.iterations * size, self.processes.count)
 
-    def batches(self, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
+    @property
+    def dataset(self) -> Dataset[Any]:
+        return self.views
+
+    def batches(self, workers: int) -> Iterator[Any]:
         share = self.settings.batch_size // self.processes.count
         pinned = self.device.type == "cuda"
-        return iter(DataLoader(self.views, share, sampler=self.numbers, num_workers=workers, pin_memory=pinned))
+        return iter(DataLoader(self.dataset, share, sampler=self.numbers, num_workers=workers, pin_memory=pinned))
 
     def shown(self, batches: Iterator[Any]) -> Iterator[Any]:
         """The batches, with progress if this is the process that speaks."""
@@ -169,6 +185,15 @@ class Trainer:
         }
         self.history.append(row)
 
+    def _write_results(self, folder: Path, classes: Sequence[str]) -> None:
+        """The model last: where it stands, the other two do."""
+        write_json(folder / "config.json", self._config(classes))
+        write_csv(folder / "history.csv", self.history)
+        save_tensors(folder / "model.safetensors", self.model.state_dict())
+
+    def _config(self, classes: Sequence[str]) -> dict[str, Any]:
+        return {"settings": as_json(self.settings), "num_classes": len(classes), "classes": [*classes]}
+
 
 def learning_rate(settings: SegmenterSettings, iteration: int) -> float:
     """Linear warm-up, then polynomial decay that would reach 0 one iteration after the last."""
@@ -181,7 +206,7 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, settings: SegmenterSetti
         group["lr"] = group["lr_factor"] * learning_rate(settings, iteration)
 
 
-def _run_name(views: Views, classes: Sequence[str], start: Path | None, pairs_digest: str) -> str:
+def run_name(views: Views, classes: Sequence[str], start: Path | None, pairs_digest: str) -> str:
     """A digest of all that the weights follow from."""
     pairs = [len(views.pairs), pairs_digest]
     settings = [as_json(views.settings), asdict(views.augmentation), list(classes), *pairs, views.rng_seed]
@@ -211,13 +236,3 @@ def _progress_bar(batches: Iterator[Any], done: int, total: int) -> Iterator[Any
         yield batch
         if iteration * 10 // total > (iteration - 1) * 10 // total:
             print(f"train: iteration {iteration} of {total}", file=sys.stderr, flush=True)
-
-
-def _write_results(
-    folder: Path, model: nn.Module, settings: SegmenterSettings, classes: Sequence[str], history: list[dict[str, float]]
-) -> None:
-    """The model last: where it stands, the other two do."""
-    config = {"settings": as_json(settings), "num_classes": len(classes), "classes": [*classes]}
-    write_json(folder / "config.json", config)
-    write_csv(folder / "history.csv", history)
-    save_tensors(folder / "model.safetensors", model.state_dict())

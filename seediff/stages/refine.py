@@ -13,16 +13,21 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 from torch import Tensor
 
-from seediff.datasets.images import decode_rgb, encode_mask
+from seediff.datasets.images import decode_rgb, encode_labels, encode_mask
 from seediff.datasets.shards import Sample, read_shard, write_shard
+from seediff.datasets.training_sets import RELIABILITY
 from seediff.errors import SeediffError
 from seediff.masks.labels import refine, to_mask
 from seediff.masks.refinement import PamrSettings, Refinement
+from seediff.masks.reliability import mask_reliability
 from seediff.stages.synthesize import SCORES
 
 
 def refine_part(spec: Mapping[str, Any], images: Sequence[Path], scores: Sequence[Path], output: Path) -> None:
-    """Write the masks of all samples in the given shards, each of images with its own of scores."""
+    """Write the masks of all samples in the given shards, each of images with its own of scores.
+
+    Beside each mask goes its reliability, a grey PNG of levels from 1 to 255, if the spec says so.
+    """
     if len(images) != len(scores):
         raise SeediffError(f"There are {len(images)} shards of images, but {len(scores)} of scores.")
     write_shard(output, (sample for pair in zip(images, scores) for sample in _masks(spec, *pair)))
@@ -46,7 +51,10 @@ def _masks(spec: Mapping[str, Any], images: Path, scores: Path) -> Iterator[Samp
         soft = refine(score, decode_rgb(drawn.files.get("png", b""), f"{drawn.key}.png in {images}"), refinement)
         label = spec["classes"].index(name) + 1
         mask = to_mask(soft, label, refinement.final_threshold, refinement.uncertain_from)
-        yield Sample(drawn.key, {"png": encode_mask(mask)})
+        files = {"png": encode_mask(mask)}
+        if spec.get("reliability"):
+            files[RELIABILITY] = encode_labels(mask_reliability(soft, mask, refinement.final_threshold))
+        yield Sample(drawn.key, files)
 
 
 def _class_name(sample: Sample, shard: Path, classes: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from seediff.files import write_json
 from seediff.provenance import provenance
 from seediff.rng import derive_seed
 from seediff.segmenter.evaluate import confusion, load_segmenter
+from seediff.segmenter.robust.settings import RobustTraining
+from seediff.segmenter.robust.train import train_robustly
 from seediff.segmenter.settings import segmenter_settings
 from seediff.segmenter.train import train
 
@@ -26,7 +29,9 @@ def train_model(
     ``start``: the weights of the trained model to begin with, if any.
     """
     pairs = load_training_set(training_set)
-    train(
+    robust = spec.get("robust")
+    run = partial(train_robustly, doubts=pairs.doubts, robust=RobustTraining(**robust)) if robust else train
+    run(
         pairs,
         segmenter_settings(**spec["segmenter"]),
         ["background", *spec["classes"]],

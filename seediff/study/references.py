@@ -12,6 +12,7 @@ from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS
 from seediff.names import MASK_QUALITY, nearest, slug
 from seediff.prompts import too_few
+from seediff.segmenter.robust.settings import BACKENDS
 from seediff.study.sections import (
     Benchmark,
     Column,
@@ -74,10 +75,10 @@ def _check_names(study: Study) -> None:
     for one in study.recipes.values():
         if isinstance(one, SyntheticRecipe):
             pair = one.variant, one.refinement
-            if folders.setdefault("-".join(pair), pair) != pair:
+            if folders.setdefault(one.mask_set, pair) != pair:
                 raise SeediffError(
                     f"Variant {one.variant!r} with refinement {one.refinement!r} and another pair are both called "
-                    f"{'-'.join(pair)!r}.\nRename one of them."
+                    f"{one.mask_set!r}.\nRename one of them."
                 )
 
 
@@ -205,6 +206,8 @@ def _check_start(study: Study, name: str) -> None:
             raise SeediffError(f"{where} leads back to {start.recipe!r}: a model cannot start from itself.")
         if study.recipe_classes(start.recipe) != study.recipe_classes(name):
             raise SeediffError(f"{where}: {start.recipe!r} knows other classes than {name!r}.\nGive both the same.")
+        if study.is_robust(start.recipe) != study.is_robust(name):
+            raise SeediffError(f"{where}: one of {start.recipe!r} and {name!r} is robust, two networks and not one.")
         chain.append(start.recipe)
 
 
@@ -218,10 +221,17 @@ def _check_row(study: Study, table: Table, row: Row, where: str) -> None:
     _known("segmenter", row.segmenter, study.segmenters, where)
     _known("benchmark", row.benchmark, study.benchmarks, where)
     recipe, segmenter = row.recipe, row.segmenter
+    if study.is_robust(recipe) and (backend := study.segmenters[segmenter].backend) not in BACKENDS:
+        raise SeediffError(
+            f"{where}: recipe {recipe!r} is robust, but segmenter {segmenter!r} has backend {backend!r}.\n"
+            f"Robust training knows {' and '.join(BACKENDS)}."
+        )
     while start := study.recipes[recipe].start:
-        if study.segmenters[start.segmenter].backbone != study.segmenters[segmenter].backbone:
+        ours, theirs = study.segmenters[segmenter], study.segmenters[start.segmenter]
+        if ours.backbone != theirs.backbone or (ours.backend == "pixel") != (theirs.backend == "pixel"):
+            part = "backbone" if ours.backbone != theirs.backbone else "head"
             raise SeediffError(
-                f"{where}: segmenter {segmenter!r} cannot start from {start.segmenter!r}, which has another backbone."
+                f"{where}: segmenter {segmenter!r} cannot start from {start.segmenter!r}, which has another {part}."
             )
         recipe, segmenter = start.recipe, start.segmenter
     for heading, column in table.columns.items():

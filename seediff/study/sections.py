@@ -11,6 +11,7 @@ from seediff.label_values import MOST_CLASSES
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS, Steps, resolve
 from seediff.names import check_name, check_text
+from seediff.segmenter.robust.settings import RobustTraining
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, SegmenterSettings, segmenter_settings
 
 Count = Annotated[int, Field(gt=0, le=1_000_000)]
@@ -118,8 +119,14 @@ class Start(Section):
     segmenter: Name
 
 
+RATED = "-rated"
+
+
 class SyntheticRecipe(Section):
-    """A training set of drawn images with masks of one variant; ``per_class`` images a class, all if left out."""
+    """A training set of drawn images with masks of one variant; ``per_class`` images a class, all if left out.
+
+    ``robust``: two networks are trained on it, which rely on the masks only as far as these are reliable.
+    """
 
     image_set: Name
     variant: Name
@@ -127,6 +134,17 @@ class SyntheticRecipe(Section):
     per_class: Count | None = None
     augmentation: Name | None = None
     start: Start | None = None
+    # A study without it dumps as it did before there was such a thing, so that its report stays valid.
+    robust: RobustTraining | None = Field(default=None, exclude_if=lambda robust: robust is None)
+
+    @property
+    def rated(self) -> str:
+        """What the names of its masks end in: those with a reliability beside them are kept apart."""
+        return RATED if self.robust else ""
+
+    @property
+    def mask_set(self) -> str:
+        return f"{self.variant}-{self.refinement}{self.rated}"
 
 
 class RealRecipe(Section):
@@ -333,6 +351,11 @@ class Study(Section):
         return (
             self.image_set_classes(one.image_set) if isinstance(one, SyntheticRecipe) else one.classes or self.classes
         )
+
+    def is_robust(self, recipe: str) -> bool:
+        """Whether the recipe makes two networks of a segmenter."""
+        one = self.recipes[recipe]
+        return isinstance(one, SyntheticRecipe) and one.robust is not None
 
     def every_class(self) -> tuple[str, ...]:
         """The study's classes, then those that some prompt set has besides."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from seediff import plan
 from seediff.errors import SeediffError
 from seediff.plan import prompts_spec, report_spec
 from seediff.prompts import make_prompts
+from seediff.segmenter.robust.settings import RobustTraining
 from seediff.specs import read_spec
 from seediff.study import Study
 from seediff.study.load import load_study, parse_study
@@ -288,3 +290,61 @@ def test_numbers_may_be_written_as_elsewhere(tmp_path: Path) -> None:
     text = (ROOT / "config/studies/smoke.yaml").read_text()
     (tmp_path / "smoke.yaml").write_text(f"{text}\nthresholds: {{beta: 3e-1}}\n")
     assert load_study(tmp_path / "smoke.yaml").thresholds.beta == 0.3
+
+
+def robust(segmenter: str = "resnet", **values: Any) -> Callable[[dict[str, Any]], None]:
+    """Adds a robust twin of the recipe ``mixed`` and a row for it."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["recipes"]["careful"] = {**content["recipes"]["mixed"], "robust": values}
+        content["segmenters"]["fcn"] = {"backbone": "resnet-mini", "backend": "pixel"}
+        content["segmenters"]["official"] = {"backbone": "swin-base", "backend": "mask2former"}
+        rows(content).append({"label": "careful", "recipe": "careful", "segmenter": segmenter, "benchmark": "voc"})
+
+    return change
+
+
+def test_only_a_robust_recipe_changes_what_stages_are_told() -> None:
+    before, after = study(), study(robust())
+    for recipe, segmenter in (("mixed", "resnet"), ("exact", "resnet")):
+        assert plan.train_spec(before, recipe, segmenter, "0") == plan.train_spec(after, recipe, segmenter, "0")
+        assert "robust" not in plan.train_spec(after, recipe, segmenter, "0")
+    assert "robust" not in plan.report_spec(before)["study"]["recipes"]["mixed"]
+    assert plan.report_spec(after)["study"]["recipes"]["careful"]["robust"]["share"] == 0.5
+    plain, rated = (after.recipes[name].mask_set for name in ("mixed", "careful"))
+    assert (plain, rated) == ("mixed-raw", "mixed-raw-rated")
+    specs = [plan.refine_spec(after, "basic", "mixed", "raw", *rest) for rest in ([], ["-rated"])]
+    assert specs[1] == specs[0] | {"reliability": True} and "reliability" not in specs[0]
+
+
+def test_what_a_robust_recipe_tells_the_training() -> None:
+    spec = plan.train_spec(study(robust(reliability="soft", mix_after=3)), "careful", "fcn", "0")
+    assert spec["robust"] == asdict(RobustTraining("soft", mix_after=3))
+    assert read_spec("train", json.dumps(spec))["robust"] == spec["robust"]
+
+
+def test_a_robust_recipe_must_fit() -> None:
+    assert study(robust("fcn")).is_robust("careful")
+    assert "has backend 'mask2former'.\nRobust training knows transformers and pixel" in problem(robust("official"))
+    assert "between 0 and 1" in problem(robust(share=2.0))
+    assert "unknown key" in problem(robust(shares=0.5))
+    assert "unknown key" in problem(lambda content: content["recipes"]["exact"].update(robust={}))
+
+    def start(recipe: str, segmenter: str = "resnet") -> Callable[[dict[str, Any]], None]:
+        def change(content: dict[str, Any]) -> None:
+            robust()(content)
+            content["recipes"]["tuned"]["start"] = {"recipe": recipe, "segmenter": segmenter}
+
+        return change
+
+    assert "two networks and not one" in problem(start("careful"))
+    assert "which has another head" in problem(start("mixed", "fcn"))
+
+
+def test_a_name_of_masks_is_not_taken_twice() -> None:
+    def change(content: dict[str, Any]) -> None:
+        robust()(content)
+        content["refinements"]["raw-rated"] = {"pamr": None}
+        content["recipes"]["clash"] = {**content["recipes"]["mixed"], "refinement": "raw-rated"}
+
+    assert "both called 'mixed-raw-rated'" in problem(change)

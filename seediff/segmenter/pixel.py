@@ -1,0 +1,86 @@
+"""A per-pixel classifier on the same backbones: FCN's sum of linear classifiers on every stage (Long et al. 2015).
+
+The plainest network there is for methods that were made for per-pixel cross-entropy; Mask2Former learns masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seediff.errors import SeediffError
+from seediff.label_values import IGNORE_LABEL
+from seediff.segmenter.loss import alone
+from seediff.segmenter.model import empty_backbone, load_pretrained, normalize
+from seediff.segmenter.settings import SegmenterSettings
+
+
+class PixelClassifier(nn.Module):
+    """Class logits (n, C, h / 4, w / 4) of normalised images (n, 3, h, w)."""
+
+    def __init__(self, settings: SegmenterSettings, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = empty_backbone(settings)
+        widths = cast(list[int], self.backbone.channels)
+        self.classifiers = nn.ModuleList(nn.Conv2d(width, num_classes, 1) for width in widths)
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        stages = self.backbone(pixel_values).feature_maps
+        logits = [classify(stage) for classify, stage in zip(self.classifiers, stages, strict=True)]
+        size = logits[0].shape[2:]
+        return torch.stack([_resized(one, size) for one in logits]).sum(0)
+
+
+def build(settings: SegmenterSettings, num_classes: int) -> PixelClassifier:
+    """A new classifier, drawn from torch's global generator; its backbone's weights from ``settings.pretrained``."""
+    model = empty(settings, num_classes)
+    if settings.pretrained is not None:
+        load_pretrained(model.backbone, settings)
+    return model
+
+
+def empty(settings: SegmenterSettings, num_classes: int) -> PixelClassifier:
+    """The architecture alone, for weights that are loaded next."""
+    return PixelClassifier(settings, num_classes)
+
+
+def losses(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    settings: SegmenterSettings,
+    mean: Callable[[Tensor], Tensor] = alone,
+) -> dict[str, Tensor]:
+    """Cross-entropy over the pixels that are not ignored, for images (n, H, W, 3) uint8 and labels (n, H, W)."""
+    logits = full_size_logits(model(normalize(images)), labels.shape[1:])
+    check_labels(labels, logits.shape[1])
+    total = F.cross_entropy(logits, labels.long(), ignore_index=IGNORE_LABEL, reduction="sum")
+    return {"pixel": total / mean((labels != IGNORE_LABEL).sum().float()).clamp(min=1)}
+
+
+def full_size_logits(logits: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(n, C, h, w) at ``size`` (H, W), float32."""
+    return _resized(logits.float(), size)
+
+
+def _resized(logits: Tensor, size: tuple[int, ...]) -> Tensor:
+    return F.interpolate(logits, size, mode="bilinear")
+
+
+def check_labels(labels: Tensor, num_classes: int) -> None:
+    """Raise ``SeediffError`` unless labels (n, H, W) are classes or 255."""
+    highest = int(labels.masked_fill(labels == IGNORE_LABEL, 0).max())
+    if highest >= num_classes:
+        raise SeediffError(
+            f"A training mask holds label {highest}, but the segmenter has only classes 0 to {num_classes - 1}.\n"
+            f"Use {IGNORE_LABEL} for pixels to ignore."
+        )
+
+
+def backbone(model: nn.Module) -> nn.Module:
+    """The part of the model that comes pretrained."""
+    return cast(PixelClassifier, model).backbone

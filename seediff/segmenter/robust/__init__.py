@@ -1,0 +1,1 @@
+"""Reliability-aware training of two networks that teach each other (docs/methods/robust-training.md)."""
