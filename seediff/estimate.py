@@ -27,7 +27,7 @@ TRAINING_TFLOP = {"resnet-50": 0.397, "swin-base": 0.824}
 PARAMETERS = {"resnet-50": 44.0e6, "swin-base": 106.9e6}
 REFINE_SECONDS = 0.2
 """One mask at 512 pixels on one core: reading, PAMR with ten rounds, writing."""
-FILTER_SECONDS = 0.01
+FILTER_SECONDS = 0.003
 """One mask at 512 pixels read and measured on one core; CLIP is not in it."""
 IMAGE_BYTES, MASK_BYTES, SCORE_BYTES = 450e3, 6e3, 2 * 64 * 64
 """A PNG of a photograph at 512 pixels, its mask, one variant's score; the first two are guesses."""
