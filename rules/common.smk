@@ -9,7 +9,7 @@ from seediff import plan
 from seediff.errors import SeediffError
 from seediff.jobs import TABLE_SUFFIXES
 from seediff.names import MASK_QUALITY, slug
-from seediff.study import RATED, RealRecipe, find_study, load_study
+from seediff.study import RealRecipe, find_study, load_study, mask_sets
 
 try:
     STUDY = load_study(find_study(str(config["study"] or "")))
@@ -35,7 +35,8 @@ wildcard_constraints:
     part=r"\d{4}\d*",
     variant=one_of(plan.variant_names(STUDY)),
     refinement=one_of(STUDY.refinements),
-    rated=f"({RATED})?",  # masks with a reliability beside them
+    rated=f"({mask_sets.RATED})?",  # masks with a reliability beside them
+    filter=one_of(STUDY.filters),
     recipe=one_of(STUDY.recipes),
     segmenter=one_of(STUDY.segmenters),
     repeat=r"\d+",

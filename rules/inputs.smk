@@ -53,8 +53,41 @@ def recipe_masks(wildcards):
     recipe = STUDY.recipes[wildcards.recipe]
     if isinstance(recipe, RealRecipe):
         return []
-    parts = range(len(PARTS[recipe.image_set]))
-    return [f"{RESULTS}/masks/{recipe.image_set}/{recipe.mask_set}/{part:04d}.tar" for part in parts]
+    return mask_files(mask_sets.mask_set(recipe))
+
+
+def mask_files(masks):
+    parts = range(len(PARTS[masks.image_set]))
+    return [f"{RESULTS}/masks/{masks.image_set}/{masks.name}/{part:04d}.tar" for part in parts]
+
+
+def recipe_filter(wildcards):
+    """The table of the recipe's filter; nothing for one without."""
+    recipe = STUDY.recipes[wildcards.recipe]
+    one = None if isinstance(recipe, RealRecipe) else mask_sets.filtered(recipe)
+    return [mask_sets.filter_table(STUDY, one)] if one else []
+
+
+def filter_images(wildcards):
+    return shard_files(f"images/{wildcards.image_set}", chain.from_iterable(PARTS[wildcards.image_set]))
+
+
+def filter_scores(wildcards):
+    folder = plan.scores_folder(STUDY, wildcards.image_set, wildcards.variant)
+    return shard_files(folder, chain.from_iterable(PARTS[wildcards.image_set]))
+
+
+def filtered_masks(wildcards):
+    return mask_sets.MaskSet(wildcards.image_set, wildcards.variant, wildcards.refinement)
+
+
+def filter_masks(wildcards):
+    return mask_files(filtered_masks(wildcards))
+
+
+def filter_other_masks(wildcards):
+    others = mask_sets.compared(STUDY, mask_sets.Filtered(filtered_masks(wildcards), wildcards.filter))
+    return [path for masks in others for path in mask_files(masks)]
 
 
 def benchmark_ready(name):

@@ -1,6 +1,6 @@
-"""Training sets, segmenters, and their evaluation.
+"""Which pairs are good enough, training sets, segmenters, and their evaluation.
 
-Makes: results/<study>/{training_sets,models,metrics}/
+Makes: results/<study>/{filters,training_sets,models,metrics}/
 Training state that allows resuming lives under results/<study>/checkpoints/, outside the declared outputs,
 because Snakemake deletes those when a job fails.
 """
@@ -8,10 +8,37 @@ because Snakemake deletes those when a job fails.
 MODEL = f"{RESULTS}/models/{{recipe}}/{{segmenter}}/{{repeat}}"
 
 
+rule filter:
+    input:
+        images=filter_images,
+        scores=filter_scores,
+        masks=filter_masks,
+        other_masks=filter_other_masks,
+    output:
+        f"{RESULTS}/filters/{{image_set}}/{{variant}}-{{refinement}}/{{filter}}.csv",
+    log:
+        f"{RESULTS}/logs/filter/{{image_set}}/{{variant}}-{{refinement}}/{{filter}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/filter/{{image_set}}/{{variant}}-{{refinement}}/{{filter}}.tsv"
+    params:
+        spec=spec_of(plan.filter_spec, "image_set", "variant", "filter"),
+        version=plan.VERSIONS["filter"],
+    shell:
+        "seediff filter"
+        " --spec {params.spec:q}"
+        " --images {input.images:q}"
+        " --scores {input.scores:q}"
+        " --masks {input.masks:q}"
+        " --other-masks {input.other_masks:q}"
+        " --output {output:q}"
+        " > {log:q} 2>&1"
+
+
 rule assemble:
     input:
         images=recipe_images,
         masks=recipe_masks,
+        filter=recipe_filter,  # named in the spec
     output:
         f"{RESULTS}/training_sets/{{recipe}}.json",
     log:

@@ -21,6 +21,9 @@ from seediff.devices import on_gpu
 from seediff.errors import SeediffError
 from seediff.files import disk_full, is_disk_full
 from seediff.names import nearest, visible
+from seediff.options import file as _file
+from seediff.options import path as _path
+from seediff.options import paths as _paths
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -150,6 +153,8 @@ def _add_stages(commands: Any) -> None:
     command("synthesize", synthesize, spec, *shard, *block, _path("--images"), _path("--scores"))
     command("replay", replay, spec, *shard, *block, _path("--scores"))
     command("refine", refine, spec, _paths("--images"), _paths("--scores"), output)
+    pairs = (_paths("--images"), _paths("--scores"), _paths("--masks"), _paths("--other-masks"))
+    command("filter", select, spec, *pairs, output)
     command("assemble", assemble, spec, _paths("--images"), _paths("--masks"), output)
     start = ("--start", {"type": _file, "nargs": "?", "help": "weights to go on from"})
     processes = ("--processes", {"type": int, "default": 1, "help": "that share every batch, a GPU each"})
@@ -160,21 +165,6 @@ def _add_stages(commands: Any) -> None:
     command("strips", strips, spec, output)
     command("figures", figures, spec, output)
     command("report", report, spec, _path("--results"), output)
-
-
-def _file(text: str) -> Path:
-    """A path from the command line; what no file can be called is refused."""
-    if not text or "\0" in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is no path")
-    return Path(text)
-
-
-def _path(option: str) -> tuple[str, dict[str, Any]]:
-    return option, {"type": _file, "required": True}
-
-
-def _paths(option: str) -> tuple[str, dict[str, Any]]:
-    return option, {"type": _file, "nargs": "*", "default": []}
 
 
 def generate(options: argparse.Namespace) -> None:
@@ -296,6 +286,14 @@ def refine(options: argparse.Namespace) -> None:
     from seediff.stages.refine import refine_part
 
     refine_part(_spec("refine", options), options.images, options.scores, options.output)
+
+
+def select(options: argparse.Namespace) -> None:
+    """Measure image-mask pairs and say which are good enough to learn from."""
+    from seediff.stages.filter import filter_pairs
+
+    files = options.images, options.scores, options.masks, options.other_masks
+    filter_pairs(_spec("filter", options), *files, options.output)
 
 
 def assemble(options: argparse.Namespace) -> None:

@@ -13,7 +13,8 @@ from seediff import plan
 from seediff.datasets.inventory import DATA_SETS
 from seediff.errors import SeediffError
 from seediff.segmenter.settings import SegmenterSettings
-from seediff.study import Study, SyntheticRecipe
+from seediff.study import Study
+from seediff.study.mask_sets import all_filtered, compared, mask_sets
 
 UNET_TFLOP, TEXT_TFLOP, DECODER_TFLOP = 0.804, 0.045, 2.515
 """Stable Diffusion 2 at 512 pixels: one prompt at one timestep, one prompt, one image."""
@@ -26,6 +27,8 @@ TRAINING_TFLOP = {"resnet-50": 0.397, "swin-base": 0.824}
 PARAMETERS = {"resnet-50": 44.0e6, "swin-base": 106.9e6}
 REFINE_SECONDS = 0.2
 """One mask at 512 pixels on one core: reading, PAMR with ten rounds, writing."""
+FILTER_SECONDS = 0.003
+"""One mask at 512 pixels read and measured on one core; CLIP is not in it."""
 IMAGE_BYTES, MASK_BYTES, SCORE_BYTES = 450e3, 6e3, 2 * 64 * 64
 """A PNG of a photograph at 512 pixels, its mask, one variant's score; the first two are guesses."""
 
@@ -50,7 +53,7 @@ def stage_costs(study: Study) -> list[StageCost]:
             f"The costs of study {study.name!r} are not known: unit costs are those of Stable Diffusion 2 at 512\n"
             "pixels and of full-size backbones. An embedded study takes minutes: run it."
         )
-    return [*_denoising(study), _refining(study), _training(study), _evaluating(study)]
+    return [*_denoising(study), _refining(study), *_filtering(study), _training(study), _evaluating(study)]
 
 
 def _denoising(study: Study) -> Iterator[StageCost]:
@@ -66,10 +69,22 @@ def _denoising(study: Study) -> Iterator[StageCost]:
 
 
 def _refining(study: Study) -> StageCost:
-    sets = {(one.image_set, one.mask_set) for one in study.recipes.values() if isinstance(one, SyntheticRecipe)}
-    masks = sum(shard.count for image_set, _ in sets for shard in plan.shards(study, image_set))
-    jobs = sum(len(plan.parts(study, image_set)) for image_set, _ in sets)
+    sets = [one.image_set for one in mask_sets(study)]
+    masks = sum(_images(study, image_set) for image_set in sets)
+    jobs = sum(len(plan.parts(study, image_set)) for image_set in sets)
     return StageCost("refine", jobs, f"{masks:,} masks", core_seconds=masks * REFINE_SECONDS, bytes=masks * MASK_BYTES)
+
+
+def _filtering(study: Study) -> Iterator[StageCost]:
+    found = all_filtered(study)
+    pairs = [_images(study, one.masks.image_set) for one in found]
+    masks = sum(number * (1 + len(compared(study, one))) for number, one in zip(pairs, found, strict=True))
+    if found:
+        yield StageCost("filter", len(found), f"{sum(pairs):,} pairs", core_seconds=masks * FILTER_SECONDS)
+
+
+def _images(study: Study, image_set: str) -> int:
+    return sum(shard.count for shard in plan.shards(study, image_set))
 
 
 def _training(study: Study) -> StageCost:

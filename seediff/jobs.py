@@ -14,6 +14,7 @@ from seediff import plan
 from seediff.names import MASK_QUALITY, slug
 from seediff.plan import Shard
 from seediff.study import RealRecipe, Study, SyntheticRecipe
+from seediff.study.mask_sets import MaskSet, all_filtered, compared, filter_table, filtered, mask_set, mask_sets
 
 TABLE_SUFFIXES = ("csv", "md", "tex", "html", "json")
 
@@ -62,8 +63,8 @@ def targets(study: Study) -> list[str]:
 def study_jobs(study: Study) -> list[Job]:
     """Every job of the study, after those whose files it reads."""
     makers = (
-        _prompts, _domains, _mask_quality, _synthesize, _replay, _refine, _assemble, _train, _evaluate, _tabulate,
-        _strips, _figures, _report,
+        _prompts, _domains, _mask_quality, _synthesize, _replay, _refine, _filter, _assemble, _train, _evaluate,
+        _tabulate, _strips, _figures, _report,
     )  # fmt: skip
     return needed([job for make in makers for job in make(study)], targets(study), lambda path: False)
 
@@ -129,22 +130,32 @@ def _replay(study: Study) -> Iterator[Job]:
 
 
 def _refine(study: Study) -> Iterator[Job]:
-    synthetic = [one for one in study.recipes.values() if isinstance(one, SyntheticRecipe)]
-    for recipe in {(one.image_set, one.mask_set): one for one in synthetic}.values():
-        scores = plan.scores_folder(study, recipe.image_set, recipe.variant)
-        masks = _mask_files(study, recipe)
-        for part, (shards, mask) in enumerate(zip(plan.parts(study, recipe.image_set), masks, strict=True)):
-            images = _shard_files(study, f"images/{recipe.image_set}", shards)
+    for masks in mask_sets(study):
+        scores = plan.scores_folder(study, masks.image_set, masks.variant)
+        files = _mask_files(study, masks)
+        for part, (shards, mask) in enumerate(zip(plan.parts(study, masks.image_set), files, strict=True)):
+            images = _shard_files(study, f"images/{masks.image_set}", shards)
             inputs = [*images, *_shard_files(study, scores, shards)]
-            name = f"{recipe.image_set}/{recipe.mask_set}/{part:04d}"
+            name = f"{masks.image_set}/{masks.name}/{part:04d}"
             images_of_part = sum(shard.count for shard in shards)
-            kind = f"{recipe.image_set}/{recipe.refinement}"
+            kind = f"{masks.image_set}/{masks.refinement}"
             yield _job(study, "refine", name, inputs, _with_manifests([mask]), kind=kind, work=images_of_part)
 
 
-def _mask_files(study: Study, recipe: SyntheticRecipe) -> list[str]:
-    folder = f"results/{study.name}/masks/{recipe.image_set}/{recipe.mask_set}"
-    return [f"{folder}/{part:04d}.tar" for part in range(len(plan.parts(study, recipe.image_set)))]
+def _mask_files(study: Study, masks: MaskSet) -> list[str]:
+    folder = f"results/{study.name}/masks/{masks.image_set}/{masks.name}"
+    return [f"{folder}/{part:04d}.tar" for part in range(len(plan.parts(study, masks.image_set)))]
+
+
+def _filter(study: Study) -> Iterator[Job]:
+    for one in all_filtered(study):
+        image_set, variant = one.masks.image_set, one.masks.variant
+        shards = plan.shards(study, image_set)
+        folders = f"images/{image_set}", plan.scores_folder(study, image_set, variant)
+        inputs = [file for folder in folders for file in _shard_files(study, folder, shards)]
+        inputs += [file for masks in (one.masks, *compared(study, one)) for file in _mask_files(study, masks)]
+        images = sum(shard.count for shard in shards)
+        yield _job(study, "filter", one.name, inputs, [filter_table(study, one)], kind=one.filter, work=images)
 
 
 def _mask_quality(study: Study) -> Iterator[Job]:
@@ -160,7 +171,7 @@ def _pair_files(study: Study, recipe: str) -> list[str]:
     if isinstance(one, RealRecipe):
         return _domain_files(study, one.benchmark)
     shards = plan.shards(study, one.image_set)
-    return [*_shard_files(study, f"images/{one.image_set}", shards), *_mask_files(study, one)]
+    return [*_shard_files(study, f"images/{one.image_set}", shards), *_mask_files(study, mask_set(one))]
 
 
 def _training_set(study: Study, recipe: str) -> str:
@@ -168,8 +179,10 @@ def _training_set(study: Study, recipe: str) -> str:
 
 
 def _assemble(study: Study) -> Iterator[Job]:
-    for name in study.recipes:
-        yield _job(study, "assemble", name, _pair_files(study, name), [_training_set(study, name)], timed=False)
+    for name, recipe in study.recipes.items():
+        one = filtered(recipe) if isinstance(recipe, SyntheticRecipe) else None
+        inputs = [*_pair_files(study, name), *([filter_table(study, one)] if one else [])]
+        yield _job(study, "assemble", name, inputs, [_training_set(study, name)], timed=False)
 
 
 def _model_file(study: Study, model: str, name: str) -> str:

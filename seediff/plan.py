@@ -7,12 +7,13 @@ it to the command line and reruns the stage when it changes, so it holds what th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import ceil
 from typing import Any
 
 from seediff.names import MASK_QUALITY, slug
 from seediff.study import Column, RealRecipe, Row, Study, SyntheticRecipe
+from seediff.study.mask_sets import filter_table, filtered
 from seediff.synonyms.vocabulary import shipped_words
 
 Spec = dict[str, Any]
@@ -27,6 +28,7 @@ VERSIONS: dict[str, int] = {
     "domain": 2,
     "synthesize": 2,
     "refine": 1,
+    "filter": 1,
     "assemble": 1,
     "train": 2,
     "evaluate": 1,
@@ -171,13 +173,22 @@ def pass_prompt_set(study: Study, pass_name: str) -> str:
 
 def refine_spec(study: Study, image_set: str, variant: str, refinement: str, rated: str = "") -> Spec:
     """``rated``: what the names of masks with a reliability beside them end in."""
-    classes = study.image_set_classes(image_set)
     return {
-        "classes": list(classes),
-        "variants": {name: study.variant_for(variant, name) for name in classes},
+        "classes": list(study.image_set_classes(image_set)),
+        "variants": _variants_by_class(study, image_set, variant),
         "refinement": asdict(study.refinement(refinement)),
         **({"reliability": True} if rated else {}),
     }
+
+
+def _variants_by_class(study: Study, image_set: str, variant: str) -> dict[str, str]:
+    return {name: study.variant_for(variant, name) for name in study.image_set_classes(image_set)}
+
+
+def filter_spec(study: Study, image_set: str, variant: str, filter: str) -> Spec:
+    """What is asked of the pairs, and whose scores belong to them; the variant is not compared with itself."""
+    asked = replace(study.filters[filter], agreement_with=study.compared_variants(variant, filter))
+    return {"variants": _variants_by_class(study, image_set, variant), "filter": asdict(asked)}
 
 
 def assemble_spec(study: Study, recipe: str) -> Spec:
@@ -187,7 +198,9 @@ def assemble_spec(study: Study, recipe: str) -> Spec:
         source = {"format": benchmark.format, "folder": benchmark_folder(study, one.benchmark), "split": one.split}
         classes = list(study.recipe_classes(recipe))
         return {"recipe": recipe, "kind": "real", "number": one.number, "classes": classes, **source}
-    return {"recipe": recipe, "kind": "synthetic", "per_class": one.per_class}
+    kept = filtered(one)
+    table = {"filter": filter_table(study, kept)} if kept else {}
+    return {"recipe": recipe, "kind": "synthetic", "per_class": one.per_class, **table}
 
 
 def train_spec(study: Study, recipe: str, segmenter: str, repeat: str) -> Spec:

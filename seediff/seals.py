@@ -23,6 +23,7 @@ _LAYOUT = {
     "scores": 4,
     "replays": 4,
     "masks": 4,
+    "filters": 4,
     "prompts": 2,
     "training_sets": 2,
     "mask_quality": 2,

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, Field, RootModel, ValidationErro
 
 from seediff.datasets.augmentation import Augmentation
 from seediff.errors import SeediffError
+from seediff.filtering.settings import Filter
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import resolve
 from seediff.names import nearest
@@ -91,10 +92,16 @@ class RefineSpec(Section):
     reliability: bool = False
 
 
+class FilterSpec(Section):
+    variants: Annotated[dict[Name, Name], Field(min_length=1)]
+    filter: Filter
+
+
 class SyntheticSpec(Section):
     recipe: Name
     kind: Literal["synthetic"]
     per_class: Count | None
+    filter: Text | None = None
 
 
 class RealSpec(Section):
@@ -214,6 +221,7 @@ SPECS: dict[str, type[BaseModel]] = {
     "domain": DomainSpec,
     "synthesize": DenoisingSpec,
     "refine": RefineSpec,
+    "filter": FilterSpec,
     "assemble": AssembleSpec,
     "train": TrainSpec,
     "evaluate": EvaluateSpec,

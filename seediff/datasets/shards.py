@@ -266,3 +266,21 @@ def open_shard(path: Path) -> ShardIndex:
     """Open a shard for reading by key; raises ``SeediffError`` like ``read_manifest``."""
     manifest = read_manifest(path)
     return ShardIndex(path, manifest.sha256, {member.name: member for member in manifest.members})
+
+
+def shards_by_key(paths: Iterable[Path]) -> dict[str, ShardIndex]:
+    """Key -> the shard it is in; ``SeediffError`` if a key is in two of them."""
+    homes: dict[str, ShardIndex] = {}
+    for shard in map(open_shard, paths):
+        for key in shard.keys:
+            if key in homes:
+                raise SeediffError(f"{key} is in both {homes[key].path} and {shard.path}.")
+            homes[key] = shard
+    return homes
+
+
+def check_same_keys(first: Mapping[str, ShardIndex], second: Mapping[str, ShardIndex], one: str, other: str) -> None:
+    """Raise ``SeediffError`` unless both hold the same keys; ``one`` and ``other`` say what there is under each."""
+    for key in sorted(first.keys() ^ second.keys()):
+        lacking, present = (other, first) if key in first else (one, second)
+        raise SeediffError(f"{key} in {present[key].path} has no {lacking}.\nDelete what is outdated and run again.")

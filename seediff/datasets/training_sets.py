@@ -12,10 +12,9 @@ study gives it, relative to the working directory.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import accumulate, groupby
@@ -29,7 +28,8 @@ from pydantic import BaseModel, Field, ValidationError
 from seediff.datasets.benchmarks import open_benchmark
 from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
 from seediff.datasets.pairs import Pair, Pairs
-from seediff.datasets.shards import ShardIndex, open_shard
+from seediff.datasets.prompt_rows import class_of
+from seediff.datasets.shards import ShardIndex, check_same_keys, open_shard, shards_by_key
 from seediff.errors import SeediffError
 from seediff.files import read_json, write_json
 from seediff.label_values import MOST_CLASSES
@@ -144,12 +144,19 @@ class TrainingSet:
         return self.sources[source][index - self._ends[source] + len(self.sources[source])]
 
 
-def assemble(image_shards: Sequence[Path], mask_shards: Sequence[Path], per_class: int | None, out: Path) -> None:
+def assemble(
+    image_shards: Sequence[Path],
+    mask_shards: Sequence[Path],
+    per_class: int | None,
+    out: Path,
+    kept: Mapping[str, bool] | None = None,
+) -> None:
     """Write the training set of all images with their masks, or of the first ``per_class`` images of each class.
 
-    Raises ``SeediffError`` if the shards do not match (see ``pair_entries``) or the first pair differs in size.
+    ``kept``: which keys a filter keeps; all without one. Raises ``SeediffError`` if the shards do not match (see
+    ``pair_entries``) or the first pair differs in size.
     """
-    write_training_set(pair_entries(image_shards, mask_shards, per_class, out.parent), out)
+    write_training_set(pair_entries(image_shards, mask_shards, per_class, out.parent, kept), out)
 
 
 def assemble_real(format: str, folder: Path, split: str, classes: Sequence[str], number: int | None, out: Path) -> None:
@@ -202,17 +209,21 @@ class _Content(BaseModel):
 
 
 def pair_entries(
-    image_shards: Sequence[Path], mask_shards: Sequence[Path], per_class: int | None, root: Path
+    image_shards: Sequence[Path],
+    mask_shards: Sequence[Path],
+    per_class: int | None,
+    root: Path,
+    kept: Mapping[str, bool] | None = None,
 ) -> list[Entry]:
     """Images with their masks, paired and ordered by key, so that it is all one how they are divided into shards.
 
     ``root`` is the folder the training set will be in. Raises ``SeediffError`` if an image has no mask or a mask no
-    image, if a key comes twice, or if a class has fewer than ``per_class`` images.
+    image, if a key comes twice, if ``kept`` is of other keys, or if a class has fewer than ``per_class`` images.
     """
-    images, masks = _homes(image_shards), _homes(mask_shards)
-    for key in sorted(images.keys() ^ masks.keys()):
-        lacking, present = ("mask", images) if key in images else ("image", masks)
-        raise SeediffError(f"{key} in {present[key].path} has no {lacking}.\nDelete what is outdated and run again.")
+    images, masks = shards_by_key(image_shards), shards_by_key(mask_shards)
+    check_same_keys(images, masks, "image", "mask")
+    if kept is not None:
+        images = _kept(images, kept)
     keys = sorted(images) if per_class is None else _first_of_each_class(images, per_class)
     return [
         {"kind": "pairs", "images": os.path.relpath(drawn, root), "masks": os.path.relpath(made, root), "keys": [*same]}
@@ -220,33 +231,21 @@ def pair_entries(
     ]
 
 
-def _homes(shards: Iterable[Path]) -> dict[str, ShardIndex]:
-    """Key -> the shard it is in."""
-    homes: dict[str, ShardIndex] = {}
-    for shard in map(open_shard, shards):
-        for key in shard.keys:
-            if key in homes:
-                raise SeediffError(f"{key} is in both {homes[key].path} and {shard.path}.")
-            homes[key] = shard
-    return homes
+def _kept(images: Mapping[str, ShardIndex], kept: Mapping[str, bool]) -> dict[str, ShardIndex]:
+    if foreign := sorted(images.keys() ^ kept.keys()):
+        raise SeediffError(f"The filter's table is of other images ({foreign[0]}).\nDelete it and run again.")
+    return {key: shard for key, shard in images.items() if kept[key]}
 
 
 def _first_of_each_class(images: Mapping[str, ShardIndex], per_class: int) -> list[str]:
     """The first keys of each class in the order of keys: a smaller set is part of every larger one."""
     by_class: dict[str, list[str]] = {}
     for key in sorted(images):
-        by_class.setdefault(_class_of(images[key], key), []).append(key)
+        by_class.setdefault(class_of(images[key], key), []).append(key)
     for name, keys in by_class.items():
         if len(keys) < per_class:
             raise SeediffError(f"{per_class} images of each class were asked for, but {name!r} has {len(keys)}.")
     return sorted(key for keys in by_class.values() for key in keys[:per_class])
-
-
-def _class_of(shard: ShardIndex, key: str) -> str:
-    try:
-        return str(json.loads(shard.read(key, "json"))["class_name"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise SeediffError(f"{key}.json in {shard.path} does not say which class was drawn (class_name).") from None
 
 
 def benchmark_entry(format: str, folder: Path, split: str, classes: Sequence[str], number: int | None) -> Entry:

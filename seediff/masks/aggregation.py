@@ -1,8 +1,8 @@
-"""Every resolution at once: the paper's baseline CAA and its first improvement, CRE (Table 2)."""
+"""Every resolution at once: the paper's baseline CAA, its first improvement, CRE (Table 2), and DAAM's sum."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from seediff.masks.expansion import spread
@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 def mean_cross_attention(score: None, maps: ClassMaps, *, resolutions: Sequence[str] = ()) -> Tensor:
     """CAA, also DiffuMask's map: the class maps' mean over ``resolutions`` (none named: all recorded), min-max."""
     return _mean([maps.cross_attention[side] for side in _sides(maps, resolutions)], maps.latent_side)
+
+
+def summed_cross_attention(score: None, maps: ClassMaps, *, layers: Mapping[str, int]) -> Tensor:
+    """DAAM (Tang et al., ACL 2023), attn2mask's map: the sum over all cross-attention layers, min-max.
+
+    ``layers`` says how many the model has at each resolution; each counts once, bicubically at the latents' side with
+    what overshoots below 0 cut off. The class maps are already means over a resolution's layers, heads and timesteps,
+    and as resizing is linear, their weighted sum is the sum over layers.
+    """
+    size = maps.latent_side, maps.latent_side
+    resized = {at: resize(maps.cross_attention[maps.side(at)], size, "bicubic").clamp(min=0) for at in layers}
+    first, *others = [layers[at] * one for at, one in resized.items()]
+    return normalize(sum(others, first))
 
 
 def guided_expansion(score: None, maps: ClassMaps, *, resolutions: Sequence[str] = (), alpha: float) -> Tensor:

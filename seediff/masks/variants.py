@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from seediff.errors import SeediffError
-from seediff.masks.aggregation import guided_expansion, mean_cross_attention
+from seediff.masks.aggregation import guided_expansion, mean_cross_attention, summed_cross_attention
 from seediff.masks.background import background
 from seediff.masks.expansion import expand
 from seediff.masks.propagation import propagate
@@ -39,6 +39,7 @@ SOURCES: dict[str, Callable[..., Tensor]] = {
     "cross_attention": cross_attention,
     "guided_expansion": guided_expansion,
     "mean_cross_attention": mean_cross_attention,
+    "summed_cross_attention": summed_cross_attention,
 }
 
 STEPS: dict[str, Callable[..., Tensor]] = {
@@ -67,6 +68,7 @@ VARIANTS: dict[str, Steps] = {
     "ca_32": (("cross_attention", {"resolution": "1/2"}),),
     "ca_64": (("cross_attention", {"resolution": "1"}),),
     "ca_sa": (("cross_attention", {"resolution": "1/4"}), ("propagate", {"resolution": "1/2", "power": 4})),
+    "attn2mask": (("summed_cross_attention", {"layers": {"1/8": 1, "1/4": 5, "1/2": 5, "1": 5}}),),
     "released_code": (
         ("cross_attention", {"resolution": "1/4"}),
         ("expand_similar", {"resolution": "1/4"}),
@@ -76,7 +78,7 @@ VARIANTS: dict[str, Steps] = {
 }
 """Table 2: caa, cre, ire, seediff. Table 4: ca_16, ca_32, ca_64. Table 5: caa, ca_sa, seediff.
 
-ca_8 is DiffuMask's exception for a few classes."""
+ca_8 is DiffuMask's exception for a few classes. attn2mask counts the layers of Stable Diffusion's UNet."""
 
 
 def named_steps(variant: str | Steps) -> Steps:
@@ -152,7 +154,7 @@ def _checked(step: str, key: str, value: Any) -> Any:
     read, wanted = _VALUES[key]
     try:
         return read(value)
-    except (ValueError, TypeError, ArithmeticError):
+    except (ValueError, TypeError, ArithmeticError, AttributeError):
         raise SeediffError(f"Mask step {step!r}: {key} is {value!r}, but must be {wanted}.") from None
 
 
@@ -184,8 +186,16 @@ def _fractions(values: Any) -> list[str]:
     return [_fraction(value) for value in values]
 
 
+def _layers(values: Any) -> dict[str, int]:
+    layers = {_fraction(at): _count(number) for at, number in values.items()}
+    if not layers or len(layers) < len(values):
+        raise ValueError
+    return layers
+
+
 _VALUES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "alpha": (_share, "a number from 0 to 1"),
+    "layers": (_layers, "the number of layers by resolution such as {'1/4': 5, '1/2': 5}"),
     "power": (_count, "a whole number from 1"),
     "resolution": (_fraction, "a fraction of the latents' side such as '1/4', at most '1'"),
     "resolutions": (_fractions, "a list of fractions of the latents' side such as ['1/4', '1/2']"),

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from seediff.datasets.training_sets import assemble, assemble_real
+from seediff.filtering.table import read_kept
 
 
 def assemble_recipe(spec: Mapping[str, Any], images: Sequence[Path], masks: Sequence[Path], output: Path) -> None:
-    """List the drawn images with their masks, or the annotated images of a benchmark."""
+    """List the drawn images with their masks (those that the filter keeps), or the annotated images of a benchmark."""
     if spec["kind"] == "real":
         assemble_real(spec["format"], Path(spec["folder"]), spec["split"], spec["classes"], spec["number"], output)
     else:
-        assemble(images, masks, spec["per_class"], output)
+        kept = read_kept(Path(spec["filter"])) if spec.get("filter") else None
+        assemble(images, masks, spec["per_class"], output, kept)

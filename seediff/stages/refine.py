@@ -47,7 +47,8 @@ def _masks(spec: Mapping[str, Any], images: Path, scores: Path) -> Iterator[Samp
             keys = ", ".join(one.key if one else "none" for one in (drawn, scored))
             raise SeediffError(f"{images} and {scores} hold different images ({keys}).")
         name = _class_name(drawn, images, spec["classes"])
-        score = _score(scored, scores, spec["variants"].get(name, name))
+        written = f"{scored.key}.{SCORES} in {scores}"
+        score = read_score(scored.files.get(SCORES, b""), written, spec["variants"].get(name, name))
         soft = refine(score, decode_rgb(drawn.files.get("png", b""), f"{drawn.key}.png in {images}"), refinement)
         label = spec["classes"].index(name) + 1
         mask = to_mask(soft, label, refinement.final_threshold, refinement.uncertain_from)
@@ -68,12 +69,12 @@ def _class_name(sample: Sample, shard: Path, classes: Sequence[str]) -> str:
     return str(name)
 
 
-def _score(sample: Sample, shard: Path, variant: str) -> Tensor:
-    """The variant's score, (side, side) float32."""
+def read_score(content: bytes, written: str, variant: str) -> Tensor:
+    """The variant's score among those of one image, (side, side) float32; ``written`` says where they were found."""
     try:
-        score = torch.from_numpy(load(sample.files[SCORES])[variant]).float()
+        score = torch.from_numpy(load(content)[variant]).float()
     except (KeyError, TypeError, ValueError, SafetensorError):
-        raise SeediffError(f"{sample.key}.{SCORES} in {shard} holds no score of {variant!r}.") from None
+        raise SeediffError(f"{written} holds no score of {variant!r}.") from None
     if score.ndim != 2 or not score.numel() or not ((score >= 0) & (score <= 1)).all():
-        raise SeediffError(f"The score of {variant!r} in {sample.key}.{SCORES} of {shard} is no map from 0 to 1.")
+        raise SeediffError(f"The score of {variant!r} in {written} is no map from 0 to 1.")
     return score

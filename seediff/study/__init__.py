@@ -4,9 +4,9 @@ from pathlib import Path
 
 from seediff.errors import SeediffError
 from seediff.study.load import load_study
-from seediff.study.sections import RATED, Column, RealRecipe, Row, Study, SyntheticRecipe
+from seediff.study.sections import Column, RealRecipe, Row, Study, SyntheticRecipe
 
-__all__ = ["RATED", "STUDIES", "Column", "RealRecipe", "Row", "Study", "SyntheticRecipe", "find_study", "load_study"]
+__all__ = ["STUDIES", "Column", "RealRecipe", "Row", "Study", "SyntheticRecipe", "find_study", "load_study"]
 
 STUDIES = Path("config/studies")
 

@@ -13,6 +13,7 @@ from seediff.masks.variants import VARIANTS
 from seediff.names import MASK_QUALITY, nearest, slug
 from seediff.prompts import too_few
 from seediff.segmenter.robust.settings import BACKENDS
+from seediff.study.mask_sets import mask_sets
 from seediff.study.sections import (
     Benchmark,
     Column,
@@ -41,6 +42,7 @@ def check_references(study: Study) -> None:
     for name, recipe in study.recipes.items():
         _check_recipe(study, f"recipes.{name}", recipe)
         _check_start(study, name)
+    _check_mask_sets(study)
     for name, benchmark in study.benchmarks.items():
         if benchmark.embedded and not study.embedded:
             raise SeediffError(
@@ -71,15 +73,6 @@ def _check_names(study: Study) -> None:
     for name in study.variants_by_class:
         if name in {**VARIANTS, **study.variants}:
             raise SeediffError(f"variants_by_class.{name}: a variant has this name already. Choose another.")
-    folders: dict[str, tuple[str, str]] = {}
-    for one in study.recipes.values():
-        if isinstance(one, SyntheticRecipe):
-            pair = one.variant, one.refinement
-            if folders.setdefault(one.mask_set, pair) != pair:
-                raise SeediffError(
-                    f"Variant {one.variant!r} with refinement {one.refinement!r} and another pair are both called "
-                    f"{one.mask_set!r}.\nRename one of them."
-                )
 
 
 def _no_row_twice(where: str, table: Table) -> None:
@@ -185,15 +178,44 @@ def _check_recipe(study: Study, where: str, recipe: Recipe) -> None:
         return
     _known("image set", recipe.image_set, study.image_sets, where)
     _known("refinement", recipe.refinement, study.refinements, where)
-    fed = study.fed_variants(recipe.image_set)
-    _known("variant", recipe.variant, [*fed, *study.variants_by_class], where)
-    wanted = {study.variant_for(recipe.variant, name) for name in study.image_set_classes(recipe.image_set)}
-    later = [study.passes[name].variants for name in study.passes_of(recipe.image_set)]
-    if not any(wanted <= {*variants} for variants in (study.image_sets[recipe.image_set].variants, *later)):
-        raise SeediffError(f"{where} needs {', '.join(sorted(wanted))} of one denoising run.\nName them in one place.")
+    _check_scored(study, where, recipe.image_set, recipe.variant)
+    if recipe.filter is not None:
+        _check_filter(study, where, recipe, recipe.filter)
     available = study.prompt_set_of(recipe.image_set).per_class
     if recipe.per_class and recipe.per_class > available:
         raise SeediffError(f"{where} asks for {recipe.per_class} images a class, its image set has {available}.")
+
+
+def _check_mask_sets(study: Study) -> None:
+    """No two pairs of variant and refinement may have one folder."""
+    folders: dict[str, tuple[str, str]] = {}
+    for masks in mask_sets(study):
+        pair = masks.variant, masks.refinement
+        if folders.setdefault(masks.name, pair) != pair:
+            raise SeediffError(
+                f"Variant {pair[0]!r} with refinement {pair[1]!r} and another pair are both called {masks.name!r}.\n"
+                "Rename one of them."
+            )
+
+
+def _check_scored(study: Study, where: str, image_set: str, variant: str) -> None:
+    """The variant, or every variant that it stands for, must be scored in one denoising run of the image set."""
+    fed = study.fed_variants(image_set)
+    _known("variant", variant, [*fed, *study.variants_by_class], where)
+    wanted = {study.variant_for(variant, name) for name in study.image_set_classes(image_set)}
+    later = [study.passes[name].variants for name in study.passes_of(image_set)]
+    if not any(wanted <= {*variants} for variants in (study.image_sets[image_set].variants, *later)):
+        raise SeediffError(f"{where} needs {', '.join(sorted(wanted))} of one denoising run.\nName them in one place.")
+
+
+def _check_filter(study: Study, where: str, recipe: SyntheticRecipe, name: str) -> None:
+    _known("filter", name, study.filters, where)
+    compared = study.compared_variants(recipe.variant, name)
+    if study.filters[name].agreement_with and not compared:
+        problem = f"filters.{name}.agreement_with has no variant but {recipe.variant!r}, which {where} has itself"
+        raise SeediffError(f"{problem}.\nName others.")
+    for variant in compared:
+        _check_scored(study, f"filters.{name}.agreement_with, used by {where},", recipe.image_set, variant)
 
 
 def _check_start(study: Study, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from seediff.datasets.augmentation import Augmentation
+from seediff.filtering.settings import Filter
 from seediff.label_values import MOST_CLASSES
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS, Steps, resolve
@@ -20,6 +21,9 @@ Name = Annotated[str, AfterValidator(lambda name: check_name("Name", name))]
 Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(check_text)]
 """One line: a prompt, a word, a path."""
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+
+_UNLESS_EMPTY: Any = Field(exclude_if=lambda value: not value)
+"""Not written out where it says nothing, so that a study that leaves it out reads as it did before there was one."""
 
 
 class Section(BaseModel):
@@ -119,32 +123,22 @@ class Start(Section):
     segmenter: Name
 
 
-RATED = "-rated"
-
-
 class SyntheticRecipe(Section):
     """A training set of drawn images with masks of one variant; ``per_class`` images a class, all if left out.
 
     ``robust``: two networks are trained on it, which rely on the masks only as far as these are reliable.
+    ``filter``: which pairs are good enough; all without one.
     """
 
     image_set: Name
     variant: Name
     refinement: Name
+    filter: Annotated[Name | None, _UNLESS_EMPTY] = None
     per_class: Count | None = None
     augmentation: Name | None = None
     start: Start | None = None
     # A study without it dumps as it did before there was such a thing, so that its report stays valid.
     robust: RobustTraining | None = Field(default=None, exclude_if=lambda robust: robust is None)
-
-    @property
-    def rated(self) -> str:
-        """What the names of its masks end in: those with a reliability beside them are kept apart."""
-        return RATED if self.robust else ""
-
-    @property
-    def mask_set(self) -> str:
-        return f"{self.variant}-{self.refinement}{self.rated}"
 
 
 class RealRecipe(Section):
@@ -320,6 +314,7 @@ class Study(Section):
     variants_by_class: dict[Name, VariantByClass] = {}
     passes: dict[Name, Pass] = {}
     refinements: Annotated[dict[Name, Refinement], Field(min_length=1)]
+    filters: Annotated[dict[Name, Filter], _UNLESS_EMPTY] = {}
     augmentations: dict[Name, Augmentation] = {}
     recipes: dict[Name, Recipe]
     segmenters: dict[Name, Segmenter]
@@ -370,6 +365,10 @@ class Study(Section):
     def refinement(self, name: str) -> Refinement:
         """The refinement with the study's ``beta`` where it sets no threshold of its own."""
         return self.refinements[name].with_default_threshold(self.thresholds.beta)
+
+    def compared_variants(self, variant: str, filter: str) -> tuple[str, ...]:
+        """The variants whose masks the filter compares with those of ``variant``."""
+        return tuple(name for name in self.filters[filter].agreement_with if name != variant)
 
     def passes_of(self, image_set: str) -> list[str]:
         return [name for name, one in self.passes.items() if one.image_set == image_set]

@@ -75,6 +75,8 @@ def specs(study: Study) -> list[tuple[str, Any]]:
     for name, recipe in study.recipes.items():
         if not isinstance(recipe, RealRecipe):
             found += [("refine", plan.refine_spec(study, recipe.image_set, recipe.variant, recipe.refinement))]
+            if recipe.filter:
+                found += [("filter", plan.filter_spec(study, recipe.image_set, recipe.variant, recipe.filter))]
         found += [("train", plan.train_spec(study, name, segmenter, "0")) for segmenter in study.segmenters]
     for run in plan.runs(study)[:3]:
         found += [("evaluate", plan.evaluate_spec(study, run.recipe, run.segmenter, "0", run.benchmark))]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from seediff.attention.maps import ClassMaps, normalize
 from seediff.errors import SeediffError
+from seediff.masks.pamr import pamr
 from seediff.masks.released_code import otsu_region
 from seediff.masks.seeds import seed_region
 from seediff.masks.variants import SOURCES, STEPS, VARIANTS, apply, resolve
@@ -223,6 +224,60 @@ def test_released_code_upsamples_bicubically() -> None:
     torch.testing.assert_close(STEPS["suppress_background"](score, maps, resolution="1"), expected)
 
 
+# DAAM's sum, and attn2mask's background.
+
+
+def slow_bicubic(score: Grid, side: int) -> Grid:
+    """Keys' cubic convolution with a = -3/4 over the 4 x 4 nearest places, the border repeated."""
+    r, a = len(score), -0.75
+
+    def weight(distance: float) -> float:
+        d = abs(distance)
+        if d <= 1:
+            return (a + 2) * d**3 - (a + 3) * d**2 + 1
+        return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a if d < 2 else 0.0
+
+    def taps(i: int) -> list[tuple[int, float]]:
+        at = (i + 0.5) * r / side - 0.5
+        return [(min(max(k, 0), r - 1), weight(at - k)) for k in range(math.floor(at) - 1, math.floor(at) + 3)]
+
+    return [
+        [sum(wy * wx * score[y][x] for y, wy in taps(i) for x, wx in taps(j)) for j in range(side)] for i in range(side)
+    ]
+
+
+@few
+@given(seeds)
+def test_summed_cross_attention_visits_every_layer(seed: int) -> None:
+    """Layer by layer as DAAM does, each resized and cut off on its own; here all layers of a resolution are alike."""
+    maps, layers = random_maps(seed), {2: 1, 4: 3, 8: 2}
+    total = [[0.0] * SIDE for _ in range(SIDE)]
+    for r, number in layers.items():
+        for _ in range(number):
+            resized = slow_bicubic(grid(maps.cross_attention[r]), SIDE)
+            for i in range(SIDE):
+                for j in range(SIDE):
+                    total[i][j] += max(resized[i][j], 0.0)
+    by_name = {FRACTIONS[r]: number for r, number in layers.items()}
+    close(STEPS["summed_cross_attention"](None, maps, layers=by_name), slow_normalize(total))
+
+
+@few
+@given(seeds, st.floats(0, 1))
+def test_attn2mask_s_background_is_a_threshold(seed: int, beta: float) -> None:
+    """Argmax over a and 1 - a - beta, each refined on its own, is a >= (1 - beta) / 2 on the refined a."""
+    score = random_maps(seed).cross_attention[8].double()
+    image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    channels = torch.stack([1 - score - beta, score])[None]
+    behind, shown = pamr(image, channels, iterations=3, dilations=(1, 2))[0]
+    refined = pamr(image, score[None, None], iterations=3, dilations=(1, 2))[0, 0]
+    threshold = (1 - beta) / 2
+    for i in range(8):
+        for j in range(8):
+            if abs(refined[i, j] - threshold) > 1e-9:  # where the two are equal, rounding decides
+                assert (shown[i, j] >= behind[i, j]) == (refined[i, j] >= threshold)
+
+
 # What the paper leaves open, and what it rests on.
 
 
@@ -255,7 +310,8 @@ def test_a_seed_in_one_of_two_regions_fills_that_region() -> None:
 @given(maps=extreme_maps, side=st.sampled_from(SIDES), alpha=alphas)
 def test_every_step_is_a_pure_function_between_scores(name: str, maps: ClassMaps, side: int, alpha: float) -> None:
     source = (("cross_attention", {"resolution": "1"}),) if name not in SOURCES else ()
-    params = {"resolution": FRACTIONS[side]} if "resolution'" in _missing(name) else {}
+    needed = {"resolution": FRACTIONS[side], "layers": {FRACTIONS[side]: 2, "1/4": 3}}
+    params = {key: value for key, value in needed.items() if f"{key}'" in _missing(name)}
     *_, (_, explicit) = resolve((*source, (name, params)), alpha=alpha)
     start = None if name in SOURCES else maps.cross_attention[2]
     before = copy.deepcopy((start, maps.cross_attention, maps.self_attention))
@@ -274,8 +330,8 @@ def _missing(name: str) -> str:
     return ""
 
 
-# These maps begin at 1/4; ca_8 is one step, which the test of steps covers.
-@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "ca_8"])
+# These maps begin at 1/4; ca_8 and attn2mask are one step each, which the test of steps covers.
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name not in ("ca_8", "attn2mask")])
 @few
 @given(maps=extreme_maps, alpha=alphas)
 def test_every_variant_gives_a_score_at_the_latents_side(variant: str, maps: ClassMaps, alpha: float) -> None:

@@ -20,6 +20,7 @@ from seediff.segmenter.robust.settings import RobustTraining
 from seediff.specs import read_spec
 from seediff.study import Study
 from seediff.study.load import load_study, parse_study
+from seediff.study.mask_sets import mask_set
 from seediff.synonyms.curated import CURATED
 from seediff.synonyms.report import study_words
 from tests.conftest import ROOT
@@ -311,7 +312,7 @@ def test_only_a_robust_recipe_changes_what_stages_are_told() -> None:
         assert "robust" not in plan.train_spec(after, recipe, segmenter, "0")
     assert "robust" not in plan.report_spec(before)["study"]["recipes"]["mixed"]
     assert plan.report_spec(after)["study"]["recipes"]["careful"]["robust"]["share"] == 0.5
-    plain, rated = (after.recipes[name].mask_set for name in ("mixed", "careful"))
+    plain, rated = (mask_set(after.recipes[name]).name for name in ("mixed", "careful"))
     assert (plain, rated) == ("mixed-raw", "mixed-raw-rated")
     specs = [plan.refine_spec(after, "basic", "mixed", "raw", *rest) for rest in ([], ["-rated"])]
     assert specs[1] == specs[0] | {"reliability": True} and "reliability" not in specs[0]

@@ -1,0 +1,54 @@
+"""How well an image fits its prompt, by a CLIP model: the cosine of their embeddings (Radford et al., ICML 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from seediff.errors import SeediffError
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A CLIP model with what prepares its images and words."""
+
+    model: CLIPModel
+    tokenizer: Any
+    preparation: Any
+
+    @torch.inference_mode()
+    def similarities(self, images: Sequence[NDArray[np.uint8]], prompts: Sequence[str]) -> list[float]:
+        """Cosine of each image (H, W, 3) uint8 with its own prompt, in [-1, 1]; long prompts are cut off."""
+        words = self.tokenizer(list(prompts), padding=True, truncation=True, return_tensors="pt")
+        pixels = self.preparation(list(images), return_tensors="pt")
+        embedded = self.model(**words.to(self.model.device), **pixels.to(self.model.device))
+        return [float(one) for one in (embedded.image_embeds * embedded.text_embeds).sum(-1).clamp(-1, 1)]
+
+
+def load_clip(model: str) -> Clip:
+    """Load a CLIP model from a hub id or a folder (safetensors only), on the GPU where there is one.
+
+    Raises ``SeediffError`` if there is none.
+    """
+    from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+
+    if model.startswith((".", "/", "~")) and not Path(model).is_dir():
+        raise SeediffError(f"There is no model folder {model}.\nGive the folder or the id of a CLIP model.")
+    try:
+        clip = CLIPModel.from_pretrained(model, use_safetensors=True)
+        tokenizer, preparation = (kind.from_pretrained(model) for kind in (CLIPTokenizer, CLIPImageProcessorPil))
+    except Exception as error:  # the parts' readers raise a dozen different types for files that make no sense
+        reason = " ".join(str(error).split())[:160]
+        raise SeediffError(
+            f"No CLIP model could be loaded from {model}: {reason}\nGive the folder or the id of a CLIP model."
+        ) from None
+    return Clip(clip.eval().to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer, preparation)

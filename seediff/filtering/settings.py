@@ -1,0 +1,75 @@
+"""What a filter asks of image-mask pairs, as settings; ``measures`` and ``selection`` carry them out. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seediff.errors import SeediffError
+from seediff.names import check_text, nearest
+
+MEASURES = ("agreement", "area", "connectedness", "contrast", "clip")
+"""What is measured of a pair, in the order of the table's columns."""
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Limits on a pair's measures, and the share of each class's images that is kept of those within the limits.
+
+    ``keep``: that share, from above 0 to 1; the best come first. ``rank_by``: the measures that say which are best, by
+    the mean of their ranks in the class. ``agreement_with``: the variants whose masks of the same image are compared
+    with this one. ``agreement``, ``connectedness``, ``contrast`` and ``clip``: the least that is accepted; ``area``:
+    the least and the most. ``clip_model``: hub id or folder of a CLIP model; without one nothing is asked of it.
+    """
+
+    keep: float = 1.0
+    rank_by: tuple[str, ...] = ("agreement",)
+    agreement_with: tuple[str, ...] = ()
+    agreement: float = 0.0
+    area: tuple[float, float] = (0.0, 1.0)
+    connectedness: float = 0.0
+    contrast: float = -1.0
+    clip_model: str | None = None
+    clip: float = -1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.keep <= 1:
+            raise SeediffError(f"Filter: keep is {self.keep}, but must be above 0 and at most 1.")
+        if not (len(self.area) == 2 and 0 <= self.area[0] <= self.area[1] <= 1):
+            raise SeediffError(f"Filter: area is {list(self.area)}, but must be [least, most], both from 0 to 1.")
+        for name, least in {"agreement": 0, "connectedness": 0, "contrast": -1, "clip": -1}.items():
+            if not least <= getattr(self, name) <= 1:
+                raise SeediffError(f"Filter: {name} is {getattr(self, name)}, but must be from {least} to 1.")
+        self._check_sources()
+
+    def _check_sources(self) -> None:
+        """Nothing is asked of what is not measured."""
+        if self.agreement > 0 and not self.agreement_with:
+            raise SeediffError("Filter: agreement is asked for, but with nothing.\nName variants in agreement_with.")
+        if self.clip_model is None and self.clip > -1:
+            raise SeediffError("Filter: clip is asked for, but there is no clip_model.")
+        if self.clip_model is not None:
+            _check_model(self.clip_model)
+        for name in self.rank_by:
+            if name not in MEASURES:
+                raise SeediffError(f"Filter: there is no measure {name!r} to rank by.\n{nearest(name, MEASURES)}")
+        if self.keep < 1 and not (self.rank_by and {*self.rank_by} <= {*self.measured}):
+            raise SeediffError(
+                f"Filter: keep is {self.keep}, by measures that are not taken ({', '.join(self.rank_by) or 'none'}).\n"
+                f"Set rank_by to some of {', '.join(self.measured)}, or agreement_with or clip_model."
+            )
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The measures that are taken of every pair."""
+        absent = {"agreement"} if not self.agreement_with else set()
+        absent |= {"clip"} if self.clip_model is None else set()
+        return tuple(name for name in MEASURES if name not in absent)
+
+
+def _check_model(model: str) -> None:
+    try:
+        check_text(model)
+    except ValueError:
+        model = ""
+    if not model or set("{}") & {*model}:
+        raise SeediffError("Filter: clip_model must be the id or the folder of a CLIP model, in one line.")

@@ -1,0 +1,31 @@
+"""The pictures of docs/methods: one for each page that shows one, small enough to be in the repository."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from PIL import Image
+
+from seediff.pictograms.method_pictures import draw_pictures
+from seediff.prompts import make_prompts
+from seediff.synthesis import Sampling, draw, load
+from tests.conftest import ROOT
+
+METHODS = ROOT / "docs" / "methods"
+
+
+def test_every_picture_is_drawn(tmp_path: Path) -> None:
+    prompts = make_prompts("methods", ("bus", "cat"), 2)
+    sampling = Sampling(num_inference_steps=2, guidance_scale=2.0, batch_size=4)
+    draw_pictures(list(draw(load(ROOT / "assets" / "pictograms"), prompts, sampling)), tmp_path)
+    drawn = {path.name for path in tmp_path.iterdir()}
+    assert drawn == {path.name for path in METHODS.glob("*.png")}
+    assert all(Image.open(path).width > 400 for path in tmp_path.iterdir())
+
+
+def test_pages_show_pictures_that_are_there() -> None:
+    for page in METHODS.glob("*.md"):
+        for target in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text()):
+            assert (METHODS / target).is_file(), page
+    assert all(path.stat().st_size < 150_000 for path in METHODS.glob("*.png"))
