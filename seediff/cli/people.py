@@ -14,10 +14,11 @@ from seediff.names import nearest
 
 def add_commands_for_people(commands: Any) -> None:
     command, output = partial(add_command, commands), path("--output")
+    model = ("--model", {"required": True, "help": "Stable Diffusion id or folder"})
     command(
         "generate",
         generate,
-        ("--model", {"required": True, "help": "Stable Diffusion id or folder"}),
+        model,
         ("--class", {"action": "append", "required": True, "dest": "classes", "help": "class to draw; repeat it"}),
         ("--number", {"type": int, "default": 20, "help": "images a class"}),
         ("--template", {"default": "a photo of a {word}", "help": "prompt, with {word} for the class"}),
@@ -25,7 +26,22 @@ def add_commands_for_people(commands: Any) -> None:
         ("--steps", {"type": int, "default": 50, "help": "denoising steps"}),
         ("--guidance-scale", {"type": float, "default": 7.5}),
         ("--batch-size", {"type": int, "default": 4}),
+        ("--adapter", {"type": file, "help": "a LoRA file, or its folder, to adapt the model by"}),
         ("--dtype", {"choices": ("float32", "bfloat16", "float16"), "default": "float32"}),
+        ("--rng-seed", {"type": int, "default": 0}),
+        output,
+    )
+    command(
+        "adapt",
+        adapt,
+        model,
+        ("--images", {"type": file, "required": True, "help": "folder of target images, PNG or JPEG"}),
+        ("--prompt", {"action": "append", "required": True, "dest": "prompts", "help": "of the images; repeat it"}),
+        ("--rank", {"type": int, "default": 4}),
+        ("--iterations", {"type": int, "default": 1000}),
+        ("--batch-size", {"type": int, "default": 4}),
+        ("--learning-rate", {"type": float, "default": 1e-4}),
+        ("--target-module", {"action": "append", "dest": "target_modules", "help": "to_q and its kind; repeat it"}),
         ("--rng-seed", {"type": int, "default": 0}),
         output,
     )
@@ -88,8 +104,31 @@ def generate(options: argparse.Namespace) -> None:
         batch_size=options.batch_size,
         dtype=options.dtype,
         rng_seed=options.rng_seed,
+        adapter=options.adapter,
     )
     print(f"{number} images with masks in {folder} (images/, masks/, overlays/, classes.csv)")
+
+
+def adapt(options: argparse.Namespace) -> None:
+    """Adapt a model to the domain of your own images (LoRA)."""
+    from seediff.adaptation.settings import ATTENTION, WEIGHTS, AdapterSettings
+
+    settings = AdapterSettings(
+        prompts=tuple(options.prompts),
+        rank=options.rank,
+        iterations=options.iterations,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        target_modules=tuple(options.target_modules or ATTENTION),
+    )
+    if (options.output / WEIGHTS).exists():
+        raise SeediffError(f"{options.output} holds an adapter already.\nChoose another folder, or delete this one.")
+    from seediff.adaptation.train import train_adapter
+    from seediff.datasets.unlabelled import folder_images
+
+    images, folder = folder_images(options.images), options.output
+    train_adapter(options.model, images, settings, folder, folder, options.rng_seed)
+    print(f"{options.output / WEIGHTS}: give {options.output} to `seediff generate --adapter`")
 
 
 def check(options: argparse.Namespace) -> None:
