@@ -20,6 +20,7 @@ def add_stages(commands: Any) -> None:
     output = path("--output")
     command("domain", domain, spec, output)
     command("prompts", prompts, spec, output)
+    command("adapter", adapter, spec, path("--checkpoints"), output)
     shard = (path("--prompts"), ("--class", {"required": True, "dest": "class_name"}))
     block = (("--first", {"type": int, "required": True}), ("--count", {"type": int, "required": True}))
     command("synthesize", synthesize, spec, *shard, *block, path("--images"), path("--scores"))
@@ -65,6 +66,14 @@ def prompts(options: argparse.Namespace) -> None:
     from seediff.prompts import make_prompts, write_prompts
 
     write_prompts(make_prompts(**_spec("prompts", options)), options.output)
+
+
+@on_gpu
+def adapter(options: argparse.Namespace) -> None:
+    """Train the adapter of an adaptation."""
+    from seediff.stages.adapt import adapt_model
+
+    adapt_model(_spec("adapter", options), options.checkpoints, options.output)
 
 
 @on_gpu

@@ -20,6 +20,7 @@ def check_references(study: Study) -> None:
     """Every name a study uses must be defined in it, and every value must fit the others."""
     _check_names(study)
     _check_classes(study)
+    _check_adaptations(study)
     _check_variants(study)
     for name, recipe in study.recipes.items():
         _check_recipe(study, f"recipes.{name}", recipe)
@@ -85,6 +86,16 @@ def _check_classes(study: Study) -> None:
         _check_shards(study, name)
     for listed in study.listed_classes:
         _known("class", listed, study.classes, "listed_classes")
+
+
+def _check_adaptations(study: Study) -> None:
+    for name, image_set in study.image_sets.items():
+        if image_set.adaptation is not None:
+            _known("adaptation", image_set.adaptation, study.adaptations, f"image_sets.{name}")
+    for name, one in study.adaptations.items():
+        if one.benchmark is not None:
+            _known("benchmark", one.benchmark, study.benchmarks, f"adaptations.{name}")
+            _check_benchmark(f"adaptations.{name}", study.benchmarks[one.benchmark], one.split)
 
 
 def _check_shards(study: Study, image_set: str) -> None:

@@ -25,7 +25,7 @@ def commands_on_gpu() -> set[str]:
 
 def test_both_profiles_give_a_gpu_to_the_jobs_that_claim_one() -> None:
     assert on_gpu("slurm") == on_gpu("gpus") == commands_on_gpu()
-    assert len(commands_on_gpu()) == 7
+    assert len(commands_on_gpu()) == 8
 
 
 def test_the_profiles_name_rules_that_exist() -> None:
