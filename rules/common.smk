@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from seediff import plan
+from seediff.adaptation.settings import WEIGHTS
 from seediff.errors import SeediffError
 from seediff.jobs import TABLE_SUFFIXES
 from seediff.names import MASK_QUALITY, slug
@@ -28,6 +29,7 @@ def one_of(names):
 
 
 wildcard_constraints:
+    adaptation=one_of(STUDY.adaptations),
     image_set=one_of(STUDY.image_sets),
     pass_name=one_of(STUDY.passes),
     class_slug=one_of(CLASSES),

@@ -95,6 +95,16 @@ def benchmark_ready(name):
     return [f"{plan.benchmark_folder(STUDY, name)}/domain.json"] if STUDY.benchmarks[name].embedded else []
 
 
+def adaptation_images(wildcards):
+    benchmark = STUDY.adaptations[wildcards.adaptation].benchmark
+    return benchmark_ready(benchmark) if benchmark else []
+
+
+def adapter_of(image_set):
+    """The weights that adapt the model to an image set; nothing for one that is drawn by the model as it is."""
+    return plan.adapter_file(STUDY, STUDY.image_sets[image_set].adaptation) or []
+
+
 def start_model(wildcards):
     """The weights that a training starts from; nothing for one that starts from its backbone's."""
     model = plan.start_model(STUDY, wildcards.recipe, wildcards.segmenter, wildcards.repeat)

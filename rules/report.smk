@@ -30,6 +30,7 @@ rule tabulate:
 rule strips:
     input:
         model=model_files(),
+        adapter=adapter_of(next(iter(STUDY.image_sets))),
     output:
         STRIPS,
     log:
@@ -52,6 +53,7 @@ if FIGURES:
     rule figures:
         input:
             model=model_files(),
+            adapter=adapter_of(STUDY.figures.image_set),
         output:
             expand("{figure}.{suffix}", figure=FIGURES, suffix=("png", "pdf")),
         log:

@@ -7,6 +7,7 @@ Makes: results/<study>/{images,scores,replays,masks}/, all of them shards (tar) 
 rule synthesize:
     input:
         model=model_files(),
+        adapter=lambda wildcards: adapter_of(wildcards.image_set),
         prompts=lambda wildcards: f"{RESULTS}/prompts/{STUDY.image_sets[wildcards.image_set].prompt_set}.csv",
     output:
         images=f"{RESULTS}/images/{{image_set}}/{{class_slug}}/{{block}}.tar",
@@ -38,6 +39,7 @@ rule synthesize:
 rule replay:
     input:
         model=model_files(),
+        adapter=lambda wildcards: adapter_of(STUDY.passes[wildcards.pass_name].image_set),
         prompts=lambda wildcards: f"{RESULTS}/prompts/{plan.pass_prompt_set(STUDY, wildcards.pass_name)}.csv",
     output:
         scores=f"{RESULTS}/replays/{{pass_name}}/{{class_slug}}/{{block}}.tar",

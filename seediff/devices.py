@@ -8,16 +8,14 @@ Who has chosen already is obeyed: SLURM shows each job its own devices and no ot
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import os
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import wraps
 from pathlib import Path
 from typing import IO
 
@@ -108,19 +106,3 @@ def _restore(before: str | None) -> None:
         del os.environ[VARIABLE]
     else:
         os.environ[VARIABLE] = before
-
-
-def on_gpu(run: Callable[[argparse.Namespace], int | None]) -> Callable[[argparse.Namespace], int | None]:
-    """The same command with a GPU to itself, or as many as it has processes, where the machine has them.
-
-    A process of a training that was started as several has been given its GPU already.
-    """
-
-    @wraps(run)
-    def with_gpu(options: argparse.Namespace) -> int | None:
-        if "WORLD_SIZE" in os.environ:
-            return run(options)
-        with claimed(getattr(options, "processes", 1)):
-            return run(options)
-
-    return with_gpu

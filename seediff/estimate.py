@@ -18,6 +18,10 @@ from seediff.study.mask_sets import all_filtered, compared, mask_sets
 
 UNET_TFLOP, TEXT_TFLOP, DECODER_TFLOP = 0.804, 0.045, 2.515
 """Stable Diffusion 2 at 512 pixels: one prompt at one timestep, one prompt, one image."""
+ENCODER_TFLOP, ADAPTING_TFLOP = 1.117, 1.727
+"""One image encoded; the UNet forward and backward, its weights frozen."""
+ADAPTER_PARAMETERS = 207_488
+"""Of an adapter of all attention layers, for each rank."""
 RECORDING = 1.13
 """A UNet call with recording takes at most this much longer than one without."""
 FORWARD_TFLOP = {"resnet-50": 0.133, "swin-base": 0.275}
@@ -53,7 +57,21 @@ def stage_costs(study: Study) -> list[StageCost]:
             f"The costs of study {study.name!r} are not known: unit costs are those of Stable Diffusion 2 at 512\n"
             "pixels and of full-size backbones. An embedded study takes minutes: run it."
         )
-    return [*_denoising(study), _refining(study), *_filtering(study), _training(study), _evaluating(study)]
+    return [
+        *_adapting(study),
+        *_denoising(study),
+        _refining(study),
+        *_filtering(study),
+        _training(study),
+        _evaluating(study),
+    ]
+
+
+def _adapting(study: Study) -> Iterator[StageCost]:
+    for name, one in study.adaptations.items():
+        images = one.iterations * one.batch_size
+        work, size = f"{one.iterations:,} iterations of {name}", 4 * one.rank * ADAPTER_PARAMETERS
+        yield StageCost("adapter", 1, work, images * (ENCODER_TFLOP + ADAPTING_TFLOP), bytes=size)
 
 
 def _denoising(study: Study) -> Iterator[StageCost]:

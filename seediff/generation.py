@@ -34,12 +34,13 @@ def generate(
     batch_size: int = 4,
     dtype: str = "float32",
     rng_seed: int = 0,
+    adapter: Path | None = None,
 ) -> int:
     """Write ``number`` images a class with masks and overlays below ``folder``; returns how many there are.
 
-    Mask values: 0 background, k for the k-th class (``classes.csv``). Finished images of an earlier call with
-    the same settings (``settings.json``) are kept, so a killed call goes on where it was; a folder made with other
-    settings is refused.
+    ``adapter``: a LoRA file, or its folder, that the model is adapted by. Mask values: 0 background, k for the k-th
+    class (``classes.csv``). Finished images of an earlier call with the same settings (``settings.json``) are kept, so
+    a killed call goes on where it was; a folder made with other settings is refused.
     """
     sampling = Sampling(num_inference_steps, guidance_scale, batch_size)
     if "{word}" not in template:
@@ -53,11 +54,12 @@ def generate(
     settings = {
         "model": model, "classes": list(classes), "template": template, "variant": variant, "dtype": dtype,
         "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "rng_seed": rng_seed,
+        "adapter": str(adapter) if adapter else None,
     }  # fmt: skip
     _check_folder(folder, settings)
     unfinished = _unfinished_batches(folder, prompts, batch_size)
     if unfinished:
-        pipe = load(model, dtype)
+        pipe = load(model, dtype, adapter=adapter)
         for drawn in draw(pipe, unfinished, sampling):
             if _is_finished(folder, drawn.prompt):
                 continue

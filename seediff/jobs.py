@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seediff import plan
+from seediff.adaptation.settings import WEIGHTS
 from seediff.names import MASK_QUALITY, slug
 from seediff.plan import Shard
 from seediff.study import RealRecipe, Study, SyntheticRecipe
@@ -63,7 +64,7 @@ def targets(study: Study) -> list[str]:
 def study_jobs(study: Study) -> list[Job]:
     """Every job of the study, after those whose files it reads."""
     makers = (
-        _prompts, _domains, _mask_quality, _synthesize, _replay, _refine, _filter, _assemble, _train, _evaluate,
+        _prompts, _domains, _mask_quality, _adapter, _synthesize, _replay, _refine, _filter, _assemble, _train, _evaluate,
         _tabulate, _strips, _figures, _report,
     )  # fmt: skip
     return needed([job for make in makers for job in make(study)], targets(study), lambda path: False)
@@ -104,6 +105,21 @@ def _domain_files(study: Study, benchmark: str) -> list[str]:
     return [f"{plan.benchmark_folder(study, benchmark)}/domain.json"] if embedded else []
 
 
+def _adapter(study: Study) -> Iterator[Job]:
+    for name, one in study.adaptations.items():
+        images = _domain_files(study, one.benchmark) if one.benchmark else []
+        weights = plan.adapter_file(study, name)
+        outputs = [weights, weights.replace(WEIGHTS, "history.csv")]
+        state = f"results/{study.name}/checkpoints/adapters/{name}/state.safetensors"
+        yield _job(study, "adapter", name, images, outputs, state=state, kind=name, work=one.iterations)
+
+
+def _adapter_files(study: Study, image_set: str) -> list[str]:
+    """What an image set needs besides its prompts."""
+    adapter = plan.adapter_file(study, study.image_sets[image_set].adaptation)
+    return [adapter] if adapter else []
+
+
 def _shard_files(study: Study, folder: str, shards: Iterable[Shard]) -> list[str]:
     return [f"results/{study.name}/{folder}/{shard.name}.tar" for shard in shards]
 
@@ -114,19 +130,20 @@ def _with_manifests(shards: Iterable[str]) -> list[str]:
 
 def _synthesize(study: Study) -> Iterator[Job]:
     for name, one in study.image_sets.items():
-        prompts = [_prompt_file(study, one.prompt_set)]
+        inputs = [_prompt_file(study, one.prompt_set), *_adapter_files(study, name)]
         for shard in plan.shards(study, name):
             outputs = [file for kind in ("images", "scores") for file in _shard_files(study, f"{kind}/{name}", [shard])]
             files = _with_manifests(outputs)
-            yield _job(study, "synthesize", f"{name}/{shard.name}", prompts, files, kind=name, work=shard.count)
+            yield _job(study, "synthesize", f"{name}/{shard.name}", inputs, files, kind=name, work=shard.count)
 
 
 def _replay(study: Study) -> Iterator[Job]:
     for name, one in study.passes.items():
-        prompts = [_prompt_file(study, plan.pass_prompt_set(study, name))]
+        prompts = _prompt_file(study, plan.pass_prompt_set(study, name))
+        inputs = [prompts, *_adapter_files(study, one.image_set)]
         for shard in plan.shards(study, one.image_set):
             outputs = _with_manifests(_shard_files(study, f"replays/{name}", [shard]))
-            yield _job(study, "replay", f"{name}/{shard.name}", prompts, outputs, kind=name, work=shard.count)
+            yield _job(study, "replay", f"{name}/{shard.name}", inputs, outputs, kind=name, work=shard.count)
 
 
 def _refine(study: Study) -> Iterator[Job]:
@@ -244,7 +261,8 @@ def _measurements(study: Study, table: str) -> list[str]:
 
 
 def _strips(study: Study) -> Iterator[Job]:
-    yield _job(study, "strips", "", [], _strip_files(study))
+    adapter = _adapter_files(study, next(iter(study.image_sets)))
+    yield _job(study, "strips", "", adapter, _strip_files(study))
 
 
 def _strip_files(study: Study) -> list[str]:
@@ -252,7 +270,8 @@ def _strip_files(study: Study) -> list[str]:
 
 
 def _figures(study: Study) -> Iterator[Job]:
-    yield _job(study, "figures", "", [], _figure_files(study, ("png", "pdf")))
+    adapter = _adapter_files(study, study.figures.image_set) if study.figures else []
+    yield _job(study, "figures", "", adapter, _figure_files(study, ("png", "pdf")))
 
 
 def _figure_files(study: Study, suffixes: Sequence[str]) -> list[str]:

@@ -7,10 +7,11 @@ it to the command line and reruns the stage when it changes, so it holds what th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from math import ceil
 from typing import Any
 
+from seediff.adaptation.settings import WEIGHTS, AdapterSettings
 from seediff.names import MASK_QUALITY, slug
 from seediff.study import Column, RealRecipe, Row, Study, SyntheticRecipe
 from seediff.study.mask_sets import filter_table, filtered
@@ -26,6 +27,7 @@ FIGURES = (
 VERSIONS: dict[str, int] = {
     "prompts": 2,
     "domain": 2,
+    "adapter": 1,
     "synthesize": 2,
     "refine": 1,
     "filter": 1,
@@ -152,15 +154,38 @@ def prompts_spec(study: Study, prompt_set: str) -> Spec:
 
 def synthesize_spec(study: Study, image_set: str) -> Spec:
     """What a denoising run depends on: the model, its sampling, and the steps of every variant it feeds."""
-    return _denoising_spec(study, study.image_sets[image_set].variants)
+    return _denoising_spec(study, image_set, study.image_sets[image_set].variants)
 
 
 def replay_spec(study: Study, pass_name: str) -> Spec:
-    return _denoising_spec(study, study.passes[pass_name].variants)
+    one = study.passes[pass_name]
+    return _denoising_spec(study, one.image_set, one.variants)
 
 
-def _denoising_spec(study: Study, variants: Sequence[str]) -> Spec:
-    return {"diffusion": study.diffusion.model_dump(), "variants": _steps(study, variants)}
+def _denoising_spec(study: Study, image_set: str, variants: Sequence[str]) -> Spec:
+    return {**_model(study, image_set), "variants": _steps(study, variants)}
+
+
+def _model(study: Study, image_set: str) -> Spec:
+    """The model that draws an image set, and its adapter if it has one."""
+    adapter = adapter_file(study, study.image_sets[image_set].adaptation)
+    return {"diffusion": study.diffusion.model_dump(), **({"adapter": adapter} if adapter else {})}
+
+
+def adapter_file(study: Study, adaptation: str | None) -> str:
+    """Where the adapter of an adaptation is; nothing where there is no adaptation."""
+    return f"results/{study.name}/adapters/{adaptation}/{WEIGHTS}" if adaptation else ""
+
+
+def adapter_spec(study: Study, adaptation: str) -> Spec:
+    """What training an adapter depends on: the model, the target images, and its settings."""
+    one = study.adaptations[adaptation]
+    images = {"folder": one.folder, "format": None, "split": None}
+    if one.benchmark:
+        format = study.benchmarks[one.benchmark].format
+        images = {"folder": benchmark_folder(study, one.benchmark), "format": format, "split": one.split}
+    settings = {field.name: getattr(one, field.name) for field in fields(AdapterSettings)}
+    return {"model": study.diffusion.model, "images": images, "settings": settings, "rng_seed": study.rng_seed}
 
 
 def _steps(study: Study, variants: Sequence[str]) -> Spec:
@@ -295,10 +320,10 @@ def _paper_numbers(row: Row, first_column: str) -> dict[str, float]:
 
 def strips_spec(study: Study) -> Spec:
     """The report's strips show every step of SeeDiff on one image a class."""
-    image_set = next(iter(study.image_sets.values()))
+    image_set = next(iter(study.image_sets))
     return {
-        "prompts": prompts_spec(study, image_set.prompt_set) | {"per_class": 1},
-        **_denoising_spec(study, ["seediff"]),
+        "prompts": prompts_spec(study, study.image_sets[image_set].prompt_set) | {"per_class": 1},
+        **_denoising_spec(study, image_set, ["seediff"]),
         "refinement": asdict(study.refinement(next(iter(study.refinements)))),
     }
 
@@ -309,7 +334,7 @@ def figures_spec(study: Study) -> Spec:
     assert one is not None
     prompts = prompts_spec(study, study.image_sets[one.image_set].prompt_set)
     return {
-        "diffusion": study.diffusion.model_dump(),
+        **_model(study, one.image_set),
         "prompts": prompts | {"classes": list(one.classes), "per_class": one.candidates},
         "open": [prompt.model_dump() for prompt in one.open],
         "rng_seed": study.rng_seed,

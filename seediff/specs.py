@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, RootModel, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, RootModel, ValidationError, model_validator
 
+from seediff.adaptation.settings import AdapterSettings
 from seediff.datasets.augmentation import Augmentation
 from seediff.errors import SeediffError
 from seediff.filtering.settings import Filter
@@ -78,10 +79,32 @@ class DomainSpec(Embedded):
     rng_seed: Seed
 
 
+class TargetImages(Section):
+    """Those of a split of a data set of that format, or of a plain folder."""
+
+    folder: Text
+    format: Format | None
+    split: Name | None
+
+    @model_validator(mode="after")
+    def _has_both_or_none(self) -> TargetImages:
+        if (self.format is None) != (self.split is None):
+            raise ValueError("a data set has a 'format' and a 'split', a plain folder neither")
+        return self
+
+
+class AdapterSpec(Section):
+    model: Text
+    images: TargetImages
+    settings: AdapterSettings
+    rng_seed: Seed
+
+
 class DenoisingSpec(Section):
     """Of ``synthesize`` and ``replay``."""
 
     diffusion: Diffusion
+    adapter: Text | None = None
     variants: Variants
 
 
@@ -160,6 +183,7 @@ class StripsSpec(DenoisingSpec):
 
 class FiguresSpec(Section):
     diffusion: Diffusion
+    adapter: Text | None = None
     prompts: PromptsSpec
     open: list[OpenPrompt]
     rng_seed: Seed
@@ -219,6 +243,7 @@ class ReportSpec(Section):
 SPECS: dict[str, type[BaseModel]] = {
     "prompts": PromptsSpec,
     "domain": DomainSpec,
+    "adapter": AdapterSpec,
     "synthesize": DenoisingSpec,
     "refine": RefineSpec,
     "filter": FilterSpec,

@@ -58,11 +58,15 @@ class Drawn:
     maps: AttentionMaps
 
 
-def load(model: str | Path, dtype: str = "float32", device: str | None = None) -> StableDiffusionPipeline:
+def load(
+    model: str | Path, dtype: str = "float32", device: str | None = None, adapter: str | Path | None = None
+) -> StableDiffusionPipeline:
     """Load a Stable Diffusion pipeline from a hub id or a local folder (safetensors only).
 
-    ``dtype`` is 'float32', 'bfloat16' or 'float16'; ``device`` defaults to the GPU where there is one.
-    Raises ``SeediffError`` if there is no such folder or id, or if it holds no diffusion pipeline.
+    ``dtype`` is 'float32', 'bfloat16' or 'float16'; ``device`` defaults to the GPU where there is one. ``adapter``: a
+    LoRA file in diffusers' format, or the folder that holds it, to be fused into the weights.
+    Raises ``SeediffError`` if there is no such folder or id, if it holds no diffusion pipeline, or if the adapter does
+    not fit it.
     """
     _check_folder(model)
     where = _device(device)
@@ -78,6 +82,10 @@ def load(model: str | Path, dtype: str = "float32", device: str | None = None) -
         reason = " ".join(str(error).split())[:160]
         raise SeediffError(f"No diffusion pipeline could be loaded from {model}: {reason}\n{_advice(model)}") from None
     pipe.set_progress_bar_config(disable=True)
+    if adapter is not None:
+        from seediff.adaptation.adapter import fuse_adapter
+
+        fuse_adapter(pipe, Path(adapter))
     return pipe.to(where)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -19,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from seediff.datasets.augmentation import Augmentation
 from seediff.datasets.pairs import Pairs
 from seediff.errors import SeediffError
 from seediff.files import write_csv, write_json
+from seediff.iterations import shown
 from seediff.rng import derive_seed
 from seediff.segmenter.backends import Backend, backend
 from seediff.segmenter.checkpoint import Progress, load_state, load_tensors, save_state, save_tensors
@@ -156,7 +155,7 @@ class Trainer:
         """The batches, with progress if this is the process that speaks."""
         if not self.processes.is_first:
             return batches
-        return _progress_bar(batches, self.iteration, self.settings.iterations)
+        return shown("train", batches, self.iteration, self.settings.iterations)
 
     def _initial_model(self, num_classes: int, start: Path | None) -> nn.Module:
         """A new model, or one with the weights of a trained one, which must be of the same build."""
@@ -224,15 +223,3 @@ def _unfit(start: Path, error: Exception) -> SeediffError:
         f"Training cannot start from {start}: {str(error).splitlines()[0]}\n"
         "It must be a segmenter of the same backbone and classes."
     )
-
-
-def _progress_bar(batches: Iterator[Any], done: int, total: int) -> Iterator[Any]:
-    """A bar on a terminal; in a log, a line every tenth of the way."""
-    if sys.stderr.isatty():
-        yield from tqdm(batches, "train", total, initial=done, unit="it")
-        return
-    print(f"train: iteration {done} of {total}", file=sys.stderr, flush=True)
-    for iteration, batch in enumerate(batches, done + 1):
-        yield batch
-        if iteration * 10 // total > (iteration - 1) * 10 // total:
-            print(f"train: iteration {iteration} of {total}", file=sys.stderr, flush=True)

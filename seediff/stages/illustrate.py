@@ -14,8 +14,9 @@ from seediff.reporting.figures import png_bytes
 from seediff.reporting.galleries import GALLERIES, Gallery, Method, at_point, picture, write_gallery
 from seediff.reporting.strips import step_strip
 from seediff.rng import derive_seed
+from seediff.stages.pipelines import open_pipeline
 from seediff.stages.refine import read_refinement
-from seediff.synthesis import Drawn, Sampling, draw, load
+from seediff.synthesis import Drawn, draw
 
 
 def publish_strips(spec: Mapping[str, Any], output: Path) -> None:
@@ -59,6 +60,5 @@ def _open_prompts(spec: Mapping[str, Any]) -> list[Prompt]:
 
 
 def _drawn(spec: Mapping[str, Any], prompts: Sequence[Prompt]) -> Iterator[Drawn]:
-    settings = dict(spec["diffusion"])
-    pipe = load(settings.pop("model"), settings.pop("dtype"))
-    return draw(pipe, prompts, Sampling(**settings))
+    pipe, sampling = open_pipeline(spec)
+    return draw(pipe, prompts, sampling)

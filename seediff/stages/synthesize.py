@@ -13,7 +13,8 @@ from safetensors.numpy import save
 from seediff.datasets.images import encode_png
 from seediff.datasets.shards import Sample, write_shard
 from seediff.prompts import Prompt
-from seediff.synthesis import Sampling, load, synthesize
+from seediff.stages.pipelines import open_pipeline
+from seediff.synthesis import synthesize
 
 SCORES = "safetensors"
 
@@ -31,10 +32,9 @@ def replay_shard(spec: Mapping[str, Any], prompts: Sequence[Prompt], scores: Pat
 
 
 def _samples(spec: Mapping[str, Any], prompts: Sequence[Prompt]) -> tuple[list[Sample], list[Sample]]:
-    settings = dict(spec["diffusion"])
-    pipe = load(settings.pop("model"), settings.pop("dtype"))
+    pipe, sampling = open_pipeline(spec)
     drawn, scored = [], []
-    for one, scores in synthesize(pipe, prompts, Sampling(**settings), spec["variants"]):
+    for one, scores in synthesize(pipe, prompts, sampling, spec["variants"]):
         about = json.dumps(asdict(one.prompt)).encode()
         drawn.append(Sample(one.prompt.key, {"png": encode_png(one.image), "json": about}))
         scored.append(Sample(one.prompt.key, {SCORES: save(scores)}))

@@ -38,6 +38,7 @@ def check_references(study: Study) -> None:
     """Every name a study uses must be defined in it, and every value must fit the others."""
     _check_names(study)
     _check_classes(study)
+    _check_adaptations(study)
     _check_variants(study)
     for name, recipe in study.recipes.items():
         _check_recipe(study, f"recipes.{name}", recipe)
@@ -136,6 +137,16 @@ def _check_prompts(study: Study, where: str, prompt_set: PromptSet, augmentation
                 raise too_few(prompt_set.per_class, variety.number(name), name)
     except SeediffError as error:
         raise SeediffError(f"{where}: {error}") from None
+
+
+def _check_adaptations(study: Study) -> None:
+    for name, image_set in study.image_sets.items():
+        if image_set.adaptation is not None:
+            _known("adaptation", image_set.adaptation, study.adaptations, f"image_sets.{name}")
+    for name, one in study.adaptations.items():
+        if one.benchmark is not None:
+            _known("benchmark", one.benchmark, study.benchmarks, f"adaptations.{name}")
+            _check_benchmark(f"adaptations.{name}", study.benchmarks[one.benchmark], one.split)
 
 
 def _check_shards(study: Study, image_set: str) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from seediff.adaptation.settings import Adaptation
 from seediff.datasets.augmentation import Augmentation
 from seediff.filtering.settings import Filter
 from seediff.label_values import MOST_CLASSES
@@ -93,10 +94,11 @@ class PromptSet(Section):
 class ImageSet(Section):
     """Images drawn from one prompt set, ``shard_size`` to a shard; ``shards_per_part`` shards are refined in one job.
 
-    The denoising run that draws the images feeds every variant listed.
+    The denoising run that draws the images feeds every variant listed. ``adaptation``: that of the model that draws.
     """
 
     prompt_set: Name
+    adaptation: Name | None = Field(default=None, exclude_if=lambda name: name is None)
     variants: Names
     shard_size: Count
     shards_per_part: Count = 1
@@ -308,6 +310,7 @@ class Study(Section):
     reported_on: str = "VOC 2012 val"
     thresholds: Thresholds = Thresholds()
     diffusion: Diffusion
+    adaptations: dict[Name, Adaptation] = Field(default={}, exclude_if=lambda adaptations: not adaptations)
     prompt_sets: Annotated[dict[Name, PromptSet], Field(min_length=1)]
     image_sets: Annotated[dict[Name, ImageSet], Field(min_length=1)]
     variants: dict[Name, list[str | dict[str, dict[str, Any]]]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seediff.adaptation.settings import AdapterSettings
 from seediff.cli import main
 from seediff.study import load_study
 from tests.conftest import ROOT
@@ -23,6 +25,9 @@ COMMANDS = {
     "generate": ["--model", "--class", "--number", "--template", "--variant", "--steps", "--guidance-scale",
                  "--batch-size", "--dtype", "--rng-seed", "--output"],
     "check": ["--words"], "plan": ["--study", "--tflops"], "data list": ["--root"], "data check": ["--split", "--all"],
+    "adapt": ["--model", "--images", "--prompt", "--rank", "--iterations", "--batch-size", "--learning-rate",
+              "--target-module", "--output"],
+    "adapter": ["--spec", "--checkpoints", "--output"],
     "figure": ["--study", "--point", "--output"], "show": [], "domain": ["--spec", "--output"],
     "prompts": ["--spec", "--output"],
     "synthesize": ["--spec", "--prompts", "--class", "--first", "--count", "--images", "--scores"],
@@ -82,6 +87,7 @@ SMOKE = load_study(ROOT / "config" / "studies" / "smoke.yaml")
 FILES = {
     "prompts": "--output out/p.csv",
     "domain": "--output out/domain",
+    "adapter": "--checkpoints out/c --output out/adapter",
     "synthesize": "--prompts p.csv --class cat --first 0 --count 1 --images out/i.tar --scores out/s.tar",
     "refine": "--images i.tar --scores s.tar --output out/m.tar",
     "filter": "--images i.tar --scores s.tar --masks m.tar --other-masks o.tar --output out/table.csv",
@@ -96,8 +102,17 @@ FILES = {
 }
 
 
+ADAPTER = {
+    "model": "./none",
+    "images": {"folder": "images", "format": None, "split": None},
+    "settings": asdict(AdapterSettings(("a photo of city",))),
+    "rng_seed": 0,
+}
+SPECS = [*specs(SMOKE), ("adapter", ADAPTER)]
+
+
 @cases(500)
-@given(st.sampled_from(specs(SMOKE)).flatmap(lambda one: st.tuples(st.just(one[0]), tampered(one[1]))))
+@given(st.sampled_from(SPECS).flatmap(lambda one: st.tuples(st.just(one[0]), tampered(one[1]))))
 def test_a_spec_that_was_tampered_with(case: tuple[str, Any]) -> None:
     stage, spec = case
     with sandbox() as box:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from seediff import estimate
+from seediff.adaptation.settings import Adaptation
 from seediff.errors import SeediffError
 from seediff.study import find_study, load_study
 from tests.conftest import ROOT
@@ -40,6 +41,15 @@ def test_models_that_only_start_others_are_counted(costs: dict[str, list[estimat
 def test_a_mask_set_is_refined_once(costs: dict[str, list[estimate.StageCost]]) -> None:
     (refine,) = costs["refine"]
     assert refine.core_seconds == pytest.approx((13 * 60_000 + 2 * 100_002) * 0.2)
+
+
+def test_an_adapter_costs_its_iterations() -> None:
+    study = load_study(ROOT / "config/studies/paper.yaml")
+    adaptation = Adaptation(("a photo",), rank=8, iterations=500, batch_size=4, benchmark="cityscapes")
+    cost = estimate.stage_costs(study.model_copy(update={"adaptations": {"street": adaptation}}))[0]
+    assert (cost.stage, cost.jobs, cost.work) == ("adapter", 1, "500 iterations of street")
+    assert cost.gpu_tflop == pytest.approx(2000 * (1.117 + 1.727))
+    assert cost.bytes == pytest.approx(8 * 0.83e6, rel=0.01)
 
 
 def test_a_faster_gpu_takes_fewer_hours() -> None:

@@ -20,12 +20,12 @@ def on_gpu(name: str) -> set[str]:
 
 def commands_on_gpu() -> set[str]:
     """The commands of the command line that claim a GPU; each has the name of its rule."""
-    return set(re.findall(r"^@on_gpu\ndef (\w+)", (ROOT / "seediff/cli.py").read_text(), re.MULTILINE))
+    return set(re.findall(r"^@on_gpu\ndef (\w+)", (ROOT / "seediff/cli/stages.py").read_text(), re.MULTILINE))
 
 
 def test_both_profiles_give_a_gpu_to_the_jobs_that_claim_one() -> None:
     assert on_gpu("slurm") == on_gpu("gpus") == commands_on_gpu()
-    assert len(commands_on_gpu()) == 7
+    assert len(commands_on_gpu()) == 8
 
 
 def test_the_profiles_name_rules_that_exist() -> None:

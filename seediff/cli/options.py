@@ -1,12 +1,20 @@
-"""Options of the command line that are paths: one, or as many as are given."""
+"""How a command and its options are declared."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 Option = tuple[str, dict[str, Any]]
+
+
+def add_command(among: Any, name: str, run: Callable[[argparse.Namespace], int | None], *options: Option) -> None:
+    one = among.add_parser(name, help=run.__doc__, description=run.__doc__)
+    one.set_defaults(run=run)
+    for option, settings in options:
+        one.add_argument(option, **settings)
 
 
 def file(text: str) -> Path:

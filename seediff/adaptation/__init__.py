@@ -1,0 +1,1 @@
+"""LoRA adaptation: a diffusion model learns to draw the domain of unlabelled target images."""

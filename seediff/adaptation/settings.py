@@ -1,0 +1,81 @@
+"""What fixes an adaptation: plain values only, so that reading a study never imports torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+
+from seediff.errors import SeediffError
+from seediff.names import check_name, check_text, nearest
+
+ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+TARGET_MODULES = (
+    *(f"{block}{layer}" for block in ("", "attn1.", "attn2.") for layer in ATTENTION),
+    "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2", "conv_shortcut", "time_emb_proj",
+)  # fmt: skip
+"""Layers of diffusers' UNet that can be adapted, by the end of their names; attn1 is self-attention, attn2 cross."""
+
+WEIGHTS = "pytorch_lora_weights.safetensors"
+"""What diffusers calls the file of an adapter."""
+
+MOST_RANK, LARGEST = 1024, 1_000_000
+
+
+@dataclass(frozen=True)
+class AdapterSettings:
+    """A LoRA adapter and its training.
+
+    ``prompts``: what the target images are shown under, each view under one of them at random. ``rank`` is that of
+    every layer's update, ``target_modules`` are the layers updated, by the end of their names. ``checkpoint_every``:
+    iterations between states that a killed training goes on from.
+    """
+
+    prompts: tuple[str, ...]
+    rank: int = 4
+    iterations: int = 1000
+    batch_size: int = 4
+    learning_rate: float = 1e-4
+    target_modules: tuple[str, ...] = ATTENTION
+    checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        for name, most in (
+            ("rank", MOST_RANK), ("iterations", LARGEST), ("batch_size", LARGEST), ("checkpoint_every", LARGEST),
+        ):  # fmt: skip
+            if not 1 <= getattr(self, name) <= most:
+                raise SeediffError(f"Adaptation: {name} is {getattr(self, name)}, but has to be from 1 to {most:,}.")
+        if not (self.learning_rate > 0 and isfinite(self.learning_rate)):
+            raise SeediffError(f"Adaptation: learning_rate is {self.learning_rate}, but has to be above 0 and finite.")
+        if not self.prompts or not self.target_modules:
+            raise SeediffError("Adaptation: prompts and target_modules need an entry each.")
+        for prompt in self.prompts:
+            _check_line("prompt", prompt)
+        for name in self.target_modules:
+            if name not in TARGET_MODULES:
+                raise SeediffError(f"Adaptation: there is no module {name!r}.\n{nearest(name, TARGET_MODULES)}")
+
+
+def _check_line(what: str, text: str) -> None:
+    try:
+        check_text(text)
+    except ValueError as error:
+        raise SeediffError(f"Adaptation: the {what} {text[:60]!r} {error}.") from None
+
+
+@dataclass(frozen=True)
+class Adaptation(AdapterSettings):
+    """The same in a study, with the target images: those of a ``benchmark``'s ``split``, or of a plain ``folder``."""
+
+    benchmark: str | None = None
+    split: str = "train"
+    folder: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.benchmark is None) == (self.folder is None):
+            raise SeediffError(
+                "Adaptation: give either 'benchmark', whose images are the target, or 'folder', where images are."
+            )
+        check_name("The split", self.split)
+        if self.folder is not None:
+            _check_line("folder", self.folder)

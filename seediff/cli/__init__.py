@@ -1,0 +1,8 @@
+"""The ``seediff`` command. Commands are thin: they parse, call one function of the library, and say what they made.
+
+``people`` holds the commands for people, ``stages`` those that the workflow calls.
+"""
+
+from seediff.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,206 @@
+"""The commands for people."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from seediff.cli.options import add_command, file, path
+from seediff.errors import SeediffError
+from seediff.names import nearest
+
+
+def add_commands_for_people(commands: Any) -> None:
+    command, output = partial(add_command, commands), path("--output")
+    model = ("--model", {"required": True, "help": "Stable Diffusion id or folder"})
+    command(
+        "generate",
+        generate,
+        model,
+        ("--class", {"action": "append", "required": True, "dest": "classes", "help": "class to draw; repeat it"}),
+        ("--number", {"type": int, "default": 20, "help": "images a class"}),
+        ("--template", {"default": "a photo of a {word}", "help": "prompt, with {word} for the class"}),
+        ("--variant", {"default": "seediff"}),
+        ("--steps", {"type": int, "default": 50, "help": "denoising steps"}),
+        ("--guidance-scale", {"type": float, "default": 7.5}),
+        ("--batch-size", {"type": int, "default": 4}),
+        ("--adapter", {"type": file, "help": "a LoRA file, or its folder, to adapt the model by"}),
+        ("--dtype", {"choices": ("float32", "bfloat16", "float16"), "default": "float32"}),
+        ("--rng-seed", {"type": int, "default": 0}),
+        output,
+    )
+    command(
+        "adapt",
+        adapt,
+        model,
+        ("--images", {"type": file, "required": True, "help": "folder of target images, PNG or JPEG"}),
+        ("--prompt", {"action": "append", "required": True, "dest": "prompts", "help": "of the images; repeat it"}),
+        ("--rank", {"type": int, "default": 4}),
+        ("--iterations", {"type": int, "default": 1000}),
+        ("--batch-size", {"type": int, "default": 4}),
+        ("--learning-rate", {"type": float, "default": 1e-4}),
+        ("--target-module", {"action": "append", "dest": "target_modules", "help": "to_q and its kind; repeat it"}),
+        ("--rng-seed", {"type": int, "default": 0}),
+        output,
+    )
+    words = {"action": "store_true", "help": "also say which words stand for the classes in varied prompts"}
+    command("check", check, ("study", {"help": "a study of config/studies, or a study file"}), ("--words", words))
+    command(
+        "plan",
+        plan_study,
+        ("--study", {"required": True, "help": "name of a study, or its file"}),
+        ("--tflops", {"type": float, "default": 40.0, "help": "sustained speed of one GPU in TFLOP a second"}),
+    )
+    command(
+        "status",
+        status,
+        ("--study", {"required": True, "help": "name of a study, or its file"}),
+        ("--results", {"type": Path, "help": "the folder of its results, results/NAME by default"}),
+    )
+    data = commands.add_parser("data", help="Benchmarks on this machine.").add_subparsers(
+        required=True, metavar="command"
+    )
+    add_command(
+        data,
+        "list",
+        data_list,
+        ("--root", {"type": file, "default": Path("."), "help": "the folder that holds data/"}),
+    )
+    add_command(
+        data,
+        "check",
+        data_check,
+        ("name", {"help": "its name in `seediff data list`, such as voc"}),
+        ("folder", {"type": file}),
+        ("--split", {"action": "append", "dest": "splits", "help": "all of its splits by default; repeat it"}),
+        ("--all", {"action": "store_true", "help": "read every file, not a sample"}),
+    )
+    command(
+        "figure",
+        figure,
+        ("name", {"help": "figure1, figure3, ..., figureS5"}),
+        ("--study", {"required": True, "help": "name of a study, or its file"}),
+        ("--point", {"type": float, "nargs": 2, "metavar": ("X", "Y"), "help": "for figure4: the place, 0 to 1"}),
+        output,
+    )
+    command("show", show, ("tables", {"type": file, "nargs": "+"}))
+
+
+def generate(options: argparse.Namespace) -> None:
+    """Draw images of your own classes, with their masks."""
+    from seediff.generation import generate as generate_pairs
+
+    folder: Path = options.output
+    number = generate_pairs(
+        options.model,
+        options.classes,
+        options.number,
+        folder,
+        template=options.template,
+        variant=options.variant,
+        num_inference_steps=options.steps,
+        guidance_scale=options.guidance_scale,
+        batch_size=options.batch_size,
+        dtype=options.dtype,
+        rng_seed=options.rng_seed,
+        adapter=options.adapter,
+    )
+    print(f"{number} images with masks in {folder} (images/, masks/, overlays/, classes.csv)")
+
+
+def adapt(options: argparse.Namespace) -> None:
+    """Adapt a model to the domain of your own images (LoRA)."""
+    from seediff.adaptation.settings import ATTENTION, WEIGHTS, AdapterSettings
+
+    settings = AdapterSettings(
+        prompts=tuple(options.prompts),
+        rank=options.rank,
+        iterations=options.iterations,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        target_modules=tuple(options.target_modules or ATTENTION),
+    )
+    if (options.output / WEIGHTS).exists():
+        raise SeediffError(f"{options.output} holds an adapter already.\nChoose another folder, or delete this one.")
+    from seediff.adaptation.train import train_adapter
+    from seediff.datasets.unlabelled import folder_images
+
+    images, folder = folder_images(options.images), options.output
+    train_adapter(options.model, images, settings, folder, folder, options.rng_seed)
+    print(f"{options.output / WEIGHTS}: give {options.output} to `seediff generate --adapter`")
+
+
+def check(options: argparse.Namespace) -> None:
+    """Check a study file and say what it would run."""
+    from seediff.plan import runs, shards
+    from seediff.study import find_study, load_study
+
+    study = load_study(find_study(options.study))
+    drawn = {name: len(shards(study, name)) for name in study.image_sets}
+    print(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, shards {drawn}")
+    if options.words:
+        from seediff.synonyms.report import study_words
+
+        print(study_words(study))
+
+
+def plan_study(options: argparse.Namespace) -> None:
+    """Say what a study will cost: runs, jobs, GPU hours, disk."""
+    from seediff.estimate import plan_text
+    from seediff.study import find_study, load_study
+
+    if not 0.001 <= options.tflops < float("inf"):
+        raise SeediffError(f"--tflops is {options.tflops:g}, but has to be finite and above 0.")
+    print(plan_text(load_study(find_study(options.study)), options.tflops))
+
+
+def status(options: argparse.Namespace) -> None:
+    """Say what of a study is done, running, failed and missing, from its files alone."""
+    from seediff.status import status_text
+    from seediff.study import find_study, load_study
+
+    study = load_study(find_study(options.study))
+    print(status_text(study, options.results or Path("results", study.name)))
+
+
+def data_list(options: argparse.Namespace) -> None:
+    """Say which benchmarks are known, where they are had, and which are here."""
+    from seediff.datasets.inventory import list_datasets
+
+    print(list_datasets(options.root))
+
+
+def data_check(options: argparse.Namespace) -> int:
+    """Verify a copy of a benchmark: counts, sizes, label values, checksums."""
+    from seediff.datasets.verification import check_dataset
+
+    report = check_dataset(options.name, options.folder, options.splits, None if options.all else 50)
+    print(report.text)
+    return 0 if report.ok else 1
+
+
+def figure(options: argparse.Namespace) -> None:
+    """Draw one figure of the paper from a study's own images."""
+    from seediff.plan import FIGURES, figures_spec
+    from seediff.study import find_study, load_study
+
+    if options.name not in FIGURES:
+        raise SeediffError(f"There is no figure {options.name!r}.\n{nearest(options.name, FIGURES)}")
+    if options.point and options.name != "figure4":
+        raise SeediffError("Only figure4 looks from a point. Leave --point out.")
+    study = load_study(find_study(options.study))
+    if study.figures is None:
+        raise SeediffError(f"{options.study} has no section 'figures', which says what they show.")
+    from seediff.stages.illustrate import publish_figure
+
+    publish_figure(figures_spec(study), options.name, options.point, options.output)
+    print(f"{options.output / options.name}.png and .pdf")
+
+
+def show(options: argparse.Namespace) -> None:
+    """Print tables in the terminal."""
+    from seediff.reporting.tables import print_tables
+
+    print_tables(options.tables)

@@ -1,0 +1,21 @@
+"""The pipeline that a spec asks for, with its adapter, and how it samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seediff.segmenter.checkpoint import load_tensors
+from seediff.synthesis import Sampling, load
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+
+def open_pipeline(spec: Mapping[str, Any]) -> tuple[StableDiffusionPipeline, Sampling]:
+    """Load it; ``SeediffError`` if its adapter is not the one that the study's own adaptation wrote."""
+    settings, adapter = dict(spec["diffusion"]), spec.get("adapter")
+    if adapter:
+        load_tensors(Path(adapter), "The adapter")
+    return load(settings.pop("model"), settings.pop("dtype"), adapter=adapter), Sampling(**settings)
