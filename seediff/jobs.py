@@ -64,8 +64,8 @@ def targets(study: Study) -> list[str]:
 def study_jobs(study: Study) -> list[Job]:
     """Every job of the study, after those whose files it reads."""
     makers = (
-        _prompts, _domains, _mask_quality, _adapter, _synthesize, _replay, _refine, _filter, _assemble, _train, _evaluate,
-        _tabulate, _strips, _figures, _report,
+        _prompts, _domains, _mask_quality, _adapter, _synthesize, _replay, _refine, _filter, _assemble, _train,
+        _evaluate, _tabulate, _strips, _figures, _report,
     )  # fmt: skip
     return needed([job for make in makers for job in make(study)], targets(study), lambda path: False)
 
