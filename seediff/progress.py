@@ -191,7 +191,7 @@ def _share(job: Job, lines: Sequence[str], results: Results, pace: Pace, elapsed
         shares.append(iteration / job.work)
     expected = pace.seconds(job)
     if not shares and expected:
-        shares.append(elapsed / expected)
+        shares.append(max(elapsed, 0) / expected)  # a job may have begun since we looked at the clock
     return min(max(shares, default=0.0), 1.0)
 
 
