@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from safetensors.numpy import save
@@ -36,11 +36,13 @@ def naive_reliability(margins: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return result
 
 
+@settings(deadline=None)
 @given(MARGINS, MASKS)
 def test_reliability_is_the_rank_among_pixels_of_the_label(margins: np.ndarray, mask: np.ndarray) -> None:
     assert np.allclose(reliability(torch.from_numpy(margins), mask), naive_reliability(margins, mask))
 
 
+@settings(deadline=None)
 @given(st.integers(2, 1000), st.randoms())
 def test_half_of_each_label_is_above_a_half(count: int, rng) -> None:
     """Without ties: of n pixels n / 2, rounded up, as levels too."""
@@ -51,6 +53,7 @@ def test_half_of_each_label_is_above_a_half(count: int, rng) -> None:
     assert levels.min() >= 2 and levels.max() == 255
 
 
+@settings(deadline=None)
 @given(arrays(np.float32, (3, 4, 5), elements=st.sampled_from(GRID)))
 def test_the_margin_is_best_less_second_best(scores: np.ndarray) -> None:
     expected = np.zeros((4, 5))
