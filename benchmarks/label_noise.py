@@ -1,6 +1,6 @@
-"""Does robust training help when half of the labels are wrong? (docs/methods/robust-training.md has the numbers.)
+"""Does robust training help when half of the labels are wrong? (See docs/methods/robust-training.md.)
 
-    python -m benchmarks.label_noise --backend pixel --noise blotches        five minutes on one core
+    python -m benchmarks.label_noise --backend pixel --noise blotches        four minutes on one idle core
     python -m benchmarks.label_noise --backend transformers --noise context
 
 Rendered scenes of the embedded world with one object each. A pixel's score is a sigmoid of its distance to the object's
@@ -146,8 +146,8 @@ def main() -> None:
     parser.add_argument("--backend", choices=("transformers", "pixel"), default="pixel")
     parser.add_argument("--noise", choices=sorted(NOISE), default="blotches")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--iterations", type=int, default=800)
-    parser.add_argument("--mix-after", type=int, default=8, help="epochs, of 50 iterations")
+    parser.add_argument("--iterations", type=int, default=300)
+    parser.add_argument("--mix-after", type=int, default=4, help="epochs, of 50 iterations")
     options = parser.parse_args()
     torch.set_num_threads(1)
     settings = segmenter_settings("resnet-mini", backend=options.backend, iterations=options.iterations)
