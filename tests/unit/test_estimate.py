@@ -25,22 +25,24 @@ def costs() -> dict[str, list[estimate.StageCost]]:
 
 
 def test_every_image_is_drawn_once(costs: dict[str, list[estimate.StageCost]]) -> None:
-    basic, city = costs["synthesize"]
+    basic, city, varied, adapted = costs["synthesize"]
     assert (basic.jobs, basic.work) == (20 * 30, "60,000 images of basic")
     assert (city.jobs, city.work) == (6 * 167, "100,002 images of city")
+    assert (varied.jobs, varied.work) == (20 * 85, "168,680 images of varied")
+    assert (adapted.jobs, adapted.work) == (city.jobs, "100,002 images of city_adapted")
     assert basic.gpu_tflop / 60_000 == pytest.approx(102 * 0.804 * 1.13 + 2 * 0.045 + 2.515)
     assert basic.bytes == pytest.approx(60_000 * (450e3 + 10 * 64 * 64 * 2))
 
 
 def test_models_that_only_start_others_are_counted(costs: dict[str, list[estimate.StageCost]]) -> None:
     (train,) = costs["train"]
-    whole, tuned = 24, 4
+    whole, tuned = 33, 4
     assert (train.jobs, train.work) == (whole + tuned, f"{whole * 90_000 + tuned * 20_000:,} iterations")
 
 
 def test_a_mask_set_is_refined_once(costs: dict[str, list[estimate.StageCost]]) -> None:
     (refine,) = costs["refine"]
-    assert refine.core_seconds == pytest.approx((13 * 60_000 + 2 * 100_002) * 0.2)
+    assert refine.core_seconds == pytest.approx((14 * 60_000 + 4 * 168_680 + 3 * 100_002) * 0.2)
 
 
 def test_an_adapter_costs_its_iterations() -> None:

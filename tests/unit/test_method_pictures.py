@@ -20,7 +20,7 @@ def test_every_picture_is_drawn(tmp_path: Path) -> None:
     sampling = Sampling(num_inference_steps=2, guidance_scale=2.0, batch_size=4)
     draw_pictures(list(draw(load(ROOT / "assets" / "pictograms"), prompts, sampling)), tmp_path)
     drawn = {path.name for path in tmp_path.iterdir()}
-    assert drawn == {path.name for path in METHODS.glob("*.png")}
+    assert drawn == {path.name for path in METHODS.glob("*.png")} - {"lora.png"}  # of ``adaptation.comparison``
     assert all(Image.open(path).width > 400 for path in tmp_path.iterdir())
 
 
@@ -28,4 +28,4 @@ def test_pages_show_pictures_that_are_there() -> None:
     for page in METHODS.glob("*.md"):
         for target in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text()):
             assert (METHODS / target).is_file(), page
-    assert all(path.stat().st_size < 150_000 for path in METHODS.glob("*.png"))
+    assert all(path.stat().st_size < 200_000 for path in METHODS.glob("*.png"))
