@@ -21,7 +21,7 @@ def test_every_picture_is_drawn(tmp_path: Path) -> None:
     draw_pictures(list(draw(load(ROOT / "assets" / "pictograms"), prompts, sampling)), tmp_path)
     drawn = {path.name for path in tmp_path.iterdir()}
     assert drawn == {path.name for path in METHODS.glob("*.png")} - {"lora.png"}  # of ``adaptation.comparison``
-    assert all(Image.open(path).width > 400 for path in tmp_path.iterdir())
+    assert all(Image.open(path).width > 100 for path in tmp_path.iterdir())
 
 
 def test_pages_show_pictures_that_are_there() -> None:

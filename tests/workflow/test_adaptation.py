@@ -34,8 +34,8 @@ def adapted(folder: Path, target: str = "benchmark: street") -> Workspace:
         workspace.edit(SMOKE, f"\n{section}:\n", f"\n{section}:\n{more}\n")
     workspace.edit(SMOKE, "\npasses:\n", f"\nadaptations:\n  street: {{{target}, {SETTINGS}}}\n\npasses:\n")
     row = "      - {label: SeeDiff, recipe: seediff, segmenter: swin, benchmark: voc, paper: 79.6}\n"
-    new = "      - {label: adapted, recipe: %s, segmenter: swin, benchmark: voc}\n"
-    workspace.edit(SMOKE, row, row + new % "far" + new % "far_later")
+    new = "      - {label: %s, recipe: %s, segmenter: swin, benchmark: voc}\n"
+    workspace.edit(SMOKE, row, row + new % ("adapted", "far") + new % ("later", "far_later"))
     return workspace
 
 

@@ -16,12 +16,13 @@ SMOKE = "config/studies/smoke.yaml"
 
 def test_job_counts_of_the_mini_study(workspace: Workspace) -> None:
     jobs = workspace.planned(study="mini")
-    assert jobs["synthesize"] == 10 + 4
-    assert jobs["refine"] == 15
-    assert jobs["assemble"] == 24
-    assert jobs["train"] == 28 * 2
-    assert jobs["evaluate"] == 34 * 2
-    assert jobs["tabulate"] == 10
+    assert jobs["synthesize"] == 10 + 4 + 10 + 4
+    assert jobs["adapter"] == jobs["filter"] == 1
+    assert jobs["refine"] == 23
+    assert jobs["assemble"] == 36
+    assert jobs["train"] == 41 * 2
+    assert jobs["evaluate"] == 52 * 2
+    assert jobs["tabulate"] == 15
 
 
 def test_job_counts_of_the_smoke_study(workspace: Workspace) -> None:
