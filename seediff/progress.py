@@ -200,6 +200,6 @@ def _iteration(state: Path) -> int:
     try:
         with state.open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        return int(header["__metadata__"]["iteration"])
+        return int(json.loads(header["__metadata__"]["seediff"])["about"]["iteration"])
     except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
         return 0

@@ -9,12 +9,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
+import torch
 
 from seediff.jobs import Job, study_jobs
 from seediff.progress import Progress, Results, State, study_progress
+from seediff.segmenter import checkpoint
 from seediff.status import duration, status_text
 from seediff.study import Study, load_study
 from tests.conftest import ROOT
@@ -185,7 +185,8 @@ def test_a_training_state_says_how_many_iterations_are_done(folder: Folder) -> N
     assert folder.progress()[TRAIN].share == 0.25
     state = folder.results.path(job.state)
     folder.write(job.state)
-    save_file({"x": np.zeros(2)}, state, metadata={"iteration": "3", "run": "r"})
+    model = torch.nn.Linear(1, 1)
+    checkpoint.save_state(state, "r", checkpoint.Progress(3, []), model, torch.optim.AdamW(model.parameters()))
     assert folder.progress()[TRAIN].share == 0.75
     state.write_bytes(b"\xff" * 30)
     assert folder.progress()[TRAIN].share == 0.25
