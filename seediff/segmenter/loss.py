@@ -47,13 +47,17 @@ def make_targets(labels: Tensor, num_classes: int) -> Targets:
     present = torch.zeros(len(labels), IGNORE_LABEL + 1, dtype=torch.bool, device=labels.device)
     present.scatter_(1, labels.flatten(1), True)
     classes = [row.nonzero()[:, 0] for row in present[:, :IGNORE_LABEL]]
-    highest = max((int(found[-1]) for found in classes if len(found)), default=0)
-    if highest >= num_classes:
+    check_highest(max((int(found[-1]) for found in classes if len(found)), default=0), num_classes)
+    return Targets(frame(labels), classes)
+
+
+def check_highest(label: int, num_classes: int) -> None:
+    """Raise ``SeediffError`` unless the highest label of a batch is a class."""
+    if label >= num_classes:
         raise SeediffError(
-            f"A training mask holds label {highest}, but the segmenter has only classes 0 to {num_classes - 1}.\n"
+            f"A training mask holds label {label}, but the segmenter has only classes 0 to {num_classes - 1}.\n"
             f"Use {IGNORE_LABEL} for pixels to ignore."
         )
-    return Targets(frame(labels), classes)
 
 
 def alone(value: Tensor) -> Tensor:

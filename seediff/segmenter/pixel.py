@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seediff.errors import SeediffError
 from seediff.label_values import IGNORE_LABEL
-from seediff.segmenter.loss import alone
+from seediff.segmenter.loss import alone, check_highest
 from seediff.segmenter.model import empty_backbone, load_pretrained, normalize
 from seediff.segmenter.settings import SegmenterSettings
 
@@ -73,12 +72,7 @@ def _resized(logits: Tensor, size: tuple[int, ...]) -> Tensor:
 
 def check_labels(labels: Tensor, num_classes: int) -> None:
     """Raise ``SeediffError`` unless labels (n, H, W) are classes or 255."""
-    highest = int(labels.masked_fill(labels == IGNORE_LABEL, 0).max())
-    if highest >= num_classes:
-        raise SeediffError(
-            f"A training mask holds label {highest}, but the segmenter has only classes 0 to {num_classes - 1}.\n"
-            f"Use {IGNORE_LABEL} for pixels to ignore."
-        )
+    check_highest(int(labels.masked_fill(labels == IGNORE_LABEL, 0).max()), num_classes)
 
 
 def backbone(model: nn.Module) -> nn.Module:
