@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from seediff.errors import SeediffError
 from seediff.files import parse_json
 from seediff.masks.variants import apply
 from seediff.prompts import Prompt
+from seediff.quiet import errors_only
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -73,7 +73,9 @@ def load(
     if dtype not in DTYPES:
         raise SeediffError(f"dtype is {dtype!r}, but has to be one of {', '.join(DTYPES)}.")
     try:
-        with _quiet_transformers():
+        from transformers.utils import logging
+
+        with errors_only(logging):  # it warns of a torchvision that nobody needs here
             from diffusers import StableDiffusionPipeline
         pipe = StableDiffusionPipeline.from_pretrained(
             str(model), dtype=getattr(torch, dtype), safety_checker=None, use_safetensors=True
@@ -100,19 +102,6 @@ def _device(name: str | None) -> torch.device:
     except (RuntimeError, AssertionError, TypeError) as error:
         raise SeediffError(f"The device {name!r} cannot be used: {str(error).splitlines()[0][:160]}") from None
     return device
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Importing a pipeline brings along image processors that warn of a torchvision nobody needs here."""
-    from transformers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def _check_folder(model: str | Path) -> None:

@@ -7,8 +7,7 @@ adapters that others have trained are loaded here.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from seediff.adaptation.settings import WEIGHTS, AdapterSettings
 from seediff.errors import SeediffError
+from seediff.quiet import errors_only
 from seediff.segmenter.checkpoint import save_tensors
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ def fuse_adapter(pipe: StableDiffusionPipeline, path: Path) -> None:
     file = adapter_file(path)
     tensors = _read(file)
     try:
-        with _quiet_diffusers():
+        # It warns of networks that an adapter leaves alone, and of tensors that ``_check_fit`` looks for anyway.
+        with errors_only(logging):
             pipe.load_lora_weights(tensors)
         _check_fit(pipe, tensors)
         pipe.fuse_lora(safe_fusing=True)
@@ -83,17 +84,6 @@ def fuse_adapter(pipe: StableDiffusionPipeline, path: Path) -> None:
             f"The adapter {file} does not fit the model: {reason}\nIt has to be a LoRA of this very architecture."
         ) from None
     pipe.unload_lora_weights()
-
-
-@contextmanager
-def _quiet_diffusers() -> Iterator[None]:
-    """It warns of networks that an adapter leaves alone, and of tensors that ``_check_fit`` looks for anyway."""
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def _read(file: Path) -> dict[str, Tensor]:
