@@ -28,17 +28,17 @@ VERSIONS: dict[str, int] = {
     "prompts": 2,
     "domain": 2,
     "adapter": 1,
-    "synthesize": 2,
+    "synthesize": 3,
     "refine": 1,
     "filter": 1,
     "assemble": 1,
     "train": 2,
     "evaluate": 1,
-    "mask_quality": 1,
+    "mask_quality": 2,
     "tabulate": 5,
     "strips": 1,
     "figures": 1,
-    "report": 2,
+    "report": 3,
 }
 """What each stage means; raising a number says that its outputs now mean something else, and reruns it."""
 

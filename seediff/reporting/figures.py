@@ -138,17 +138,21 @@ PANELS = 4
 
 
 def training_curves(histories: Mapping[str, Sequence[Path]]) -> bytes:
-    """SVG: one small panel a name, the loss of its repeats in colour over that of all the others in grey."""
-    curves = {name: [_smoothed_loss(path) for path in paths] for name, paths in histories.items()}
-    if not any(curves.values()):
+    """SVG: a small panel for each ``recipe/segmenter``, the loss of its repeats over the range of all its segmenter's.
+
+    Only runs of one segmenter have the same loss, so only their panels have the same scale.
+    """
+    curves = {name: [_smoothed_loss(path) for path in paths] for name, paths in histories.items() if paths}
+    if not curves:
         raise SeediffError("There is no training history to draw.")
+    ranges = _ranges(curves)
     columns = min(PANELS, len(curves))
     rows = math.ceil(len(curves) / columns)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(2.4 * columns + 0.4, 1.75 * rows + 0.3), layout="constrained")
-        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        for axis, name in zip(axes, curves, strict=False):
-            _curve_panel(axis, name, curves)
+        axes = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+        for axis, (name, losses) in zip(axes, curves.items(), strict=False):
+            _curve_panel(axis, name, losses, ranges[_segmenter(name)])
         for axis in axes[len(curves) - columns : len(curves)]:
             axis.tick_params(labelbottom=True)
         for axis in axes[len(curves) :]:
@@ -156,6 +160,18 @@ def training_curves(histories: Mapping[str, Sequence[Path]]) -> bytes:
         figure.supxlabel("iteration", fontsize=8, color=MUTED)
         figure.supylabel("loss", fontsize=8, color=MUTED)
         return _svg(figure)
+
+
+def _segmenter(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _ranges(curves: Mapping[str, Sequence[pd.Series]]) -> dict[str, pd.DataFrame]:
+    """By segmenter, the ``min`` and ``max`` of the loss over all its runs, by iteration."""
+    runs: dict[str, list[pd.Series]] = {}
+    for name, losses in curves.items():
+        runs.setdefault(_segmenter(name), []).extend(losses)
+    return {name: pd.concat(losses, axis=1).agg(["min", "max"], axis=1) for name, losses in runs.items()}
 
 
 def _smoothed_loss(path: Path) -> pd.Series:
@@ -170,18 +186,11 @@ def _smoothed_loss(path: Path) -> pd.Series:
     return loss.rolling(max(1, len(loss) // 40), min_periods=1, center=True).mean()
 
 
-def _curve_panel(axis: Axes, name: str, curves: Mapping[str, Sequence[pd.Series]]) -> None:
-    for other, losses in curves.items():
-        for loss in losses:
-            mine = other == name
-            axis.plot(
-                loss.index,
-                loss,
-                color=ACCENT if mine else FAINT,
-                linewidth=1.3 if mine else 0.7,
-                zorder=3 if mine else 1,
-            )
-    axis.set_title(textwrap.fill(name, 26), loc="left", fontsize=9)
+def _curve_panel(axis: Axes, name: str, losses: Sequence[pd.Series], of_all: pd.DataFrame) -> None:
+    axis.fill_between(of_all.index, of_all["min"], of_all["max"], color=FAINT, linewidth=0)
+    for loss in losses:
+        axis.plot(loss.index, loss, color=ACCENT, linewidth=1.3)
+    axis.set_title(name.replace("/", "\n"), loc="left", fontsize=9)
     axis.tick_params(length=0)
     axis.set_ylim(bottom=0)
 

@@ -53,7 +53,8 @@ def _charts(study: Study, results: Path) -> dict[str, bytes]:
     histories: dict[str, list[Path]] = {}
     for model in models(study):
         histories.setdefault(model.rsplit("/", 1)[0], []).append(results / "models" / model / "history.csv")
-    curves = {"Training loss of every recipe, one line a repeat": training_curves(histories)}
+    caption = "Training loss of every recipe, a line for each repeat; grey: the range of all runs of the same segmenter"
+    curves = {caption: training_curves(histories)}
     if study.mask_quality is None:
         return curves
     quality = read_mask_quality(results / "mask_quality" / f"{study.mask_quality.benchmark}.json")

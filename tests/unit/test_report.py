@@ -56,7 +56,7 @@ def histories(tmp_path: Path) -> dict[str, list[Path]]:
         path = tmp_path / "models" / str(repeat) / "history.csv"
         write_csv(path, [{"iteration": i, "loss": 9 / (i + 1) + repeat, "learning_rate": 0.1} for i in range(50)])
         paths.append(path)
-    return {"caa, swin": paths, "seediff, swin": paths[:1]}
+    return {"caa/swin": paths, "seediff/swin": paths[:1]}
 
 
 def tables(results: Path) -> list[Path]:
@@ -213,8 +213,13 @@ def test_charts_are_well_formed_and_the_same_twice(histories: dict[str, list[Pat
         first, second = draw(content), draw(content)
         assert first == second
         assert ElementTree.parse(io.BytesIO(first)).getroot().tag.endswith("svg")
-    more = histories | {"real": histories["caa, swin"]}
+    more = histories | {"real/resnet": histories["caa/swin"]}
     assert training_curves(more).count(b'id="axes_') == 3
+
+
+def test_curves_of_many_recipes_stay_small(histories: dict[str, list[Path]]) -> None:
+    few, many = (training_curves({f"{k}/swin": histories["caa/swin"] for k in range(n)}) for n in (8, 32))
+    assert len(many) < 4.5 * len(few)
 
 
 def test_unreadable_history_is_named(tmp_path: Path) -> None:

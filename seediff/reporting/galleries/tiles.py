@@ -33,8 +33,8 @@ def soft_masks(one: Subject) -> Tiles:
 
 def cross_attention_scales(one: Subject) -> Tiles:
     """Figure 3: the class map at every recorded side, coarse to fine."""
-    maps = sorted(one.maps.cross_attention.items())
-    return {"image": one.image, **{f"cross-attention {_side(one, r)}": _score(map_) for r, map_ in maps}}
+    sides = sorted(one.maps.cross_attention)
+    return {"image": one.image, **{f"cross-attention {_side(one, r)}": _score(one.maps.class_map(r)) for r in sides}}
 
 
 def self_attention_scales(one: Subject, point: tuple[float, float] | None = None) -> Tiles:
@@ -97,7 +97,7 @@ def final_masks(one: Subject) -> Tiles:
 
 def peak(maps: ClassMaps) -> tuple[float, float]:
     """Where the class map at 1/4 is largest: the middle of that position, (x, y) in [0, 1]."""
-    class_map = maps.cross_attention[maps.side("1/4")]
+    class_map = maps.class_map(maps.side("1/4"))
     row, column = divmod(int(class_map.argmax()), len(class_map))
     return (column + 0.5) / len(class_map), (row + 0.5) / len(class_map)
 
