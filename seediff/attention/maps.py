@@ -29,7 +29,7 @@ START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
 class ClassMaps:
     """The attention of one image as it concerns one class word: what mask steps see.
 
-    ``cross_attention``: r -> (r, r) float32 in [0, 1], the mean over the word's tokens, min-max normalised.
+    ``cross_attention``: r -> (r, r) float32 in [0, 1], the mean over the word's tokens.
     ``self_attention``: r -> (r*r, r*r) float32 in [0, 1]; row i says where position i (row-major) looks.
     ``latent_side``: side of the latents; the resolution that mask steps call "1".
     """
@@ -37,6 +37,10 @@ class ClassMaps:
     cross_attention: Mapping[int, Tensor]
     self_attention: Mapping[int, Tensor]
     latent_side: int
+
+    def class_map(self, side: int) -> Tensor:
+        """The cross-attention at one side, (side, side) float32, min-max normalised to [0, 1]."""
+        return normalize(self.cross_attention[side])
 
     def side(self, fraction: Fraction | str) -> int:
         """The recorded side that is ``fraction`` of the latents' ('1/4' of 64: 16)."""
@@ -75,7 +79,7 @@ class AttentionMaps:
         if not isinstance(word, str):
             raise SeediffError(f"The class word must be text, not {word!r}.")
         indices = list(token_indices(self.prompt, self.tokens, word))
-        cross = {r: normalize(maps[:, indices].mean(1).view(r, r)) for r, maps in self.cross_attention.items()}
+        cross = {r: maps[:, indices].mean(1).view(r, r) for r, maps in self.cross_attention.items()}
         return ClassMaps(cross, self.self_attention, self.latent_side)
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -2,7 +2,7 @@
 
     with record_attention(pipe) as recording:
         image = pipe("a photo of a cat").images[0]
-    score = recording.maps[0].for_word("cat").cross_attention[16]
+    score = recording.maps[0].for_word("cat").class_map(16)
 
 Every attention layer keeps its own processor, and so its output and the image. What is added sits around the
 fused kernel that the processor calls: the probabilities of the conditional half are computed once more

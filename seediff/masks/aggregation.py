@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 def mean_cross_attention(score: None, maps: ClassMaps, *, resolutions: Sequence[str] = ()) -> Tensor:
     """CAA, also DiffuMask's map: the class maps' mean over ``resolutions`` (none named: all recorded), min-max."""
-    return _mean([maps.cross_attention[side] for side in _sides(maps, resolutions)], maps.latent_side)
+    return _mean([maps.class_map(side) for side in _sides(maps, resolutions)], maps.latent_side)
 
 
 def summed_cross_attention(score: None, maps: ClassMaps, *, layers: Mapping[str, int]) -> Tensor:
     """DAAM (Tang et al., ACL 2023), attn2mask's map: the sum over all cross-attention layers, min-max.
 
     ``layers`` says how many the model has at each resolution; each counts once, bicubically at the latents' side with
-    what overshoots below 0 cut off. The class maps are already means over a resolution's layers, heads and timesteps,
-    and as resizing is linear, their weighted sum is the sum over layers.
+    what overshoots below 0 cut off. What is recorded are means over a resolution's layers, heads and timesteps, and as
+    resizing is linear, their weighted sum is the sum over layers. Only that sum is normalised.
     """
     size = maps.latent_side, maps.latent_side
     resized = {at: resize(maps.cross_attention[maps.side(at)], size, "bicubic").clamp(min=0) for at in layers}
@@ -35,7 +35,7 @@ def summed_cross_attention(score: None, maps: ClassMaps, *, layers: Mapping[str,
 
 def guided_expansion(score: None, maps: ClassMaps, *, resolutions: Sequence[str] = (), alpha: float) -> Tensor:
     """CRE: at each resolution, expand that class map's own seeds (Eq. 6-7); then as CAA."""
-    seeds = {side: seed_region(maps.cross_attention[side], alpha) for side in _sides(maps, resolutions)}
+    seeds = {side: seed_region(maps.class_map(side), alpha) for side in _sides(maps, resolutions)}
     return _mean([spread(region, maps.self_attention[side]) for side, region in seeds.items()], maps.latent_side)
 
 

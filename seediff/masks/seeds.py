@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def cross_attention(score: None, maps: ClassMaps, *, resolution: str) -> Tensor:
     """Start from the class map at one resolution, from which Eq. 6 takes its seeds (Table 4: used as it is)."""
-    return maps.cross_attention[maps.side(resolution)]
+    return maps.class_map(maps.side(resolution))
 
 
 def seed_region(score: Tensor, alpha: float) -> Tensor:

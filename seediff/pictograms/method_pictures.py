@@ -53,7 +53,8 @@ def attn2mask_masks(drawn: Drawn) -> Tiles:
     maps = _class_maps(drawn)
     size = maps.latent_side, maps.latent_side
     sides = {f"cross-attention at {at}": maps.cross_attention[maps.side(at)] for at in ("1/4", "1/2", "1")}
-    tiles = {title: _score(resize(one, size, "bicubic").clamp(0, 1)) for title, one in sides.items()}
+    largest = max(float(one.max()) for one in sides.values())
+    tiles = {title: _score((resize(one, size, "bicubic") / largest).clamp(0, 1)) for title, one in sides.items()}
     total = apply(resolve(ATTN2MASK), maps)
     cut = {"beta 0.4": 0.3, "beta 0.2": 0.4, "beta 0": 0.5}
     masks = {f"mask, {beta}": _mask(drawn, total, Refinement(PAMR.pamr, threshold=at)) for beta, at in cut.items()}

@@ -101,7 +101,7 @@ def test_scores_and_masks_are_those_of_the_library(two: list[Drawn]) -> None:
 
 def test_figure_3_shows_the_class_maps(two: list[Drawn]) -> None:
     *_, last = tiles("figure3", two[0]).values()
-    assert (last == two[0].maps.for_word("cat").cross_attention[16].numpy()).all()
+    assert (last == two[0].maps.for_word("cat").class_map(16).numpy()).all()
 
 
 def test_figure_6_weighs_the_score_before_by_the_background(two: list[Drawn]) -> None:

@@ -163,7 +163,7 @@ def test_make_score_runs_the_variant(variant: str) -> None:
 def test_make_score_takes_steps_of_one_s_own() -> None:
     steps = (("cross_attention", {"resolution": "1"}),)
     score = make_score(attention_maps(), "cat", steps)
-    assert np.array_equal(score, attention_maps().for_word("cat").cross_attention[16].numpy())
+    assert np.array_equal(score, attention_maps().for_word("cat").class_map(16).numpy())
 
 
 def test_make_mask_is_the_whole_chain() -> None:

@@ -113,14 +113,15 @@ def test_a_word_cut_in_the_middle_matches_nothing() -> None:
             token_indices("a cattle", cut, word)
 
 
-def test_for_word_is_the_normalised_mean_over_the_words_tokens() -> None:
+def test_a_class_map_is_the_normalised_mean_over_the_words_tokens() -> None:
     maps = make_maps()
     seen = maps.for_word("traffic light")
     for r, tensor in maps.cross_attention.items():
         mean = [[float(sum(tensor[y * r + x, k] for k in (2, 3, 4))) / 3 for x in range(r)] for y in range(r)]
         low, high = min(map(min, mean)), max(map(max, mean))
         expected = torch.tensor([[(value - low) / (high - low) for value in row] for row in mean])
-        torch.testing.assert_close(seen.cross_attention[r], expected)
+        torch.testing.assert_close(seen.cross_attention[r], torch.tensor(mean))
+        torch.testing.assert_close(seen.class_map(r), expected)
         assert seen.self_attention[r] is maps.self_attention[r]
     assert seen.latent_side == 8
 
