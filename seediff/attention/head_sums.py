@@ -7,7 +7,8 @@ On a CPU, tile by tile within the cache: what a tile costs beyond its product an
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -73,11 +74,10 @@ def _fill_all_heads(query: Tensor, key: Tensor, bias: Tensor | None, total: Tens
     return total.amax()
 
 
-if torch.backends.mkldnn.is_available():
-    # The BLAS that torch links leaves AVX-512 unused on processors that are not its maker's; oneDNN does not, and is
-    # twice as fast there (docs/performance.md).
-    def _product(rows: Tensor, columns: Tensor) -> Tensor:
-        """rows (n, d) times columns (m, d) transposed."""
-        return torch.ops.mkldnn._linear_pointwise(rows, columns, None, "none", [], "")
-else:
-    _product = F.linear
+def _by_onednn(rows: Tensor, columns: Tensor) -> Tensor:
+    return cast(Tensor, torch.ops.mkldnn._linear_pointwise(rows, columns, None, "none", [], ""))
+
+
+_product: Callable[[Tensor, Tensor], Tensor] = _by_onednn if torch.backends.mkldnn.is_available() else F.linear
+"""rows (n, d) times columns (m, d) transposed. The BLAS that torch links leaves AVX-512 unused on processors that are
+not its maker's; oneDNN does not, and is twice as fast there (docs/performance.md)."""

@@ -49,9 +49,10 @@ class Refinement:
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1:
                 raise SeediffError(f"Refinement: {name} is {value}, but must be above 0 and at most 1.")
-        if None not in (self.threshold, self.uncertain_from) and self.uncertain_from >= self.threshold:
+        threshold, uncertain_from = self.threshold, self.uncertain_from
+        if threshold is not None and uncertain_from is not None and uncertain_from >= threshold:
             raise SeediffError(
-                f"Refinement: uncertain_from is {self.uncertain_from}, but must be below threshold, {self.threshold}."
+                f"Refinement: uncertain_from is {uncertain_from}, but must be below threshold, {threshold}."
             )
         if self.input not in ("soft", "binary"):
             raise SeediffError(f"Refinement: input is {self.input!r}, but must be 'soft' or 'binary'.")

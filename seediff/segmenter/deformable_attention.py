@@ -41,11 +41,13 @@ class DeformableAttention(Mask2FormerPixelDecoderEncoderMultiscaleDeformableAtte
         position_embeddings: Tensor | None = None,
         reference_points: Tensor | None = None,
         spatial_shapes_list: Shapes | None = None,
-        **rest: Any,
+        level_start_index: Tensor | None = None,
+        output_attentions: bool = False,
     ) -> tuple[Tensor, Tensor]:
         if hidden_states.device.type != "cpu":
             given = (hidden_states, attention_mask, encoder_hidden_states, encoder_attention_mask)
-            return super().forward(*given, position_embeddings, reference_points, spatial_shapes_list, **rest)
+            positions = (position_embeddings, reference_points, spatial_shapes_list, level_start_index)
+            return super().forward(*given, *positions, output_attentions)
         assert encoder_hidden_states is not None and reference_points is not None and spatial_shapes_list is not None
         queries = hidden_states if position_embeddings is None else hidden_states + position_embeddings
         value = self.value_proj(encoder_hidden_states)

@@ -34,12 +34,12 @@ def sample_labels(framed: Tensor, coordinates: Tensor, wanted: Tensor, image: Te
     first = _positions(framed, image, top, left)
     corners = [_look_up(framed, first + step) for step in (0, 1, width, width + 1)]
     shares = [(1 - y) * (1 - x), (1 - y) * x, y * (1 - x), y * x]
-    ignored = sum(share * (corner == IGNORE_LABEL) for share, corner in zip(shares, corners, strict=True))
+    ignored, truth = torch.zeros_like(x), torch.zeros_like(x)[:, None]
+    for share, corner in zip(shares, corners, strict=True):
+        ignored = ignored + share * (corner == IGNORE_LABEL)
+        truth = truth + share[:, None] * (corner[:, None] == wanted[:, :, None])
     valid = (1 - ignored).clamp(min=1e-6)
-    truth = sum(
-        share[:, None] * (corner[:, None] == wanted[:, :, None]) for share, corner in zip(shares, corners, strict=True)
-    )
-    upper, lower = (torch.where(x < 0.5, *corners[at : at + 2]) for at in (0, 2))
+    upper, lower = (torch.where(x < 0.5, corners[at], corners[at + 1]) for at in (0, 2))
     weight = (torch.where(y < 0.5, upper, lower) != IGNORE_LABEL).to(truth.dtype)
     return truth / valid[:, None], weight
 

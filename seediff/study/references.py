@@ -63,8 +63,8 @@ def check_references(study: Study) -> None:
         _known("benchmark", study.mask_quality.benchmark, study.benchmarks, "mask_quality")
         for variant in study.mask_quality.variants:
             _known("variant", variant, {**VARIANTS, **study.variants}, "mask_quality.variants")
-        for refinement in study.mask_quality.refinements:
-            _known("refinement", refinement, study.refinements, "mask_quality.refinements")
+        for name in study.mask_quality.refinements:
+            _known("refinement", name, study.refinements, "mask_quality.refinements")
 
 
 def _check_names(study: Study) -> None:
