@@ -1,4 +1,4 @@
-"""The smoke study with trainings of some length, run once without interruption."""
+"""The smoke study with trainings of some length and with every stage, run once without interruption."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Workspace, make_workspace
+from tests.conftest import Workspace
 from tests.robustness.jobs import Job, finish, planned_jobs, results
+from tests.workflow.test_adaptation import SMOKE, adapted
 
-SMOKE = "config/studies/smoke.yaml"
 ITERATIONS, CHECKPOINT_EVERY = 24, 3
 
 
 def robustness_workspace(folder: Path) -> Workspace:
-    """Nothing run yet."""
-    workspace = make_workspace(folder)
+    """Nothing run yet; rows for a filtered and a robust recipe, and for images of an adapted model."""
+    workspace = adapted(folder)
+    workspace.edit(
+        SMOKE, "\nrecipes:\n", "\nrecipes:\n  robust: {image_set: basic, variant: caa, refinement: raw, robust: {}}\n"
+    )
+    exact = "      - {label: exact masks, recipe: exact, segmenter: resnet, benchmark: voc}\n"
+    rows = [exact.replace("exact masks", name).replace("exact", name) for name in ("filtered", "robust")]
+    workspace.edit(SMOKE, exact, exact + "".join(rows))
     for name in ("swin", "resnet"):
         settings = f"{name}: {{backbone: {name}-mini, iterations: "
         longer = f"{ITERATIONS}, batch_size: 2, checkpoint_every: {CHECKPOINT_EVERY}}}"

@@ -18,14 +18,17 @@ from tests.robustness.jobs import Job, start
 pytestmark = [pytest.mark.slow, pytest.mark.robustness]
 
 CASES = {
+    "adapter": 15,
     "synthesize": 20,
     "replay": 15,
     "refine": 70,
+    "filter": 30,
     "assemble": 60,
     "train": 60,
     "evaluate": 70,
     "mask_quality": 15,
     "tabulate": 90,
+    "strips": 15,
     "report": 40,
 }
 """How many damages of what each stage reads."""
