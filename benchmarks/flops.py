@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from seediff.segmenter import pixel
 from seediff.segmenter.model import empty_segmenter, predict_layers
 from seediff.segmenter.settings import segmenter_settings
 from tests.full_size.architectures import TOKENS, autoencoder, text_encoder, unet
@@ -66,11 +67,20 @@ def adapter_step() -> float:
         return teraflops(lambda: model(latents, torch.tensor(500), encoder_hidden_states=text).sample.sum().backward())
 
 
-def segmenter(backbone: str) -> tuple[float, float]:
+def mask2former(backbone: str) -> tuple[float, float]:
     """Forward and backward of one crop."""
     model = empty_segmenter(segmenter_settings(backbone), CLASSES).train()
+    return forward_and_backward(lambda: total(predict_layers(model, torch.randn(CROP))))
+
+
+def per_pixel(backbone: str) -> tuple[float, float]:
+    model = pixel.empty(segmenter_settings(backbone, backend="pixel"), CLASSES).train()
+    return forward_and_backward(lambda: model(torch.randn(CROP)).sum())
+
+
+def forward_and_backward(loss: Callable[[], Tensor]) -> tuple[float, float]:
     losses: list[Tensor] = []
-    forward = teraflops(lambda: losses.append(total(predict_layers(model, torch.randn(CROP)))))
+    forward = teraflops(lambda: losses.append(loss()))
     return forward, teraflops(losses[0].backward)
 
 
@@ -86,10 +96,11 @@ def rows() -> Iterator[tuple[str, float]]:
         yield "Stable Diffusion 2 decoder, 512 x 512", decoding()
         yield "Stable Diffusion 2 encoder, 512 x 512", encoding()
         yield "Stable Diffusion 2 UNet, frozen, forward and backward", adapter_step()
-    for backbone in ("resnet-50", "swin-base"):
-        forward, backward = segmenter(backbone)
-        yield f"Mask2Former {backbone}, 512 x 512, forward", forward
-        yield f"Mask2Former {backbone}, 512 x 512, backward", backward
+    for name, count in (("Mask2Former", mask2former), ("Per-pixel classifier", per_pixel)):
+        for backbone in ("resnet-50", "swin-base"):
+            forward, backward = count(backbone)
+            yield f"{name} {backbone}, 512 x 512, forward", forward
+            yield f"{name} {backbone}, 512 x 512, backward", backward
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from seediff.jobs import TABLE_SUFFIXES
 from seediff.names import MASK_QUALITY, slug
 from seediff.study import RealRecipe, find_study, load_study, mask_sets
 
+for key in config.keys() - {"study"}:
+    sys.exit(f"error: The workflow has no setting {key!r}.\nThe one it has is 'study', as in: --config study=paper")
+
 try:
     STUDY = load_study(find_study(str(config["study"] or "")))
 except SeediffError as error:

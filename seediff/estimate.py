@@ -24,17 +24,31 @@ ADAPTER_PARAMETERS = 207_488
 """Of an adapter of all attention layers, for each rank."""
 RECORDING = 1.13
 """A UNet call with recording takes at most this much longer than one without."""
-FORWARD_TFLOP = {"resnet-50": 0.133, "swin-base": 0.275}
-"""Mask2Former on one 512 x 512 crop."""
-TRAINING_TFLOP = {"resnet-50": 0.397, "swin-base": 0.824}
-"""The same, forward and backward."""
-PARAMETERS = {"resnet-50": 44.0e6, "swin-base": 106.9e6}
 REFINE_SECONDS = 0.2
 """One mask at 512 pixels on one core: reading, PAMR with ten rounds, writing."""
 FILTER_SECONDS = 0.003
 """One mask at 512 pixels read and measured on one core; CLIP is not in it."""
 IMAGE_BYTES, MASK_BYTES, SCORE_BYTES = 450e3, 6e3, 2 * 64 * 64
 """A PNG of a photograph at 512 pixels, its mask, one variant's score; the first two are guesses."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """TFLOP of one 512 x 512 crop, ``forward`` alone and in ``training``, forward and backward; its weights."""
+
+    forward: float
+    training: float
+    parameters: float
+
+
+MASK2FORMER = {"resnet-50": Network(0.133, 0.397, 44.0e6), "swin-base": Network(0.275, 0.824, 106.9e6)}
+PER_PIXEL = {"resnet-50": Network(0.043, 0.128, 23.6e6), "swin-base": Network(0.187, 0.561, 86.9e6)}
+"""By backbone."""
+
+
+def network(segmenter: SegmenterSettings) -> Network:
+    """``KeyError`` for backbones that are not of full size."""
+    return (PER_PIXEL if segmenter.backend == "pixel" else MASK2FORMER)[segmenter.backbone]
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,7 @@ class StageCost:
 def stage_costs(study: Study) -> list[StageCost]:
     """The stages that cost something, in their order; ``SeediffError`` for a study that is not at full scale."""
     backbones = {segmenter.backbone for segmenter in study.segmenters.values()}
-    if study.embedded or not backbones <= TRAINING_TFLOP.keys():
+    if study.embedded or not backbones <= MASK2FORMER.keys():
         raise SeediffError(
             f"The costs of study {study.name!r} are not known: unit costs are those of Stable Diffusion 2 at 512\n"
             "pixels and of full-size backbones. An embedded study takes minutes: run it."
@@ -111,7 +125,7 @@ def _training(study: Study) -> StageCost:
     networks = [_networks(study, model.split("/")[0]) for model in models]
     tflop = sum(one.iterations * _iteration_tflop(one, count) for one, count in zip(segmenters, networks, strict=True))
     iterations = sum(one.iterations for one in segmenters)
-    size = sum(4 * PARAMETERS[one.backbone] * count for one, count in zip(segmenters, networks, strict=True))
+    size = sum(4 * network(one).parameters * count for one, count in zip(segmenters, networks, strict=True))
     return StageCost("train", len(models), f"{iterations:,} iterations", tflop, bytes=size)
 
 
@@ -121,9 +135,8 @@ def _networks(study: Study, recipe: str) -> int:
 
 def _iteration_tflop(segmenter: SegmenterSettings, networks: int) -> float:
     """Of two networks each looks at the batch once more, for the online labels."""
-    one_image = TRAINING_TFLOP[segmenter.backbone]
-    if networks == 2:
-        one_image = 2 * (one_image + FORWARD_TFLOP[segmenter.backbone])
+    one = network(segmenter)
+    one_image = one.training if networks == 1 else 2 * (one.training + one.forward)
     return segmenter.batch_size * (segmenter.crop / 512) ** 2 * one_image
 
 
@@ -132,8 +145,8 @@ def _evaluating(study: Study) -> StageCost:
     benchmarks = [study.benchmarks[run.benchmark] for run in runs]
     images = [DATA_SETS[one.format].splits.get(one.split, 0) for one in benchmarks]
     crops = [_crops(study, run) * _networks(study, run.recipe) for run in runs]
-    backbones = [study.segmenters[run.segmenter].backbone for run in runs]
-    tflop = sum(n * c * FORWARD_TFLOP[one] for n, c, one in zip(images, crops, backbones, strict=True))
+    forward = [network(study.segmenters[run.segmenter]).forward for run in runs]
+    tflop = sum(n * c * one for n, c, one in zip(images, crops, forward, strict=True))
     return StageCost("evaluate", len(runs), f"{sum(images):,} images", tflop)
 
 

@@ -193,6 +193,8 @@ def figure(options: argparse.Namespace) -> None:
     study = load_study(find_study(options.study))
     if study.figures is None:
         raise SeediffError(f"{options.study} has no section 'figures', which says what they show.")
+    if options.output.suffix in (".png", ".pdf"):
+        raise SeediffError(f"{options.output} is to be the folder of both {options.name}.png and .pdf. Name a folder.")
     from seediff.stages.illustrate import publish_figure
 
     publish_figure(figures_spec(study), options.name, options.point, options.output)

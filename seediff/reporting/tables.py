@@ -58,6 +58,8 @@ def _reproduced(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
 def print_tables(paths: Iterable[Path], out: TextIO | None = None) -> None:
     """Print Markdown tables as plain, aligned text with a blank line between them."""
     for path in paths:
+        if path.suffix != ".md":
+            raise SeediffError(f"{path} is not Markdown.\nShow the table of that name that ends in .md.")
         if not path.is_file():
             raise SeediffError(f"There is no table {path}.\nMake it: snakemake --cores all {shlex.quote(str(path))}")
         try:

@@ -40,6 +40,12 @@ def test_models_that_only_start_others_are_counted(costs: dict[str, list[estimat
     assert (train.jobs, train.work) == (whole + tuned, f"{whole * 90_000 + tuned * 20_000:,} iterations")
 
 
+def test_a_per_pixel_network_is_no_mask2former() -> None:
+    segmenters = load_study(ROOT / "config/studies/paper.yaml").segmenters
+    plain, masks = (estimate.network(segmenters[name]) for name in ("pixel", "resnet"))
+    assert plain.training < masks.training / 2 and plain.parameters < masks.parameters
+
+
 def test_a_mask_set_is_refined_once(costs: dict[str, list[estimate.StageCost]]) -> None:
     (refine,) = costs["refine"]
     assert refine.core_seconds == pytest.approx((14 * 60_000 + 4 * 168_680 + 3 * 100_002) * 0.2)

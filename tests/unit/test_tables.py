@@ -350,6 +350,8 @@ def test_print_tables_aligns_numbers(results: Path) -> None:
     assert len({line.index(".") for line in lines}) == 1 and "**" not in out.getvalue()
     with pytest.raises(SeediffError, match="snakemake"):
         print_tables([results / "none.md"], out)
+    with pytest.raises(SeediffError, match=r"t\.json is not Markdown"):
+        print_tables([results / "tables" / "t.json"], out)
 
 
 def test_tables_need_no_torch() -> None:

@@ -59,10 +59,21 @@ def test_a_single_file_can_be_asked_for(tmp_path: Path) -> None:
 def test_a_typo_in_the_study_ends_in_a_few_lines(tmp_path: Path) -> None:
     broken = make_workspace(tmp_path)
     broken.edit(SMOKE, "mask_quality:", "mask_qualty:")
-    run = broken.snakemake("--dry-run")
-    said = [line for line in run.stderr.splitlines() if "profile" not in line and "onfig file" not in line]
+    assert refused(broken) == [f"error: {SMOKE}: unknown key 'mask_qualty'.", "Did you mean 'mask_quality'?"]
+
+
+def test_a_setting_that_the_workflow_does_not_have_is_refused(tmp_path: Path) -> None:
+    """And no other study is run in place of the one that was meant."""
+    mistaken = make_workspace(tmp_path)
+    mistaken.edit("config/config.yaml", "study:", "stduy:")
+    assert "error: The workflow has no setting 'stduy'." in refused(mistaken)
+
+
+def refused(workspace: Workspace) -> list[str]:
+    """What a dry run says, which must fail."""
+    run = workspace.snakemake("--dry-run")
     assert run.returncode == 1
-    assert said == [f"error: {SMOKE}: unknown key 'mask_qualty'.", "Did you mean 'mask_quality'?"]
+    return [line for line in run.stderr.splitlines() if "profile" not in line and "onfig file" not in line]
 
 
 @pytest.mark.slow
