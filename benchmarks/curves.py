@@ -1,4 +1,4 @@
-"""How cost grows: with the latents' side, the batch, the images of a shard, the number of variants.
+"""How cost grows: with the latents' side, the batch, the images of a shard, variants, and classes.
 
 Each block is measured like the other parts, its first row the baseline; the limit that theory sets stands in the note.
 """
@@ -17,9 +17,12 @@ from torch.nn import functional as F
 from benchmarks.masks import recorded_maps
 from benchmarks.sampling import embedded_shard
 from benchmarks.timing import Row, compare
+from benchmarks.training import batch_of, step
 from seediff.attention.accumulator import Accumulator
 from seediff.attention.head_sums import attend
 from seediff.masks.variants import VARIANTS, apply, resolve
+from seediff.segmenter.model import build_segmenter
+from seediff.segmenter.settings import segmenter_settings
 from seediff.stages.synthesize import synthesize_shard
 
 TITLE = "How cost grows"
@@ -27,7 +30,7 @@ HEADS, WIDTH, ROUNDS = 5, 64, 3
 
 
 def rows() -> list[Row]:
-    return [*_by_side(), *_by_batch(), *_by_shard(), *_by_variants()]
+    return [*_by_side(), *_by_batch(), *_by_shard(), *_by_variants(), *_by_classes()]
 
 
 @torch.inference_mode()
@@ -83,3 +86,12 @@ def _by_variants() -> list[Row]:
 
     ways = {f"scores of the first {number} variants": partial(score, number) for number in (1, 2, 4, 8)}
     return [replace(row, note="linear in the steps that differ") for row in compare(ways, 7)]
+
+
+def _by_classes() -> list[Row]:
+    """Training steps of the small segmenter; an image shows four classes however many there are."""
+    settings = segmenter_settings("resnet-mini")
+    images, labels = batch_of(settings, 8)
+    models = {number: build_segmenter(settings, number).train() for number in (11, 21, 151, 254)}
+    ways = {f"training step, {n} classes": partial(step, one, images, labels, settings) for n, one in models.items()}
+    return [replace(row, note="constant but for the class scores") for row in compare(ways, 7)]

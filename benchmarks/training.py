@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,14 +27,10 @@ def _rows(what: str, settings: SegmenterSettings, batch: int, rounds: int) -> li
     torch.manual_seed(0)
     model = build_segmenter(settings, CLASSES).train()
     stock = _stock(model, settings)
-    images = torch.randint(0, 256, (batch, settings.crop, settings.crop, 3), dtype=torch.uint8)
-    labels = _blocks(batch, settings.crop)
+    images, labels = batch_of(settings, batch)
     classes = [one.unique() for one in labels]
     masks = [(one[None] == present[:, None, None]).float() for one, present in zip(labels, classes, strict=True)]
-
-    def ours() -> Any:
-        model.zero_grad()
-        torch.stack(list(losses(model, images, labels, settings).values())).sum().backward()
+    ours = partial(step, model, images, labels, settings)
 
     def theirs() -> Any:
         stock.zero_grad()
@@ -41,6 +38,17 @@ def _rows(what: str, settings: SegmenterSettings, batch: int, rounds: int) -> li
 
     found = compare({"transformers": theirs, "seediff": ours}, rounds)
     return [Row(f"{what}: {row.what}", row.seconds, row.ratio, row.mebibytes, row.note) for row in found]
+
+
+def step(model: nn.Module, images: Tensor, labels: Tensor, settings: SegmenterSettings) -> None:
+    model.zero_grad()
+    torch.stack(list(losses(model, images, labels, settings).values())).sum().backward()
+
+
+def batch_of(settings: SegmenterSettings, batch: int) -> tuple[Tensor, Tensor]:
+    """Images of noise and their labels."""
+    images = torch.randint(0, 256, (batch, settings.crop, settings.crop, 3), dtype=torch.uint8)
+    return images, _blocks(batch, settings.crop)
 
 
 def _stock(model: Mask2FormerForUniversalSegmentation, settings: SegmenterSettings) -> nn.Module:
