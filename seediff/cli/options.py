@@ -24,6 +24,13 @@ def file(text: str) -> Path:
     return Path(text)
 
 
+def folder(text: str) -> Path:
+    """A folder that results go to, there or not: that it is a file is said before hours of work, not after."""
+    if file(text).is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is a file; name a folder")
+    return Path(text)
+
+
 def path(option: str) -> Option:
     return option, {"type": file, "required": True}
 

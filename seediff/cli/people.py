@@ -7,13 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seediff.cli.options import add_command, file, path
+from seediff.cli.options import add_command, file, folder
 from seediff.errors import SeediffError
 from seediff.names import nearest
 
 
 def add_commands_for_people(commands: Any) -> None:
-    command, output = partial(add_command, commands), path("--output")
+    command, output = partial(add_command, commands), ("--output", {"type": folder, "required": True})
     model = ("--model", {"required": True, "help": "Stable Diffusion id or folder"})
     command(
         "generate",
@@ -124,11 +124,12 @@ def adapt(options: argparse.Namespace) -> None:
     )
     if (options.output / WEIGHTS).exists():
         raise SeediffError(f"{options.output} holds an adapter already.\nChoose another folder, or delete this one.")
-    from seediff.adaptation.train import train_adapter
     from seediff.datasets.unlabelled import folder_images
 
-    images, folder = folder_images(options.images), options.output
-    train_adapter(options.model, images, settings, folder, folder, options.rng_seed)
+    images, output = folder_images(options.images), options.output
+    from seediff.adaptation.train import train_adapter
+
+    train_adapter(options.model, images, settings, output, output, options.rng_seed)
     print(f"{options.output / WEIGHTS}: give {options.output} to `seediff generate --adapter`")
 
 

@@ -163,7 +163,10 @@ def _check_shards(study: Study, image_set: str) -> None:
 def _check_variants(study: Study) -> None:
     known = {**VARIANTS, **study.variants}
     for name in study.variants:
-        study.steps(name)
+        try:
+            study.steps(name)
+        except SeediffError as error:
+            raise SeediffError(f"variants.{name}: {error}") from None
     for name, one in study.passes.items():
         _known("image set", one.image_set, study.image_sets, f"passes.{name}")
     users = {f"image_sets.{name}": one.variants for name, one in study.image_sets.items()}

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 from seediff.adaptation.settings import Adaptation
 from seediff.datasets.augmentation import Augmentation
@@ -142,6 +151,12 @@ class SyntheticRecipe(Section):
     # A study without it dumps as it did before there was such a thing, so that its report stays valid.
     robust: RobustTraining | None = Field(default=None, exclude_if=lambda robust: robust is None)
 
+    @model_validator(mode="after")
+    def _is_plain_on_purpose(self) -> SyntheticRecipe:
+        if self.robust is None and "robust" in self.model_fields_set:
+            raise ValueError("there is nothing after 'robust'; write {} for its usual settings, or leave it out")
+        return self
+
 
 class RealRecipe(Section):
     """A training set of a benchmark's own annotated images; ``number`` of them, all if left out.
@@ -157,8 +172,16 @@ class RealRecipe(Section):
     start: Start | None = None
 
 
-Recipe = SyntheticRecipe | RealRecipe
+def _kind_of_recipe(recipe: Any) -> str:
+    """Which of the two a recipe is meant to be, so that what is wrong in it is said of that kind alone."""
+    is_real = isinstance(recipe, dict) and "benchmark" in recipe and "image_set" not in recipe
+    return "RealRecipe" if is_real or isinstance(recipe, RealRecipe) else "SyntheticRecipe"
 
+
+Recipe = Annotated[
+    Annotated[SyntheticRecipe, Tag("SyntheticRecipe")] | Annotated[RealRecipe, Tag("RealRecipe")],
+    Discriminator(_kind_of_recipe),
+]
 
 Format = Literal["voc", "cityscapes", "ade20k", "imagenet_s50", "imagenet_s300", "imagenet_s919"]
 

@@ -246,3 +246,13 @@ def test_a_full_disk(said: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     message = said("prompts", "--spec", spec, "--output", tmp_path / "prompts.csv")
     assert "disk is full" in message
     assert not list(tmp_path.iterdir())
+
+
+def test_an_output_that_is_a_file_is_refused_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    adapt = ["adapt", "--model", "none", "--images", str(tmp_path), "--prompt", "a cat"]
+    with pytest.raises(SystemExit):
+        main([*adapt, "--output", str(tmp_path / "file")])
+    assert "is a file; name a folder" in capsys.readouterr().err

@@ -349,3 +349,24 @@ def test_a_name_of_masks_is_not_taken_twice() -> None:
         content["recipes"]["clash"] = {**content["recipes"]["mixed"], "refinement": "raw-rated"}
 
     assert "both called 'mixed-raw-rated'" in problem(change)
+
+
+def test_the_wrong_steps_of_a_variant_are_named_with_their_place() -> None:
+    assert problem(lambda content: content.update(variants={"own": []})).startswith("variants.own: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("caa", {"robust": True}, "'recipes.caa.robust': "),
+        ("caa", {"per_class": "x"}, "'recipes.caa.per_class': "),
+        ("exact", {"filter": "good"}, "unknown key 'recipes.exact.filter'"),
+        ("exact", {"number": -1}, "'recipes.exact.number': "),
+    ],
+)
+def test_a_wrong_recipe_is_told_of_its_own_kind(name: str, change: dict[str, Any], said: str) -> None:
+    assert problem(lambda content: content["recipes"][name].update(change)).startswith(said)
+
+
+def test_robust_with_nothing_after_it_is_not_taken_for_plain() -> None:
+    assert "write {}" in problem(lambda content: content["recipes"]["caa"].update(robust=None))
