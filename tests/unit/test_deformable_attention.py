@@ -49,7 +49,7 @@ def random_inputs(images: int, queries: int, heads: int, points: int, width: int
 sides = st.integers(1, 7)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(1, 3), st.integers(1, 9), st.integers(1, 3), st.integers(1, 4), st.integers(1, 5),
     st.lists(st.tuples(sides, sides), min_size=1, max_size=3),
