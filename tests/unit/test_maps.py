@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from subprocess import run
@@ -135,6 +136,14 @@ def test_sides_are_fractions_of_the_latent_side() -> None:
 def test_a_side_not_recorded_is_an_error_that_names_those_recorded(fraction: str) -> None:
     with pytest.raises(SeediffError, match=r"Recorded: 1/4 \(side 2\), 1/2 \(side 4\), 1 \(side 8\)"):
         make_maps().for_word("cat").side(fraction)
+
+
+def test_a_side_of_one_kind_of_attention_alone_is_not_recorded() -> None:
+    seen = make_maps().for_word("cat")
+    for kind in ("cross_attention", "self_attention"):
+        less = {r: maps for r, maps in getattr(seen, kind).items() if r != 8}
+        with pytest.raises(SeediffError, match=r"Recorded: 1/4 \(side 2\), 1/2 \(side 4\)\."):
+            replace(seen, **{kind: less}).side("1")
 
 
 @pytest.mark.parametrize("fraction", ["half", "1/0", ""])
