@@ -127,6 +127,11 @@ def test_a_class_map_is_the_normalised_mean_over_the_words_tokens() -> None:
     assert seen.latent_side == 8
 
 
+def test_what_pads_a_prompt_is_no_word_of_it() -> None:
+    with pytest.raises(SeediffError, match="'pad' is not in the prompt"):
+        token_indices("a cat", ("<|startoftext|>", "a</w>", "cat</w>", "<|endoftext|>", "pad</w>"), "pad")
+
+
 def test_sides_are_fractions_of_the_latent_side() -> None:
     seen = make_maps().for_word("cat")
     assert (seen.side("1"), seen.side("1/2"), seen.side(Fraction(1, 4))) == (8, 4, 2)
