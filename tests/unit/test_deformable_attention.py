@@ -49,7 +49,7 @@ def random_inputs(images: int, queries: int, heads: int, points: int, width: int
 sides = st.integers(1, 7)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.integers(1, 3), st.integers(1, 9), st.integers(1, 3), st.integers(1, 4), st.integers(1, 5),
     st.lists(st.tuples(sides, sides), min_size=1, max_size=3),
@@ -102,6 +102,7 @@ def test_a_mask_hides_places() -> None:
     hidden = torch.randn(1, 6, 8)
     call = {
         "encoder_hidden_states": hidden,
+        "position_embeddings": torch.randn(1, 6, 8),  # of no effect in a fresh segmenter, whose offsets' weights are 0
         "reference_points": torch.rand(1, 6, 1, 2),
         "spatial_shapes_list": [(2, 3)],
     }

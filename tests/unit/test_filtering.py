@@ -23,9 +23,10 @@ from seediff.datasets.images import encode_mask, encode_png
 from seediff.datasets.shards import Sample, open_shard, write_shard
 from seediff.datasets.training_sets import load_training_set
 from seediff.errors import SeediffError
+from seediff.files import write_csv
 from seediff.filtering.clip import load_clip
 from seediff.filtering.measures import agreement, area, connectedness, contrast
-from seediff.filtering.selection import Measured, select
+from seediff.filtering.selection import Measured, quality, select
 from seediff.filtering.settings import Filter
 from seediff.filtering.table import read_kept
 from seediff.jobs import study_jobs
@@ -133,7 +134,7 @@ def test_each_class_keeps_its_best() -> None:
 
 
 @few
-@given(st.lists(st.sampled_from([0.1, 0.2, 0.3]), min_size=1, max_size=12), st.floats(0.01, 1), st.randoms())
+@given(st.lists(st.sampled_from([0.1, 0.2, 0.3]), min_size=1, max_size=40), st.floats(0.01, 1), st.randoms())
 def test_the_order_of_pairs_does_not_matter(contrasts: list[float], keep: float, random: Any) -> None:
     found = pairs({"cat": contrasts})
     asked = Filter(keep=keep, rank_by=("contrast",))
@@ -161,10 +162,14 @@ def test_ranks_of_several_measures_are_averaged() -> None:
     assert kept(found, Filter(keep=0.25, rank_by=("contrast", "connectedness"))) == ["cat-1"]
 
 
+def test_equal_values_share_their_mean_rank() -> None:
+    assert quality([{"contrast": value} for value in (0.2, 0.1, 0.2)], ["contrast"]).tolist() == [2.5, 1, 2.5]
+
+
 def test_limits_come_before_ranks() -> None:
     found = pairs({"cat": [0.9, 0.8, 0.7, 0.6]})
     found[0] = Measured(found[0].key, "cat", {**found[0].measures, "area": 0.95})
-    reasons = select(found, Filter(keep=0.5, rank_by=("contrast",), area=(0.1, 0.9)))
+    reasons = select(found, Filter(keep=0.3, rank_by=("contrast",), area=(0.1, 0.9)))  # 0.3 of all four
     assert reasons == {
         "cat-000000": "area 0.9500 is above 0.9",
         "cat-000001": "",
@@ -308,6 +313,9 @@ def test_a_table_that_was_edited(drawn: dict[str, list[Path]]) -> None:
     assert sum(read_kept(table).values()) == 4
     table.write_text(table.read_text().replace(",no,", ",yes,", 1))
     with pytest.raises(SeediffError, match="not as it was written"):
+        read_kept(table)
+    write_csv(table, [{"key": "cat-000000"}])
+    with pytest.raises(SeediffError, match="is not the table of a filter"):
         read_kept(table)
     table.unlink()
     with pytest.raises(SeediffError, match="is missing"):

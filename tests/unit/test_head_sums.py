@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -36,6 +36,7 @@ def explicit(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
 shapes = st.tuples(st.integers(1, 7), st.integers(1, 40), st.integers(1, 90), st.integers(1, 33))
 
 
+@settings(deadline=None)
 @given(shapes, st.sampled_from([*DTYPES]), st.booleans(), st.sampled_from([1, 100, 1 << 18]), st.integers(0, 99))
 def test_sums_of_any_shape_in_tiles_of_any_size(
     shape: tuple[int, int, int, int], dtype: torch.dtype, biased: bool, tile: int, seed: int

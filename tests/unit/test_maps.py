@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from subprocess import run
@@ -126,6 +127,11 @@ def test_a_class_map_is_the_normalised_mean_over_the_words_tokens() -> None:
     assert seen.latent_side == 8
 
 
+def test_what_pads_a_prompt_is_no_word_of_it() -> None:
+    with pytest.raises(SeediffError, match="'pad' is not in the prompt"):
+        token_indices("a cat", ("<|startoftext|>", "a</w>", "cat</w>", "<|endoftext|>", "pad</w>"), "pad")
+
+
 def test_sides_are_fractions_of_the_latent_side() -> None:
     seen = make_maps().for_word("cat")
     assert (seen.side("1"), seen.side("1/2"), seen.side(Fraction(1, 4))) == (8, 4, 2)
@@ -135,6 +141,14 @@ def test_sides_are_fractions_of_the_latent_side() -> None:
 def test_a_side_not_recorded_is_an_error_that_names_those_recorded(fraction: str) -> None:
     with pytest.raises(SeediffError, match=r"Recorded: 1/4 \(side 2\), 1/2 \(side 4\), 1 \(side 8\)"):
         make_maps().for_word("cat").side(fraction)
+
+
+def test_a_side_of_one_kind_of_attention_alone_is_not_recorded() -> None:
+    seen = make_maps().for_word("cat")
+    for kind in ("cross_attention", "self_attention"):
+        less = {r: maps for r, maps in getattr(seen, kind).items() if r != 8}
+        with pytest.raises(SeediffError, match=r"Recorded: 1/4 \(side 2\), 1/2 \(side 4\)\."):
+            replace(seen, **{kind: less}).side("1")
 
 
 @pytest.mark.parametrize("fraction", ["half", "1/0", ""])

@@ -26,7 +26,7 @@ from seediff.segmenter.backends import backend
 from seediff.segmenter.evaluate import load_segmenter, predict
 from seediff.segmenter.loss import MASK_WEIGHT, make_targets, set_loss
 from seediff.segmenter.model import normalize, predict_layers
-from seediff.segmenter.robust.classmix import boundary, mixed, online
+from seediff.segmenter.robust.classmix import _half_of_the_objects, boundary, mixed, online
 from seediff.segmenter.robust.heads import HEADS
 from seediff.segmenter.robust.lessons import Lesson, RatedViews, lesson, trust_in
 from seediff.segmenter.robust.loss import cotraining_loss
@@ -160,6 +160,12 @@ def implied(classes: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     return scores / scores.sum(1, keepdim=True)
 
 
+def test_pixels_that_no_query_claims_are_of_all_classes_alike() -> None:
+    layers = [(torch.zeros(1, 4, 4), torch.full((1, 4, 8, 8), -200.0))]
+    found = HEADS["transformers"].log_probabilities(layers, (8, 8))
+    assert torch.allclose(found, torch.full((1, 3, 8, 8), -math.log(3)))
+
+
 def test_soft_trust_keeps_as_many_labels_for_the_set_loss(monkeypatch) -> None:
     kept, head = [], HEADS["transformers"]
     monkeypatch.setattr("seediff.segmenter.robust.heads.make_targets", lambda labels, count: kept.append(labels))
@@ -239,7 +245,7 @@ def mix_of(count: int = 4, mix: float = 1.0) -> tuple[Lesson, Lesson, Lesson]:
     labels = torch.zeros(count, 16, 16, dtype=torch.long)
     labels[:, 2:6, 2:6], labels[:, 9:14, 3:12] = 1, 2
     trust = torch.ones(count, 16, 16)
-    trust[:, 2:4] = 0
+    trust[:, 2:4], trust[:, 9:11] = 0, 0  # a part of either object
     seen = replace(given, labels=labels, trust=trust)
     torch.manual_seed(0)
     return given, seen, mixed(given, seen, replace(ROBUST, mix=mix))
@@ -257,7 +263,15 @@ def test_half_of_the_objects_are_pasted() -> None:
         assert torch.equal(mix.images[index][~pasted], given.images[index][~pasted])
         assert torch.equal(mix.labels[index][~pasted], seen.labels[index][~pasted])
         assert torch.equal(mix.trust[index][pasted], seen.trust[other][pasted])
+        assert torch.equal(mix.known[index], torch.where(pasted, given.known[other], given.known[index]))
         assert torch.equal(mix.boundary[index], boundary(pasted[None], 1)[0])
+
+
+@pytest.mark.parametrize(("count", "half"), [(1, 1), (2, 1), (3, 2)])
+def test_half_of_the_objects_is_rounded_up(count, half) -> None:
+    labels = torch.arange(count + 1)[None]
+    pasted = _half_of_the_objects(labels, torch.ones(labels.shape))
+    assert pasted.sum() == half and not pasted[0, 0]
 
 
 def test_some_images_are_left_as_they_are() -> None:
@@ -324,6 +338,35 @@ def test_the_state_of_other_settings_is_not_resumed(change, tmp_path, monkeypatc
 def test_every_setting_matters(change, straight, tmp_path) -> None:
     run(tmp_path, PIXEL, robust=replace(ROBUST, **change))
     assert not equal(weights(straight["pixel"] / "out"), weights(tmp_path / "out"))
+
+
+@pytest.fixture
+def trainer(tmp_path) -> RobustTrainer:
+    views = Views(Squares(), PIXEL, AUGMENTATION, rng_seed=3)
+    return RobustTrainer(views, Doubts(), ROBUST, len(CLASSES), "name", tmp_path / "state", None)
+
+
+def test_online_labels_are_those_that_the_pair_would_predict(trainer) -> None:
+    taught = some_lesson(side=32)
+    before = [buffer.clone() for buffer in trainer.model.buffers()]
+    found = trainer._probabilities(taught)
+    assert trainer.model.training and all(map(torch.equal, before, trainer.model.buffers()))
+    pixels = normalize(taught.images)
+    with torch.no_grad():
+        seen = [one(pixels) for one in trainer.model.eval().networks]
+    seen = [F.interpolate(logits, (32, 32), mode="bilinear").softmax(1) for logits in seen]
+    assert torch.allclose(found, (seen[0] + seen[1]) / 2, atol=1e-6)
+    assert not torch.allclose(*seen, atol=1e-3)
+
+
+def test_each_network_s_gradients_are_clipped_by_themselves(trainer) -> None:
+    for network, scale in zip(trainer.model.networks, (1e-9, 1.0)):
+        for parameter in network.parameters():
+            parameter.grad = torch.full_like(parameter, scale)
+    trainer.finish_gradients()
+    first, second = ([one.grad for one in network.parameters()] for network in trainer.model.networks)
+    assert all((one == 1e-9).all() for one in first)
+    assert float(torch.nn.utils.get_total_norm(second)) == pytest.approx(PIXEL.clip, rel=1e-3)
 
 
 @BOTH

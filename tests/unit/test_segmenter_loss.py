@@ -13,6 +13,7 @@ from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
 from seediff.errors import SeediffError
 from seediff.label_values import IGNORE_LABEL
+from seediff.segmenter import loss
 from seediff.segmenter.loss import make_targets, match, set_loss
 from seediff.segmenter.points import frame, sample_labels, sample_logits
 
@@ -53,8 +54,9 @@ def published_loss(layers, labels):
     return {"class": 2 * total("loss_cross_entropy"), "mask": 5 * total("loss_mask"), "dice": 5 * total("loss_dice")}
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_equals_the_published_loss_where_nothing_is_ignored(same_points, seed):
+@pytest.mark.parametrize(("seed", "together"), [(0, loss.TOGETHER), (1, loss.TOGETHER), (2, 1)])
+def test_equals_the_published_loss_where_nothing_is_ignored(same_points, monkeypatch, seed, together):
+    monkeypatch.setattr(loss, "TOGETHER", together)  # of all layers at once, and of one after another
     layers, labels = random_layers(seed), random_labels(seed)
     ours = set_loss(layers, make_targets(labels, CLASSES), POINTS)
     theirs = published_loss(layers, labels)
@@ -64,6 +66,25 @@ def test_equals_the_published_loss_where_nothing_is_ignored(same_points, seed):
     gradients = torch.autograd.grad(sum(ours.values()), leaves)
     for ours_, theirs_ in zip(gradients, torch.autograd.grad(sum(theirs.values()), leaves), strict=True):
         torch.testing.assert_close(ours_, theirs_, rtol=1e-4, atol=1e-6)
+
+
+def test_the_mean_of_the_losses_of_processes_is_that_of_the_whole_batch(same_points):
+    layers, labels = random_layers(0), random_labels(0)
+    labels[0] = 1  # so that the shares hold unlike numbers of targets
+    shares = [
+        ([(c[here], m[here]) for c, m in layers], make_targets(labels[here], CLASSES))
+        for here in (slice(0, 1), slice(1, 3))
+    ]
+    told: list[list[torch.Tensor]] = [[], []]
+    for share, values in zip(shares, told, strict=True):
+        set_loss(*share, POINTS, lambda value, values=values: values.append(value.detach()) or value)
+    means = [torch.stack(pair).mean(0) for pair in zip(*told, strict=True)]
+    parts = []
+    for share in shares:
+        given_back = iter(means)
+        parts.append(set_loss(*share, POINTS, lambda _, given_back=given_back: next(given_back)))
+    for name, whole in set_loss(layers, make_targets(labels, CLASSES), POINTS).items():
+        torch.testing.assert_close((parts[0][name] + parts[1][name]) / 2, whole)
 
 
 def test_samplers_agree_with_interpolated_one_hot_masks():
@@ -138,6 +159,12 @@ def test_the_matching_finds_the_right_queries():
     for index, chosen, found in zip(image, query, label, strict=True):
         assert targets.classes[index].flip(0)[chosen] == found
     assert len(image) == targets.count
+
+
+def test_predictions_that_are_no_numbers_are_matched_all_the_same():
+    targets = make_targets(random_labels(2), CLASSES)
+    masks = torch.full((3, QUERIES, 12, 16), torch.nan)
+    assert len(match(torch.zeros(3, QUERIES, CLASSES + 1), masks, targets, POINTS)[0]) == targets.count
 
 
 def test_a_label_beyond_the_classes_is_an_error():
