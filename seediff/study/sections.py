@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -40,6 +40,14 @@ class Section(BaseModel):
     """A part of a study: immutable, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _has_values(self) -> Self:
+        """Refuse a key with nothing after it: what no dump holds where it is None is None because it was written so."""
+        for name in sorted(self.model_fields_set):
+            if type(self).model_fields[name].exclude_if and getattr(self, name) is None:
+                raise ValueError(f"there is nothing after {name!r}; write its value ({{}}: as usual), or leave it out")
+        return self
 
 
 class Thresholds(Section):
@@ -150,12 +158,6 @@ class SyntheticRecipe(Section):
     start: Start | None = None
     # A study without it dumps as it did before there was such a thing, so that its report stays valid.
     robust: RobustTraining | None = Field(default=None, exclude_if=lambda robust: robust is None)
-
-    @model_validator(mode="after")
-    def _is_plain_on_purpose(self) -> SyntheticRecipe:
-        if self.robust is None and "robust" in self.model_fields_set:
-            raise ValueError("there is nothing after 'robust'; write {} for its usual settings, or leave it out")
-        return self
 
 
 class RealRecipe(Section):

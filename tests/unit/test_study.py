@@ -368,5 +368,7 @@ def test_a_wrong_recipe_is_told_of_its_own_kind(name: str, change: dict[str, Any
     assert problem(lambda content: content["recipes"][name].update(change)).startswith(said)
 
 
-def test_robust_with_nothing_after_it_is_not_taken_for_plain() -> None:
-    assert "write {}" in problem(lambda content: content["recipes"]["caa"].update(robust=None))
+def test_a_key_with_nothing_after_it_is_not_taken_for_one_left_out() -> None:
+    assert "nothing after 'robust'" in problem(lambda content: content["recipes"]["caa"].update(robust=None))
+    empty = {"per_class": 3, "augmentation": None}
+    assert "nothing after 'augmentation'" in problem(lambda content: content["prompt_sets"].update(basic=empty))
