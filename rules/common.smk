@@ -10,6 +10,7 @@ from seediff.adaptation.settings import WEIGHTS
 from seediff.errors import SeediffError
 from seediff.jobs import TABLE_SUFFIXES
 from seediff.names import MASK_QUALITY, slug
+from seediff.ranges import shortened
 from seediff.study import RealRecipe, find_study, load_study, mask_sets
 
 for key in config.keys() - {"study"}:
@@ -52,6 +53,11 @@ wildcard_constraints:
 def spec_of(make, *names):
     """A params function: what ``make`` says of the study and these wildcards, as the command line takes it."""
     return lambda wildcards: json.dumps(make(STUDY, *(wildcards[name] for name in names)), sort_keys=True)
+
+
+def ranges_of(key):
+    """A params function: the input files of that name as ranges, so that a command can name any number of them."""
+    return lambda wildcards, input: shortened(input.get(key))
 
 
 def results_folder(wildcards):

@@ -22,14 +22,18 @@ rule filter:
         f"{RESULTS}/benchmarks/filter/{{image_set}}/{{variant}}-{{refinement}}/{{filter}}.tsv"
     params:
         spec=spec_of(plan.filter_spec, "image_set", "variant", "filter"),
+        images=ranges_of("images"),
+        scores=ranges_of("scores"),
+        masks=ranges_of("masks"),
+        other_masks=ranges_of("other_masks"),
         version=plan.VERSIONS["filter"],
     shell:
         "seediff filter"
         " --spec {params.spec:q}"
-        " --images {input.images:q}"
-        " --scores {input.scores:q}"
-        " --masks {input.masks:q}"
-        " --other-masks {input.other_masks:q}"
+        " --images {params.images:q}"
+        " --scores {params.scores:q}"
+        " --masks {params.masks:q}"
+        " --other-masks {params.other_masks:q}"
         " --output {output:q}"
         " > {log:q} 2>&1"
 
@@ -45,12 +49,14 @@ rule assemble:
         f"{RESULTS}/logs/assemble/{{recipe}}.log",
     params:
         spec=spec_of(plan.assemble_spec, "recipe"),
+        images=ranges_of("images"),
+        masks=ranges_of("masks"),
         version=plan.VERSIONS["assemble"],
     shell:
         "seediff assemble"
         " --spec {params.spec:q}"
-        " --images {input.images:q}"
-        " --masks {input.masks:q}"
+        " --images {params.images:q}"
+        " --masks {params.masks:q}"
         " --output {output:q}"
         " > {log:q} 2>&1"
 

@@ -20,24 +20,10 @@ from seediff.names import nearest
 from seediff.plan import FIGURES
 from seediff.segmenter.robust.settings import RobustTraining
 from seediff.study.load import explain
+from seediff.study.outputs import OpenPrompt, Timesteps
 from seediff.study.references import check_references
-from seediff.study.sections import (
-    Count,
-    Diffusion,
-    Embedded,
-    Format,
-    Name,
-    Names,
-    OpenPrompt,
-    PromptAugmentation,
-    PromptSet,
-    Section,
-    Segmenter,
-    Share,
-    Study,
-    Text,
-    Timesteps,
-)
+from seediff.study.sections import Diffusion, Embedded, Format, PromptAugmentation, PromptSet, Segmenter, Study
+from seediff.study.values import Count, Name, Names, Section, Share, Text
 
 Seed = Annotated[int, Field(ge=0)]
 Repeat = Annotated[int, Field(ge=0)]

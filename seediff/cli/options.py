@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
+
+from seediff.errors import SeediffError
+from seediff.ranges import named
 
 Option = tuple[str, dict[str, Any]]
 
@@ -36,4 +40,20 @@ def path(option: str) -> Option:
 
 
 def paths(option: str) -> Option:
-    return option, {"type": file, "nargs": "*", "default": []}
+    """Any number of files, each by its path or many as a range."""
+    return option, {"type": files, "nargs": "*", "default": [], "action": Flattened}
+
+
+def files(text: str) -> list[Path]:
+    file(text)
+    try:
+        return named(text)
+    except SeediffError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+class Flattened(argparse.Action):
+    """Keeps the lists that an option's values are as one list."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, list(chain.from_iterable(values)))

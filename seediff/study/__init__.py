@@ -4,7 +4,8 @@ from pathlib import Path
 
 from seediff.errors import SeediffError
 from seediff.study.load import load_study
-from seediff.study.sections import Column, RealRecipe, Row, Study, SyntheticRecipe
+from seediff.study.outputs import Column, Row
+from seediff.study.sections import RealRecipe, Study, SyntheticRecipe
 
 __all__ = ["STUDIES", "Column", "RealRecipe", "Row", "Study", "SyntheticRecipe", "find_study", "load_study"]
 

@@ -14,18 +14,15 @@ from seediff.names import MASK_QUALITY, nearest, slug
 from seediff.prompts import too_few
 from seediff.segmenter.robust.settings import BACKENDS
 from seediff.study.mask_sets import mask_sets
+from seediff.study.outputs import Column, Figures, Row, Table
 from seediff.study.sections import (
     Benchmark,
-    Column,
-    Figures,
     PromptAugmentation,
     PromptSet,
     RealRecipe,
     Recipe,
-    Row,
     Study,
     SyntheticRecipe,
-    Table,
 )
 from seediff.synonyms.variety import vary
 from seediff.synonyms.vocabulary import shipped_words

@@ -1,19 +1,10 @@
-"""The sections of a study: frozen, validated models, one for each part of the YAML file. Nothing imports torch."""
+"""The study and the sections that say what it does: frozen, validated models. Nothing imports torch."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    model_validator,
-)
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from seediff.adaptation.settings import Adaptation
 from seediff.datasets.augmentation import Augmentation
@@ -21,33 +12,13 @@ from seediff.filtering.settings import Filter
 from seediff.label_values import MOST_CLASSES
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS, Steps, resolve
-from seediff.names import check_name, check_text
 from seediff.segmenter.robust.settings import RobustTraining
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, SegmenterSettings, segmenter_settings
-
-Count = Annotated[int, Field(gt=0, le=1_000_000)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, AfterValidator(lambda name: check_name("Name", name))]
-Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(check_text)]
-"""One line: a prompt, a word, a path."""
-Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+from seediff.study.outputs import Figures, MaskQuality, Table
+from seediff.study.values import Count, Name, Names, Section, Share, Text
 
 _UNLESS_EMPTY: Any = Field(exclude_if=lambda value: not value)
 """Not written out where it says nothing, so that a study that leaves it out reads as it did before there was one."""
-
-
-class Section(BaseModel):
-    """A part of a study: immutable, no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _has_values(self) -> Self:
-        """Refuse a key with nothing after it: what no dump holds where it is None is None because it was written so."""
-        for name in sorted(self.model_fields_set):
-            if type(self).model_fields[name].exclude_if and getattr(self, name) is None:
-                raise ValueError(f"there is nothing after {name!r}; write its value ({{}}: as usual), or leave it out")
-        return self
 
 
 class Thresholds(Section):
@@ -221,104 +192,6 @@ def _settings(values: Any) -> Any:
 
 Segmenter = Annotated[SegmenterSettings, BeforeValidator(_settings)]
 """A backbone's usual settings, and what the study changes of them."""
-
-
-class Column(Section):
-    """One number of a table row, in percent; exactly one of four kinds.
-
-    ``iou``: of that class. ``mean``: mean IoU over those classes, or ``all``, background included. ``merged``: IoU of
-    those classes, made one before it is taken. ``harmonic``: the harmonic mean of two other columns.
-    """
-
-    iou: Name | None = None
-    mean: Literal["all"] | Names | None = None
-    merged: Names | None = None
-    harmonic: tuple[str, str] | None = None
-
-    @model_validator(mode="after")
-    def _is_of_one_kind(self) -> Column:
-        if len(self.model_dump(exclude_none=True)) != 1:
-            raise ValueError("give one of 'iou', 'mean', 'merged' and 'harmonic'")
-        return self
-
-    @property
-    def kind(self) -> str:
-        (kind,) = self.model_dump(exclude_none=True)
-        return str(kind)
-
-    @property
-    def of(self) -> tuple[str, ...]:
-        """The classes or columns it is made of; nothing stands for all classes."""
-        if self.mean == "all":
-            return ()
-        names = getattr(self, self.kind)
-        return (names,) if isinstance(names, str) else names
-
-
-class Row(Section):
-    """One table row: the run it stands for, and what the paper reports (percent): of the first column, or by column.
-
-    A row without a run is quoted from the paper alone.
-    """
-
-    label: str
-    recipe: Name | None = None
-    segmenter: Name | None = None
-    benchmark: Name | None = None
-    paper: float | dict[str, float] | None = None
-
-    @model_validator(mode="after")
-    def _has_a_whole_run_or_none(self) -> Row:
-        if len({part is None for part in (self.recipe, self.segmenter, self.benchmark)}) > 1:
-            raise ValueError("a run needs 'recipe', 'segmenter' and 'benchmark'; a quoted row has none of them")
-        return self
-
-
-class Table(Section):
-    """``columns`` by heading; if none are given, the mean IoU over all classes and over the listed ones.
-
-    ``reported_on``: the benchmark of the paper's numbers, where it is not the study's.
-    """
-
-    title: str
-    caption: str
-    reported_on: str | None = None
-    columns: dict[str, Column] = {}
-    rows: Annotated[tuple[Row, ...], Field(min_length=1)]
-
-
-Timesteps = Annotated[tuple[Annotated[int, Field(ge=0, lt=1000)], ...], Field(min_length=1)]
-
-
-class MaskQuality(Section):
-    """Masks against exact annotation, no segmenter in between: annotated images noised to ``timesteps``."""
-
-    title: str
-    caption: str
-    benchmark: Name
-    images: Count
-    timesteps: Timesteps
-    variants: Names
-    refinements: Names
-
-
-class OpenPrompt(Section):
-    """A sentence of one's own, and the word in it whose mask is wanted."""
-
-    prompt: Text
-    word: Text
-
-
-class Figures(Section):
-    """The paper's figures: of one image for each of ``classes``, and of the ``open`` prompts.
-
-    Figure 5 shows the worst of ``candidates`` images a class.
-    """
-
-    image_set: Name
-    classes: Names
-    candidates: Count
-    open: Annotated[tuple[OpenPrompt, ...], Field(min_length=1)]
 
 
 class Study(Section):

@@ -1,0 +1,30 @@
+"""What the sections of a study are made of: values that are checked alone, and the section that all others are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from seediff.names import check_name, check_text
+
+Count = Annotated[int, Field(gt=0, le=1_000_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, AfterValidator(lambda name: check_name("Name", name))]
+Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(check_text)]
+"""One line: a prompt, a word, a path."""
+Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
+class Section(BaseModel):
+    """A part of a study: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _has_values(self) -> Self:
+        """Refuse a key with nothing after it: what no dump holds where it is None is None because it was written so."""
+        for name in sorted(self.model_fields_set):
+            if type(self).model_fields[name].exclude_if and getattr(self, name) is None:
+                raise ValueError(f"there is nothing after {name!r}; write its value ({{}}: as usual), or leave it out")
+        return self

@@ -1,0 +1,54 @@
+"""Ranges on command lines name exactly the files they stand for, in their order."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seediff.errors import SeediffError
+from seediff.ranges import named, shortened
+
+parts = st.sampled_from(["results/a/images/cat", "results/a/images/cat/0001", "b 0001", "x{y}"])
+numbered = st.builds(
+    lambda folder, number, end: f"{folder}/{number:04d}{end}",
+    parts,
+    st.integers(0, 10_003),
+    st.sampled_from([".tar", ".json"]),
+)
+other = st.sampled_from(["data/voc/domain.json", "a/1.tar", "a/00001.tar", "a/0001", ".tar", "\n/0001.tar"])
+
+
+def files(texts: list[str]) -> list[str]:
+    return [str(path) for path in chain.from_iterable(map(named, texts))]
+
+
+@given(st.lists(st.one_of(numbered, other)))
+def test_there_and_back(paths: list[str]) -> None:
+    assert files(shortened(paths)) == paths
+
+
+@given(parts, st.integers(0, 20_000), st.integers(1, 300))
+def test_one_range_for_files_that_count_up(folder: str, first: int, count: int) -> None:
+    paths = [f"{folder}/{number:04d}.tar" for number in range(first, first + count)]
+    assert len(shortened(paths)) == 1 and files(shortened(paths)) == paths
+
+
+def test_how_a_range_is_written() -> None:
+    assert shortened(["a/0009.tar", "a/0010.tar", "b/0011.tar"]) == ["a/{0009..0010}.tar", "b/0011.tar"]
+    assert shortened(["a/0001.tar", "a/0003.tar", "a/0002.tar"]) == ["a/0001.tar", "a/0003.tar", "a/0002.tar"]
+
+
+@pytest.mark.parametrize("text", ["a/{0002..0001}.tar", "a/{0000..9999999}.tar"])
+def test_a_range_of_nothing_or_too_much_is_refused(text: str) -> None:
+    with pytest.raises(SeediffError, match="names no files"):
+        named(text)
+
+
+def test_the_shards_of_the_largest_study_fit_on_a_command_line() -> None:
+    paths = [f"results/large/images/basic/class{k:03d}/{block:04d}.tar" for k in range(254) for block in range(400)]
+    assert sum(len(text) + 3 for text in shortened(paths)) < 2**16
+    assert [*chain.from_iterable(map(named, shortened(paths)))] == [*map(Path, paths)]
