@@ -20,6 +20,7 @@ CLASSES = 10
 STUDY = """\
 name: dag
 title: As many shards as wanted
+embedded: true
 classes: [{classes}]
 diffusion: {{model: assets/pictograms}}
 prompt_sets:
