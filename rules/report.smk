@@ -4,7 +4,7 @@ Makes: results/<study>/{tables,strips,figures}/, results/<study>/report.html
 """
 
 FIGURES = [f"{RESULTS}/figures/{name}" for name in plan.FIGURES] if STUDY.figures else []
-STRIPS = [f"{RESULTS}/strips/{name}.png" for name in CLASSES]
+STRIPS = [f"{RESULTS}/strips/{name}.png" for name in map(slug, plan.strip_classes(STUDY))]
 
 
 rule tabulate:

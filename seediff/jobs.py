@@ -266,7 +266,7 @@ def _strips(study: Study) -> Iterator[Job]:
 
 
 def _strip_files(study: Study) -> list[str]:
-    return [f"results/{study.name}/strips/{slug(name)}.png" for name in study.every_class()]
+    return [f"results/{study.name}/strips/{slug(name)}.png" for name in plan.strip_classes(study)]
 
 
 def _figures(study: Study) -> Iterator[Job]:

@@ -318,6 +318,12 @@ def _paper_numbers(row: Row, first_column: str) -> dict[str, float]:
     return row.paper if isinstance(row.paper, dict) else {first_column: row.paper}
 
 
+def strip_classes(study: Study) -> list[str]:
+    """Those of the first image set, whose images the report's strips show."""
+    image_set = study.image_sets[next(iter(study.image_sets))]
+    return list(prompts_spec(study, image_set.prompt_set)["classes"])
+
+
 def strips_spec(study: Study) -> Spec:
     """The report's strips show every step of SeeDiff on one image a class."""
     image_set = next(iter(study.image_sets))

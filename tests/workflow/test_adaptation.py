@@ -52,6 +52,13 @@ def test_the_jobs_are_those_of_the_rules(workspace: Workspace) -> None:
     assert not any("basic/" in title for title in readers)
 
 
+def test_strips_are_of_the_classes_that_the_first_image_set_shows(workspace: Workspace) -> None:
+    study = load_study(workspace.folder / SMOKE)
+    (job,) = (job for job in study_jobs(study) if job.stage == "strips")
+    assert list(study.classes) == ["cat", "car"] and plan.strips_spec(study)["prompts"]["classes"] == ["car"]
+    assert job.outputs == ("results/smoke/strips/car.png",)
+
+
 @pytest.mark.slow
 def test_an_adapted_image_set_is_drawn_with_its_own_adapter_alone(workspace: Workspace) -> None:
     run = workspace.snakemake(DRAWN)
