@@ -352,4 +352,5 @@ def figures_spec(study: Study) -> Spec:
 def report_spec(study: Study) -> Spec:
     """The report shows the whole study, so it depends on the whole study."""
     figures = list(FIGURES) if study.figures else []
-    return {"study": study.model_dump(mode="json"), "tables": table_names(study), "figures": figures}
+    shown = {"tables": table_names(study), "strips": strip_classes(study), "figures": figures}
+    return {"study": study.model_dump(mode="json"), **shown}

@@ -223,6 +223,7 @@ def _sound(study: Study) -> Study:
 class ReportSpec(Section):
     study: Annotated[Study, AfterValidator(_sound)]
     tables: list[Name]
+    strips: list[Name]
     figures: list[Annotated[str, AfterValidator(_figure)]]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from seediff.datasets.images import read_png
 from seediff.names import MASK_QUALITY, slug
-from seediff.plan import models, strip_classes
+from seediff.plan import models
 from seediff.provenance import provenance
 from seediff.reporting.figures import bar_chart, training_curves
 from seediff.reporting.mask_quality import read_mask_quality
@@ -30,7 +30,7 @@ def publish_report(spec: Mapping[str, Any], results: Path, output: Path) -> None
     write_report(
         study_info=_about(study),
         tables=[results / "tables" / f"{table}.html" for table in spec["tables"]],
-        strips=[(name, read_png(results / "strips" / f"{slug(name)}.png")) for name in strip_classes(study)],
+        strips=[(name, read_png(results / "strips" / f"{slug(name)}.png")) for name in spec["strips"]],
         figures=_figures(spec["figures"], results),
         curves=_charts(study, results),
         provenance=provenance(study.diffusion.model),

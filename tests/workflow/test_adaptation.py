@@ -56,7 +56,7 @@ def test_strips_are_of_the_classes_that_the_first_image_set_shows(workspace: Wor
     study = load_study(workspace.folder / SMOKE)
     (job,) = (job for job in study_jobs(study) if job.stage == "strips")
     assert list(study.classes) == ["cat", "car"] and plan.strips_spec(study)["prompts"]["classes"] == ["car"]
-    assert job.outputs == ("results/smoke/strips/car.png",)
+    assert job.outputs == ("results/smoke/strips/car.png",) and plan.report_spec(study)["strips"] == ["car"]
 
 
 @pytest.mark.slow
