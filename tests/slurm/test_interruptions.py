@@ -29,8 +29,8 @@ def test_a_cancelled_task_of_an_array_is_submitted_again(head: Head) -> None:
     head.cluster.run("scancel", cancelled.number)
     head.finish(run)
     assert "_" in cancelled.number
-    # The plugin lets every task of an array wait five seconds for what the first of them makes. So the other may fail on
-    # a busy machine, and is then submitted again as well.
+    # The plugin lets every task of an array wait five seconds for what the first of them makes. So the other may fail
+    # on a busy machine, and is then submitted again as well.
     states = [job.state for job in head.jobs() if job.state != "FAILED"]
     assert sorted(states) == ["CANCELLED", "COMPLETED", "COMPLETED"]
     assert_whole(head)
