@@ -319,9 +319,8 @@ def _paper_numbers(row: Row, first_column: str) -> dict[str, float]:
 
 
 def strip_classes(study: Study) -> list[str]:
-    """Those of the first image set, whose images the report's strips show."""
-    image_set = study.image_sets[next(iter(study.image_sets))]
-    return list(prompts_spec(study, image_set.prompt_set)["classes"])
+    """Those of which the report has a strip."""
+    return list(strips_spec(study)["prompts"]["classes"])
 
 
 def strips_spec(study: Study) -> Spec:
