@@ -47,8 +47,8 @@ def step(model: nn.Module, images: Tensor, labels: Tensor, settings: SegmenterSe
 
 def batch_of(settings: SegmenterSettings, batch: int) -> tuple[Tensor, Tensor]:
     """Images of noise and their labels."""
-    images = torch.randint(0, 256, (batch, settings.crop, settings.crop, 3), dtype=torch.uint8)
-    return images, _blocks(batch, settings.crop)
+    images = torch.randint(0, 256, (batch, *settings.crop_size, 3), dtype=torch.uint8)
+    return images, _blocks(batch, *settings.crop_size)
 
 
 def _stock(model: Mask2FormerForUniversalSegmentation, settings: SegmenterSettings) -> nn.Module:
@@ -59,7 +59,7 @@ def _stock(model: Mask2FormerForUniversalSegmentation, settings: SegmenterSettin
     return stock
 
 
-def _blocks(batch: int, side: int) -> Tensor:
+def _blocks(batch: int, height: int, width: int) -> Tensor:
     """Label maps of 4 x 4 blocks, background and three classes each."""
     coarse = torch.randint(0, 4, (batch, 4, 4)) * torch.randint(1, 4, (batch, 1, 1))
-    return coarse.repeat_interleave(side // 4, 1).repeat_interleave(side // 4, 2)
+    return coarse.repeat_interleave(height // 4, 1).repeat_interleave(width // 4, 2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
 from seediff import plan
 from seediff.datasets.inventory import DATA_SETS
@@ -28,6 +29,8 @@ REFINE_SECONDS = 0.2
 """One mask at 512 pixels on one core: reading, PAMR with ten rounds, writing."""
 FILTER_SECONDS = 0.003
 """One mask at 512 pixels read and measured on one core; CLIP is not in it."""
+CLASSES_SHOWN, BASELINES = 1.5, 2
+"""Classes that an image of VOC's val shows on average; scores that mask quality compares with the variants'."""
 IMAGE_BYTES, MASK_BYTES, SCORE_BYTES = 450e3, 6e3, 2 * 64 * 64
 """A PNG of a photograph at 512 pixels, its mask, one variant's score; the first two are guesses."""
 
@@ -69,7 +72,7 @@ def stage_costs(study: Study) -> list[StageCost]:
     if study.embedded or not backbones <= MASK2FORMER.keys():
         raise SeediffError(
             f"The costs of study {study.name!r} are not known: unit costs are those of Stable Diffusion 2 at 512\n"
-            "pixels and of full-size backbones. An embedded study takes minutes: run it."
+            "pixels and of full-size backbones. The study mini takes about an hour on two cores: run it."
         )
     return [
         *_adapting(study),
@@ -78,6 +81,7 @@ def stage_costs(study: Study) -> list[StageCost]:
         *_filtering(study),
         _training(study),
         _evaluating(study),
+        *_measuring(study),
     ]
 
 
@@ -137,7 +141,7 @@ def _iteration_tflop(segmenter: SegmenterSettings, networks: int) -> float:
     """Of two networks each looks at the batch once more, for the online labels."""
     one = network(segmenter)
     one_image = one.training if networks == 1 else 2 * (one.training + one.forward)
-    return segmenter.batch_size * (segmenter.crop / 512) ** 2 * one_image
+    return segmenter.batch_size * prod(segmenter.crop_size) / 512**2 * one_image
 
 
 def _evaluating(study: Study) -> StageCost:
@@ -148,6 +152,15 @@ def _evaluating(study: Study) -> StageCost:
     forward = [network(study.segmenters[run.segmenter]).forward for run in runs]
     tflop = sum(n * c * one for n, c, one in zip(images, crops, forward, strict=True))
     return StageCost("evaluate", len(runs), f"{sum(images):,} images", tflop)
+
+
+def _measuring(study: Study) -> Iterator[StageCost]:
+    if quality := study.mask_quality:
+        calls = quality.images * len(quality.timesteps)
+        tflop = calls * UNET_TFLOP * RECORDING + quality.images * (TEXT_TFLOP + ENCODER_TFLOP)
+        scores = quality.images * CLASSES_SHOWN * (len(quality.variants) + BASELINES)
+        masks = round(scores * len(quality.refinements))
+        yield StageCost("mask_quality", 1, f"{masks:,} masks", tflop, core_seconds=masks * REFINE_SECONDS)
 
 
 def _crops(study: Study, run: plan.Run) -> float:
@@ -170,7 +183,8 @@ def plan_text(study: Study, tflops: float) -> str:
         *_aligned([heading, *lines, _line(_sum(costs), tflops)]),
         "",
         f"GPU hours are counted operations at {tflops:g} TFLOP a second sustained. No GPU was timed for this: change",
-        "the speed with --tflops. Mask quality, figures and the reading of images come on top; they are minutes.",
+        "the speed with --tflops. Figures and the reading of images come on top; they are minutes. How much GPU memory",
+        "a batch takes was not measured.",
     ])  # fmt: skip
 
 

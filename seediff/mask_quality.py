@@ -51,19 +51,21 @@ class Annotated:
     prompt: str
 
 
-def annotated_images(benchmark: Benchmark, classes: Sequence[str], number: int, side: int) -> Iterator[Annotated]:
-    """The first ``number`` images that show a class, resized to the pipeline's image side."""
+def annotated_images(benchmark: Benchmark, words: Mapping[str, str], number: int, side: int) -> Iterator[Annotated]:
+    """The first ``number`` images that show a class, resized to the pipeline's image side.
+
+    ``words``: the word that the prompt has for each class, in label order from 1.
+    """
     found = 0
     for index in range(len(benchmark)):
         image, labels = benchmark[index]
         image = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
         labels = np.asarray(Image.fromarray(labels).resize((side, side), Image.Resampling.NEAREST))
-        shares = np.bincount(labels.ravel(), minlength=256)[1 : len(classes) + 1] / labels.size
-        present = tuple(name for name, share in zip(classes, shares) if share >= SMALLEST_SHARE)
+        shares = np.bincount(labels.ravel(), minlength=256)[1 : len(words) + 1] / labels.size
+        present = tuple(name for name, share in zip(words, shares) if share >= SMALLEST_SHARE)
         if present:
-            yield Annotated(
-                index, image, labels, present, "a photo of " + " and ".join(f"a {name}" for name in present)
-            )
+            prompt = "a photo of " + " and ".join(f"a {words[name]}" for name in present)
+            yield Annotated(index, image, labels, present, prompt)
             found += 1
         if found == number:
             return
@@ -153,7 +155,7 @@ def _auc(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
 def measure(
     pipe: StableDiffusionPipeline,
     benchmark: Benchmark,
-    classes: Sequence[str],
+    words: Mapping[str, str],
     variants: Mapping[str, Any],
     refinements: Mapping[str, Refinement],
     images: int,
@@ -161,16 +163,20 @@ def measure(
     rng_seed: int,
     batch_size: int = 8,
 ) -> dict[str, Any]:
-    """Compare every variant under every refinement with the annotation; see ``summarise`` for the result."""
+    """Compare every variant under every refinement with the annotation; see ``summarise`` for the result.
+
+    ``words``: class -> the word that asks for it, in label order from 1.
+    """
+    labels = {name: label for label, name in enumerate(words, start=1)}
     side = pipe.unet.config.sample_size * pipe.vae_scale_factor
-    chosen = list(annotated_images(benchmark, classes, images, side))
+    chosen = list(annotated_images(benchmark, words, images, side))
     comparisons: dict[str, list[tuple[str, Comparison]]] = {}
     for start in tqdm(range(0, len(chosen), batch_size), unit="batch", mininterval=5):
         batch = chosen[start : start + batch_size]
         for one, maps in zip(batch, record_annotated(pipe, batch, timesteps, rng_seed), strict=True):
             for name in one.classes:
-                truth, valid = one.labels == classes.index(name) + 1, one.labels != IGNORE_LABEL
-                for variant, score in scores_of(maps.for_word(name), variants).items():
+                truth, valid = one.labels == labels[name], one.labels != IGNORE_LABEL
+                for variant, score in scores_of(maps.for_word(words[name]), variants).items():
                     for key, refinement in refinements.items():
                         soft = refine(score, one.image, refinement)
                         result = compare(soft.numpy(), truth, valid, refinement.final_threshold)

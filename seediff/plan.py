@@ -274,6 +274,7 @@ def mask_quality_spec(study: Study) -> Spec:
     one = study.mask_quality
     assert one is not None
     benchmark = study.benchmarks[one.benchmark]
+    words = study.prompt_set_of(next(iter(study.image_sets))).words  # those that the images are drawn with
     return {
         "benchmark": one.benchmark,
         "format": benchmark.format,
@@ -282,6 +283,7 @@ def mask_quality_spec(study: Study) -> Spec:
         "images": one.images,
         "timesteps": list(one.timesteps),
         "classes": list(study.classes),
+        **({"words": words} if words else {}),
         "rng_seed": study.rng_seed,
         "model": study.diffusion.model,
         "variants": _steps(study, one.variants),

@@ -156,6 +156,7 @@ class MaskQualitySpec(Section):
     images: Count
     timesteps: Timesteps
     classes: Names
+    words: dict[Name, Text] = Field(default_factory=dict)
     rng_seed: Seed
     model: Text
     variants: Variants

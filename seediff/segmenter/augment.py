@@ -16,38 +16,38 @@ PADDING_GREY = 128
 
 
 def augment(rng: Generator, image: Array, labels: Array, settings: SegmenterSettings) -> Pair:
-    """A random view of an image (H, W, 3) and its labels (H, W): both of side ``settings.crop``.
+    """A random view of an image (H, W, 3) and its labels (H, W): both of the size ``settings.crop_size``.
 
     What lies beyond the image is grey and labelled 255.
     """
     image, labels = random_scale(rng, image, labels, settings)
-    image, labels = random_crop(rng, image, labels, settings.crop)
+    image, labels = random_crop(rng, image, labels, settings.crop_size)
     if settings.colour_jitter > 0:
         image = jitter_colours(rng, image, settings.colour_jitter)
     if rng.random() < settings.flip:
         image, labels = image[:, ::-1], labels[:, ::-1]
-    return pad(image, labels, settings.crop)
+    return pad(image, labels, settings.crop_size)
 
 
 def random_scale(rng: Generator, image: Array, labels: Array, settings: SegmenterSettings) -> Pair:
-    """Resize so that the shorter edge is a random fraction of the crop."""
-    edge = settings.crop * rng.uniform(settings.scale_min, settings.scale_max)
+    """Resize so that the shorter edge is a random multiple of the crop's."""
+    edge = min(settings.crop_size) * rng.uniform(settings.scale_min, settings.scale_max)
     ratio = edge / min(labels.shape)
     return resize_pair(image, labels, tuple(max(round(length * ratio), 1) for length in labels.shape))
 
 
-def random_crop(rng: Generator, image: Array, labels: Array, side: int) -> Pair:
-    """A random window of at most ``side`` x ``side`` pixels."""
-    top, left = (int(rng.integers(0, max(length - side, 0) + 1)) for length in labels.shape)
-    window = slice(top, top + side), slice(left, left + side)
+def random_crop(rng: Generator, image: Array, labels: Array, size: tuple[int, int]) -> Pair:
+    """A random window of at most ``size`` (height, width) pixels."""
+    top, left = (int(rng.integers(0, max(length - side, 0) + 1)) for length, side in zip(labels.shape, size))
+    window = slice(top, top + size[0]), slice(left, left + size[1])
     return image[window], labels[window]
 
 
-def pad(image: Array, labels: Array, side: int) -> Pair:
-    """Fill up to ``side`` x ``side`` on the right and below, with grey and with label 255."""
+def pad(image: Array, labels: Array, size: tuple[int, int]) -> Pair:
+    """Fill up to ``size`` (height, width) on the right and below, with grey and with label 255."""
     height, width = labels.shape
-    padded = np.full((side, side, 3), PADDING_GREY, np.uint8)
-    padded_labels = np.full((side, side), IGNORE_LABEL, np.uint8)
+    padded = np.full((*size, 3), PADDING_GREY, np.uint8)
+    padded_labels = np.full(size, IGNORE_LABEL, np.uint8)
     padded[:height, :width], padded_labels[:height, :width] = image, labels
     return padded, padded_labels
 

@@ -17,6 +17,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "float": (int, float),
     "str": (str,),
     "str | None": (str, type(None)),
+    "int | tuple[int, int]": (int, tuple),
 }
 
 
@@ -25,13 +26,13 @@ class SegmenterSettings:
     """Backbone, head, optimiser and augmentation of one segmenter.
 
     ``learning_rate`` rises linearly over ``warmup`` iterations and falls as (1 - t / iterations) ** ``power``.
-    Scales are lengths of the image's shorter edge as fractions of ``crop``; ``colour_jitter`` is the strength of
-    the photometric distortion of SSD (0: none, 1: as in Mask2Former). ``test_edge`` is the shorter edge images
-    are resized to for prediction (0: as they are). ``test_window``: images with a longer edge are predicted window by
-    window, each a square of that side (0: always whole). ``backend`` is who trains: this package's own loop on
-    Mask2Former (``transformers``) or on a per-pixel classifier, to which queries and points mean nothing (``pixel``),
-    detectron2's engine on our Mask2Former (``detectron2``), or that engine on the authors' own implementation
-    (``mask2former``); docs/detectron2.md.
+    ``crop`` is the side of a square or (height, width). Scales are lengths of the image's shorter edge as fractions of
+    the crop's; ``colour_jitter`` is the strength of the photometric distortion of SSD (0: none, 1: as in Mask2Former).
+    ``test_edge`` is the shorter edge images are resized to for prediction (0: as they are). ``test_window``: images
+    with a longer edge are predicted window by window, each a square of that side (0: always whole). ``backend`` is who
+    trains: this package's own loop on Mask2Former (``transformers``) or on a per-pixel classifier, to which queries and
+    points mean nothing (``pixel``), detectron2's engine on our Mask2Former (``detectron2``), or that engine on the
+    authors' own implementation (``mask2former``); docs/detectron2.md.
     """
 
     backbone: str
@@ -39,7 +40,7 @@ class SegmenterSettings:
     pretrained: str | None = None
     queries: int = 100
     points: int = 12544
-    iterations: int = 90_000
+    iterations: int = 160_000
     batch_size: int = 16
     learning_rate: float = 1e-4
     backbone_lr_factor: float = 0.1
@@ -47,7 +48,7 @@ class SegmenterSettings:
     warmup: int = 0
     power: float = 0.9
     clip: float = 0.01
-    crop: int = 512
+    crop: int | tuple[int, int] = 512
     scale_min: float = 0.5
     scale_max: float = 2.0
     flip: float = 0.5
@@ -65,7 +66,7 @@ class SegmenterSettings:
                 raise SeediffError(f"Segmenter setting {field.name} is {value}, but has to be finite.")
             if isinstance(value, int) and value > LARGEST:
                 raise SeediffError(f"Segmenter setting {field.name} can be {LARGEST:,} at most.")
-        positive = ("queries", "points", "iterations", "batch_size", "learning_rate", "clip", "crop", "scale_min")
+        positive = ("queries", "points", "iterations", "batch_size", "learning_rate", "clip", "scale_min")
         for name in (*positive, "checkpoint_every"):
             if getattr(self, name) <= 0:
                 raise SeediffError(f"Segmenter setting {name} is {getattr(self, name)}, but has to be above 0.")
@@ -84,14 +85,26 @@ class SegmenterSettings:
             raise SeediffError(f"Unknown backbone {self.backbone!r}.\n{nearest(self.backbone, PRESETS_BY_BACKBONE)}")
         if self.backend not in BACKENDS:
             raise SeediffError(f"Unknown segmenter backend {self.backend!r}.\n{nearest(self.backend, BACKENDS)}")
-        if self.crop % 32:
-            raise SeediffError(f"Segmenter setting crop is {self.crop}, but has to be a multiple of 32.")
+        if not _is_crop(self.crop):
+            raise SeediffError(
+                f"Segmenter setting crop is {self.crop}, but has to be a multiple of 32, or two: [height, width]."
+            )
         if self.scale_max < self.scale_min:
             raise SeediffError(f"Segmenter setting scale_max {self.scale_max} is below scale_min {self.scale_min}.")
         if self.test_window % 32:
             raise SeediffError(f"Segmenter setting test_window is {self.test_window}, but has to be a multiple of 32.")
         if not 0 <= self.flip <= 1:
             raise SeediffError(f"Segmenter setting flip is {self.flip}, but is a probability.")
+
+    @property
+    def crop_size(self) -> tuple[int, int]:
+        """Height and width of the crop."""
+        return self.crop if isinstance(self.crop, tuple) else (self.crop, self.crop)
+
+
+def _is_crop(crop: Any) -> bool:
+    sides = crop if isinstance(crop, tuple) else (crop, crop)
+    return len(sides) == 2 and all(type(side) is int and 0 < side <= LARGEST and side % 32 == 0 for side in sides)
 
 
 _MINI: dict[str, Any] = {
@@ -114,9 +127,9 @@ PRESETS_BY_BACKBONE: dict[str, dict[str, Any]] = {
     "resnet-mini": {**_MINI, "iterations": 700, "learning_rate": 1e-3},
     "swin-mini": _MINI,
     "resnet-50": {"pretrained": "microsoft/resnet-50"},
-    "swin-base": {"pretrained": "microsoft/swin-base-patch4-window12-384-in22k"},
+    "swin-base": {"pretrained": "microsoft/swin-base-patch4-window12-384-in22k", "crop": 640, "test_edge": 640},
 }
-"""What differs from Mask2Former's own training (its ADE20K recipe), by backbone."""
+"""What differs from Mask2Former's own training on ADE20K with ResNet-50, by backbone (docs/papers.md)."""
 
 
 def segmenter_settings(backbone: str, **changes: Any) -> SegmenterSettings:
@@ -127,6 +140,8 @@ def segmenter_settings(backbone: str, **changes: Any) -> SegmenterSettings:
             raise SeediffError(f"Unknown segmenter setting {key!r}.\n{nearest(key, known)}")
     if backbone not in PRESETS_BY_BACKBONE:
         raise SeediffError(f"Unknown backbone {backbone!r}.\n{nearest(backbone, PRESETS_BY_BACKBONE)}")
+    if isinstance(crop := changes.get("crop"), list):  # as YAML and JSON write a pair
+        changes["crop"] = tuple(crop)
     return replace(SegmenterSettings(backbone, **PRESETS_BY_BACKBONE[backbone]), **changes)
 
 

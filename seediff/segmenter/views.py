@@ -20,7 +20,10 @@ from seediff.segmenter.settings import SegmenterSettings
 
 @dataclass(frozen=True)
 class Views(Dataset[tuple[Tensor, Tensor]]):
-    """View k is the same whoever computes it, and when: an image (crop, crop, 3) and its labels (crop, crop), uint8."""
+    """View k is the same whoever computes it, and when: an image (h, w, 3) and its labels (h, w), uint8.
+
+    (h, w) is the ``crop_size`` of the settings.
+    """
 
     pairs: Pairs
     settings: SegmenterSettings

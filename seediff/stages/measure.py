@@ -21,7 +21,7 @@ def measure_masks(spec: Mapping[str, Any], output: Path) -> None:
     result = measure(
         load(spec["model"]),
         benchmark,
-        classes,
+        {name: spec["words"].get(name, name) for name in classes},
         spec["variants"],
         {name: read_refinement(values) for name, values in spec["refinements"].items()},
         images=spec["images"],

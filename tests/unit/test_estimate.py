@@ -36,8 +36,22 @@ def test_every_image_is_drawn_once(costs: dict[str, list[estimate.StageCost]]) -
 
 def test_models_that_only_start_others_are_counted(costs: dict[str, list[estimate.StageCost]]) -> None:
     (train,) = costs["train"]
-    whole, tuned = 33, 4
-    assert (train.jobs, train.work) == (whole + tuned, f"{whole * 90_000 + tuned * 20_000:,} iterations")
+    whole, pixel, city, tuned = 21, 7, 5, 4
+    iterations = whole * 160_000 + (pixel + city) * 90_000 + tuned * 20_000
+    assert (train.jobs, train.work) == (whole + pixel + city + tuned, f"{iterations:,} iterations")
+
+
+def test_a_crop_costs_by_its_area() -> None:
+    segmenters = load_study(ROOT / "config/studies/paper.yaml").segmenters
+    square, wide = (estimate._iteration_tflop(segmenters[name], 1) for name in ("swin", "swin_city"))
+    assert square / wide == pytest.approx(640 * 640 / (512 * 1024))
+
+
+def test_mask_quality_is_on_the_bill(costs: dict[str, list[estimate.StageCost]]) -> None:
+    (measured,) = costs["mask_quality"]
+    masks = 500 * 1.5 * (9 + 2) * 2
+    assert measured.work == f"{masks:,.0f} masks" and measured.core_seconds == pytest.approx(masks * 0.2)
+    assert measured.gpu_tflop == pytest.approx(500 * (10 * 0.804 * 1.13 + 0.045 + 1.117))
 
 
 def test_a_per_pixel_network_is_no_mask2former() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from seediff.attention.maps import ClassMaps
 from seediff.datasets.benchmarks import open_benchmark
-from seediff.mask_quality import THRESHOLDS, centre_disc, compare, distance_maps, measure
+from seediff.mask_quality import THRESHOLDS, annotated_images, centre_disc, compare, distance_maps, measure
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS, resolve
 from seediff.pictograms.domains import write_domain
@@ -50,6 +50,15 @@ def test_baselines_do_not_look_at_the_image() -> None:
     assert rows[0, 1] == rows[0, 4] > rows[0, 5]  # a step aside is as far as a step down, and nearer than both
 
 
+def test_the_prompt_has_the_words_that_stand_for_the_classes(tmp_path: Path) -> None:
+    write_domain("voc", tmp_path / "voc", train=1, val=3, rng_seed=0)
+    benchmark = open_benchmark("voc", tmp_path / "voc", "val", CLASSES)
+    words = {name: f"small {name}" for name in CLASSES}
+    for annotated in annotated_images(benchmark, words, 3, 64):
+        named = [f"a small {name}" for name in CLASSES if name in annotated.classes]
+        assert named and annotated.prompt == "a photo of " + " and ".join(named)
+
+
 def test_a_measurement_of_the_embedded_model(tmp_path: Path) -> None:
     write_domain("voc", tmp_path / "voc", train=1, val=3, rng_seed=0)
     benchmark = open_benchmark("voc", tmp_path / "voc", "val", CLASSES)
@@ -58,7 +67,7 @@ def test_a_measurement_of_the_embedded_model(tmp_path: Path) -> None:
 
     def run(batch_size: int) -> dict:
         settings = {"images": 2, "timesteps": [200, 500], "rng_seed": 0, "batch_size": batch_size}
-        return measure(load(MODEL), benchmark, CLASSES, variants, refinements, **settings)
+        return measure(load(MODEL), benchmark, {name: name for name in CLASSES}, variants, refinements, **settings)
 
     result = run(2)
     assert result["images"] == 2

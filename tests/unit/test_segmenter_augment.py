@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seediff.errors import SeediffError
 from seediff.segmenter.augment import augment, jitter_colours, pad, random_crop, random_scale
 from seediff.segmenter.settings import segmenter_settings
 
@@ -60,13 +61,28 @@ def test_scale_sets_the_shorter_edge(height, width):
 def test_crops_reach_every_corner_and_never_leave_the_image():
     image, _ = pair(40, 24)
     rng = np.random.default_rng(0)
-    crops = [random_crop(rng, image, np.arange(40 * 24).reshape(40, 24), 32)[1] for _ in range(100)]
+    crops = [random_crop(rng, image, np.arange(40 * 24).reshape(40, 24), (32, 32))[1] for _ in range(100)]
     assert {crop.shape for crop in crops} == {(32, 24)}
     assert {int(crop[0, 0]) // 24 for crop in crops} == set(range(9))
 
 
+@pytest.mark.parametrize("height, width", [(64, 96), (24, 40)])
+def test_a_crop_may_be_wider_than_high(height, width):
+    settings = segmenter_settings("resnet-mini", crop=[32, 64], scale_min=1.5, scale_max=1.5)
+    scaled = random_scale(np.random.default_rng(0), *pair(height, width), settings)[1]
+    image, labels = augment(np.random.default_rng(0), *pair(height, width), settings)
+    assert min(scaled.shape) == 48
+    assert image.shape == (32, 64, 3) and labels.shape == (32, 64) and (labels != 255).all()
+
+
+@pytest.mark.parametrize("crop", [48, 0, -32, [32], [32, 48], [32, 64, 96], [32.0, 64], [True, 32], 32.0, "32", None])
+def test_a_crop_is_one_or_two_multiples_of_32(crop):
+    with pytest.raises(SeediffError, match="setting crop is"):
+        segmenter_settings("resnet-mini", crop=crop)
+
+
 def test_padding_is_ignored():
-    image, labels = pad(*pair(24, 24), 32)
+    image, labels = pad(*pair(24, 24), (32, 32))
     assert (labels[24:] == 255).all() and (labels[:, 24:] == 255).all() and (labels[:24, :24] <= 200).all()
     assert image.shape == (32, 32, 3)
 

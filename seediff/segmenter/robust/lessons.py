@@ -21,7 +21,7 @@ Rated = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class RatedViews(Dataset[Rated]):
-    """Views with the reliability of their labels, (crop, crop) uint8: 1 to 255, and 0 beyond the image.
+    """Views with the reliability of their labels, (h, w) uint8: 1 to 255, and 0 beyond the image.
 
     ``doubts`` are the pairs of ``views`` with 255 less their reliability in place of labels. Whatever augmentation does
     to labels is right for doubts: what lies beyond the image becomes 255, and an occluding patch 0, as it certainly is
