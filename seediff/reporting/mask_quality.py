@@ -21,7 +21,7 @@ BASELINES = ("centre_disc", "distance")
 
 
 def is_baseline(name: str) -> bool:
-    """Whether a variant's name, with or without its refinement (``distance+pamr``), is one of the baselines."""
+    """Whether a variant's name, with or without its refinement (``distance-pamr``), is one of the baselines."""
     return name.startswith(BASELINES)
 
 
