@@ -258,8 +258,14 @@ def evaluate_spec(study: Study, recipe: str, segmenter: str, repeat: str, benchm
         "format": study.benchmarks[benchmark].format,
         "folder": benchmark_folder(study, benchmark),
         "split": study.benchmarks[benchmark].split,
-        "classes": list(study.recipe_classes(recipe)),
+        **_classes(study, benchmark, study.recipe_classes(recipe)),
     }
+
+
+def _classes(study: Study, benchmark: str, classes: Sequence[str]) -> Spec:
+    """The classes that are looked for in a benchmark, and those that it is said to lack, if there are any."""
+    lacks = [name for name in classes if name in study.benchmarks[benchmark].lacks]
+    return {"classes": list(classes), **({"lacks": lacks} if lacks else {})}
 
 
 def _learns_from_drawn_images(study: Study, recipe: str) -> bool:
@@ -282,7 +288,7 @@ def mask_quality_spec(study: Study) -> Spec:
         "split": benchmark.split,
         "images": one.images,
         "timesteps": list(one.timesteps),
-        "classes": list(study.classes),
+        **_classes(study, one.benchmark, study.classes),
         **({"words": words} if words else {}),
         "rng_seed": study.rng_seed,
         "model": study.diffusion.model,

@@ -146,6 +146,7 @@ class EvaluateSpec(Section):
     folder: Text
     split: Name
     classes: Names
+    lacks: tuple[Name, ...] = ()
 
 
 class MaskQualitySpec(Section):
@@ -157,6 +158,7 @@ class MaskQualitySpec(Section):
     timesteps: Timesteps
     classes: Names
     words: dict[Name, Text] = Field(default_factory=dict)
+    lacks: tuple[Name, ...] = ()
     rng_seed: Seed
     model: Text
     variants: Variants

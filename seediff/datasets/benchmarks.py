@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seediff.datasets import ade20k, cityscapes, imagenet_s, voc
-from seediff.datasets.classes import LabelSpace, label_by_name, label_space
+from seediff.datasets.classes import BACKGROUND, LabelSpace, label_by_name, label_space
 from seediff.datasets.images import check_same_size, decode_ids, decode_mask, decode_rgb, read_file
 from seediff.datasets.items import Item, recorded_checksums
 from seediff.datasets.pairs import Pair
@@ -42,6 +42,11 @@ FORMATS: dict[str, Format] = {
         for subset in imagenet_s.SUBSETS
     },
 }
+
+
+def class_names(format: str) -> set[str]:
+    """The classes of a data set; the background is none."""
+    return {known for known in FORMATS[format].labels.values() if known} - {BACKGROUND}
 
 
 @dataclass(frozen=True)
@@ -90,34 +95,35 @@ class Benchmark:
         return content
 
 
-def open_benchmark(format: str, folder: Path, split: str, classes: Sequence[str]) -> Benchmark:
+def open_benchmark(
+    format: str, folder: Path, split: str, classes: Sequence[str], lacks: Collection[str] = ()
+) -> Benchmark:
     """Open one split of a data set with its labels by name in the label space of ``classes``.
 
     The data set's classes that are not among ``classes`` become background, as VOC's protocol has it for objects
-    that a model does not know; what the data set itself ignores is 255.
+    that a model does not know; what the data set itself ignores is 255. Raises ``SeediffError`` for a class that the
+    data set does not have, unless it is of VOC and known to be absent (``classes.ABSENT``) or named in ``lacks``.
     """
     if format not in FORMATS:
         raise SeediffError(f"There is no format {format!r}.\n{nearest(format, FORMATS)}")
-    known = FORMATS[format]
+    known, space = FORMATS[format], label_space(classes)
+    table = _label_table(format, label_by_name(format, class_names(format), classes, lacks), space.ignore_label)
     items = known.list_items(folder, split)
-    space = label_space(classes)
     return Benchmark(
         name=f"{format} {split}",
         label_space=space,
         items=items,
-        label_of=_label_table(format, classes, space.ignore_label),
+        label_of=table,
         known=np.isin(np.arange(known.values), list(known.labels)),
         decode=known.decode,
         checksums=recorded_checksums(folder, split, items),
     )
 
 
-def _label_table(format: str, classes: Sequence[str], ignore_label: int) -> NDArray[Any]:
+def _label_table(format: str, labels: Mapping[str, int], ignore_label: int) -> NDArray[Any]:
     """Label for each pixel value of the format, in the smallest type that holds them all."""
-    names = FORMATS[format].labels
-    labels = label_by_name(format, [name for name in names.values() if name], classes)
     table = np.full(FORMATS[format].values, ignore_label, np.min_scalar_type(ignore_label))
-    for value, name in names.items():
+    for value, name in FORMATS[format].labels.items():
         if name is not None:
             table[value] = labels.get(name, 0)
     return table

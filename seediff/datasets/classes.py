@@ -1,12 +1,13 @@
 """Class names: those of the data sets, the label space a study gives its own, and how one finds the other.
 
 A study names its classes as VOC does. ``ALIASES`` says what a class is called elsewhere; a class may take in several
-classes of a data set, which also expresses groups (Cityscapes' human and vehicle).
+classes of a data set, which also expresses groups (Cityscapes' human and vehicle). ``ABSENT`` says which of VOC's
+classes another data set has nothing of. A class that neither a data set nor these two know of is an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from seediff.errors import SeediffError
@@ -95,6 +96,22 @@ kind or two of most of VOC's classes; of the larger ones all kinds would have to
 own names alone.
 """
 
+ABSENT: dict[str, tuple[str, ...]] = {
+    "voc": (),
+    "cityscapes": (
+        "aeroplane", "bird", "boat", "bottle", "cat", "chair", "cow", "diningtable", "dog", "horse", "pottedplant",
+        "sheep", "sofa", "tvmonitor",
+    ),
+    "ade20k": ("bird", "cat", "cow", "dog", "horse", "sheep", "train"),
+    "imagenet_s50": ("bicycle", "bus", "chair", "cow", "horse", "person", "pottedplant", "sheep", "sofa"),
+    "imagenet_s300": (),
+    "imagenet_s919": (),
+}  # fmt: skip
+"""Format -> classes of VOC that the data set has nothing of.
+
+A model that knows them can be tested there (the paper's Tables S2 and S3 do so); none can be trained on them.
+"""
+
 
 @dataclass(frozen=True)
 class LabelSpace:
@@ -104,28 +121,62 @@ class LabelSpace:
     ignore_label: int = IGNORE_LABEL
 
 
+def check_classes(classes: Sequence[str]) -> None:
+    """Raise ``SeediffError`` unless there are classes, each once, none of them the background."""
+    if not classes:
+        raise SeediffError("There are no classes.")
+    if BACKGROUND in classes:
+        raise SeediffError(f"{BACKGROUND!r} is among the classes, but is what is of no class.\nLeave it out.")
+    if twice := [name for name in classes if classes.count(name) > 1]:
+        raise SeediffError(f"The classes hold {twice[0]!r} twice.")
+
+
 def label_space(classes: Sequence[str]) -> LabelSpace:
     """The label space of a study: the background, then its classes in order."""
+    check_classes(classes)
     return LabelSpace((BACKGROUND, *classes), IGNORE_LABEL if len(classes) <= MOST_CLASSES else LARGE_IGNORE_LABEL)
 
 
 def own_names(format: str, name: str) -> tuple[str, ...]:
-    """What a data set of this format calls the class ``name`` of a study."""
+    """What a data set of this format calls the class ``name`` of a study; nothing if it is known to have none of it."""
+    if name in ABSENT[format]:
+        return ()
     return ALIASES[format].get(name, (name,))
 
 
-def label_by_name(format: str, known: Sequence[str], classes: Sequence[str]) -> Mapping[str, int]:
-    """The data set's class names -> labels of the study; classes the study does not have are left out.
+def label_by_name(
+    format: str, known: Collection[str], classes: Sequence[str], lacks: Collection[str] = ()
+) -> Mapping[str, int]:
+    """The data set's class names -> labels of the study; those that the study does not have are left out.
 
-    Raises ``SeediffError`` if the data set has none of the study's classes, or if two of them claim the same one.
+    ``lacks``: the classes that the data set is said not to have. Raises ``SeediffError`` for another one that it does
+    not have, if two classes claim the same one of the data set, or if none is left.
     """
     labels: dict[str, int] = {}
     for label, name in enumerate(classes, start=1):
-        for own in own_names(format, name):
+        for own in _names_in(format, known, name, lacks):
             if own in labels:
                 raise SeediffError(f"Both {classes[labels[own] - 1]!r} and {name!r} stand for {format}'s {own!r}.")
-            if own in known:
-                labels[own] = label
+            labels[own] = label
     if not labels:
-        raise SeediffError(f"{format} has none of the classes {', '.join(classes)}.\n{nearest(classes[0], known)}")
+        raise SeediffError(f"{format} has none of the classes {', '.join(classes)}.")
     return labels
+
+
+def _names_in(format: str, known: Collection[str], name: str, lacks: Collection[str]) -> tuple[str, ...]:
+    names = own_names(format, name)
+    if name in lacks:
+        if names and {*names} <= {*known}:
+            raise SeediffError(f"{format} has {name!r}, which is said to be lacking.\nTake it out of 'lacks'.")
+        return ()
+    if foreign := [own for own in names if own not in known]:
+        raise SeediffError(f"{format} has no class {name!r}.\n{nearest(foreign[0], known)}")
+    return names
+
+
+def check_learnable(format: str, classes: Sequence[str]) -> None:
+    """Raise ``SeediffError`` for a class that a data set of this format is known to have nothing of."""
+    if absent := [name for name in classes if not own_names(format, name)]:
+        raise SeediffError(
+            f"{format} has no class {absent[0]!r} to learn from.\nLeave it out of the recipe's 'classes'."
+        )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seediff.datasets import ade20k, cityscapes, imagenet_s, voc
-from seediff.datasets.benchmarks import FORMATS
+from seediff.datasets.benchmarks import FORMATS, class_names
 from seediff.datasets.classes import BACKGROUND, CITYSCAPES_TRAIN_IDS
 from seediff.datasets.items import Item, check_folder
 from seediff.errors import SeediffError
@@ -52,11 +52,6 @@ class DataSet:
 
     def missing_folders(self, folder: Path) -> list[str]:
         return [name for name in self.holds if not (folder / name).is_dir()]
-
-
-def class_names(name: str) -> set[str]:
-    """The classes of a data set; the background is none."""
-    return {known for known in FORMATS[name].labels.values() if known} - {BACKGROUND}
 
 
 def data_set(name: str) -> DataSet:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
 from seediff.datasets.benchmarks import open_benchmark
+from seediff.datasets.classes import check_learnable
 from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
 from seediff.datasets.pairs import Pair, Pairs
 from seediff.datasets.prompt_rows import class_of
@@ -251,11 +252,14 @@ def _first_of_each_class(images: Mapping[str, ShardIndex], per_class: int) -> li
 def benchmark_entry(format: str, folder: Path, split: str, classes: Sequence[str], number: int | None) -> Entry:
     """A benchmark's own images: all, or ``number`` of them, evenly over the split (so from every year or city).
 
-    Raises ``SeediffError`` if the split has fewer, or if there are more classes than labels of a byte can tell apart.
+    Raises ``SeediffError`` if the split has fewer, for a class that the data set does not have, or if there are more
+    classes than labels of a byte can tell apart.
     """
     if len(classes) > MOST_CLASSES:
         raise SeediffError(f"A training set has {MOST_CLASSES} classes at most, not {len(classes)}: labels are bytes.")
-    names = [item.name for item in open_benchmark(format, folder, split, classes).items]
+    benchmark = open_benchmark(format, folder, split, classes)
+    check_learnable(format, classes)
+    names = [item.name for item in benchmark.items]
     if number is not None and number > len(names):
         raise SeediffError(f"{number} images were asked for, but split {split!r} of {folder} has {len(names)}.")
     chosen = names if number is None else [names[k * len(names) // number] for k in range(number)]

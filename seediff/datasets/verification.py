@@ -12,14 +12,13 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from seediff.datasets.benchmarks import FORMATS
+from seediff.datasets.benchmarks import FORMATS, class_names
 from seediff.datasets.findings import AGAIN, Finding, Problem, Problems, Report
 from seediff.datasets.inventory import (
     DATA_SETS,
     REQUIRED_SPLITS,
     STAND_IN_SIGN,
     DataSet,
-    class_names,
     data_set,
     is_stand_in,
 )

@@ -8,7 +8,7 @@ set's files are written when it is first asked for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -38,7 +38,8 @@ def register_study(study: str, folder: Path) -> list[str]:
         source = Path(benchmark_folder(one, benchmark))
         if source.exists():
             names.append(f"{one.name}_{benchmark}")
-            register_benchmark(names[-1], settings.format, source, settings.split, one.classes, folder / names[-1])
+            where = settings.format, source, settings.split
+            register_benchmark(names[-1], *where, one.classes, folder / names[-1], settings.lacks)
     if not names:
         raise SeediffError(
             f"Study {one.name!r} has neither training sets nor benchmarks here.\n"
@@ -57,10 +58,19 @@ def register_training_set(name: str, training_set: Path, classes: Sequence[str],
 
 
 def register_benchmark(
-    name: str, format: str, benchmark: Path, split: str, classes: Sequence[str], folder: Path
+    name: str,
+    format: str,
+    benchmark: Path,
+    split: str,
+    classes: Sequence[str],
+    folder: Path,
+    lacks: Collection[str] = (),
 ) -> None:
-    """Register one split of a benchmark as ``name``, its labels mapped by name to ``classes``, background first."""
-    pairs = open_benchmark(format, benchmark, split, classes)
+    """Register one split of a benchmark as ``name``, its labels mapped by name to ``classes``, background first.
+
+    ``lacks``: those of the classes that it does not have.
+    """
+    pairs = open_benchmark(format, benchmark, split, classes, lacks)
     register_pairs(name, pairs, pairs.identity, list(pairs.label_space.names), folder)
 
 

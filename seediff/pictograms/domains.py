@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from seediff.datasets import imagenet_s
 from seediff.datasets.ade20k import SPLITS as ADE20K_SPLITS
 from seediff.datasets.cityscapes import IMAGE_SUFFIX, LABEL_SUFFIX
-from seediff.datasets.classes import ADE20K_CLASSES, ALIASES, CITYSCAPES_IDS, VOC_CLASSES, own_names
+from seediff.datasets.classes import ADE20K_CLASSES, CITYSCAPES_IDS, VOC_CLASSES, own_names
 from seediff.datasets.images import encode_ids, encode_jpeg, encode_labels, encode_mask, encode_png
 from seediff.datasets.items import RECORD
 from seediff.datasets.pairs import Pair
@@ -49,11 +49,11 @@ OBJECT_ODDS = (0.5, 0.3, 0.2)
 STREET_CLASSES = ("person", "car", "bus", "motorbike", "train")
 STREET_RADII = (6.0, 12.0)
 """Half-extent in pixels from far away to near."""
-PORTRAYED = tuple(name for name in CLASSES if name in ALIASES["imagenet_s50"])
+PORTRAYED = tuple(name for name in CLASSES if own_names("imagenet_s50", name))
 """The classes of ImageNet-S."""
 BYSTANDER_ODDS = 0.3
 """How often a portrait has a thing of another class beside it."""
-INDOOR_CLASSES = tuple(name for name in CLASSES if own_names("ade20k", name)[0] in ADE20K_CLASSES)
+INDOOR_CLASSES = tuple(name for name in CLASSES if own_names("ade20k", name))
 
 _SIGN = "STAND-IN.txt"
 _SIGN_TEXT = """\

@@ -17,7 +17,7 @@ from seediff.synthesis import load
 def measure_masks(spec: Mapping[str, Any], output: Path) -> None:
     """Write the comparison of every variant under every refinement as JSON."""
     classes = spec["classes"]
-    benchmark = open_benchmark(spec["format"], Path(spec["folder"]), spec["split"], classes)
+    benchmark = open_benchmark(spec["format"], Path(spec["folder"]), spec["split"], classes, spec["lacks"])
     result = measure(
         load(spec["model"]),
         benchmark,

@@ -47,7 +47,7 @@ def train_model(
 def evaluate_model(spec: Mapping[str, Any], model: Path, output: Path) -> None:
     """Write the confusion matrix, from which every table's numbers are derived."""
     segmenter = load_segmenter(model)
-    benchmark = open_benchmark(spec["format"], Path(spec["folder"]), spec["split"], spec["classes"])
+    benchmark = open_benchmark(spec["format"], Path(spec["folder"]), spec["split"], spec["classes"], spec["lacks"])
     if segmenter.classes != benchmark.label_space.names:
         raise SeediffError(
             f"The segmenter {model} knows other classes than it is to be evaluated on: "

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import ceil
 
-from seediff.datasets.classes import BACKGROUND, label_by_name, own_names
-from seediff.datasets.inventory import REQUIRED_SPLITS, class_names
+from seediff.datasets.benchmarks import class_names
+from seediff.datasets.classes import BACKGROUND, check_classes, check_learnable, label_by_name, own_names
+from seediff.datasets.inventory import REQUIRED_SPLITS
 from seediff.errors import SeediffError
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS
@@ -48,6 +49,8 @@ def check_references(study: Study) -> None:
                 "Say 'embedded: true' at the top of the study."
             )
         _check_benchmark(f"benchmarks.{name}", benchmark, benchmark.split)
+        for lacking in benchmark.lacks:
+            _known("class", lacking, study.every_class(), f"benchmarks.{name}.lacks")
     for name, table in study.tables.items():
         _no_row_twice(f"tables.{name}", table)
         for row in table.rows:
@@ -58,6 +61,7 @@ def check_references(study: Study) -> None:
         _check_figures(study, study.figures)
     if study.mask_quality:
         _known("benchmark", study.mask_quality.benchmark, study.benchmarks, "mask_quality")
+        _check_tested(study, study.mask_quality.benchmark, study.classes, "mask_quality")
         for variant in study.mask_quality.variants:
             _known("variant", variant, {**VARIANTS, **study.variants}, "mask_quality.variants")
         for name in study.mask_quality.refinements:
@@ -186,6 +190,7 @@ def _check_recipe(study: Study, where: str, recipe: Recipe) -> None:
     if isinstance(recipe, RealRecipe):
         _known("benchmark", recipe.benchmark, study.benchmarks, where)
         _check_benchmark(where, study.benchmarks[recipe.benchmark], recipe.split)
+        _check_taught(where, study.benchmarks[recipe.benchmark].format, recipe.classes or study.classes)
         return
     _known("image set", recipe.image_set, study.image_sets, where)
     _known("refinement", recipe.refinement, study.refinements, where)
@@ -279,13 +284,10 @@ def _check_row(study: Study, table: Table, row: Row, where: str) -> None:
 
 
 def _check_label_spaces(study: Study, table: Table, recipe: str, benchmark: str, where: str) -> None:
-    """The benchmark's format must know a class of the recipe, all of a mean, and a member of what is merged."""
+    """The benchmark must have the recipe's classes or lack them by name, all of a mean, and one of what is merged."""
+    _check_tested(study, benchmark, study.recipe_classes(recipe), where)
     format = study.benchmarks[benchmark].format
     known = class_names(format)
-    try:
-        label_by_name(format, sorted(known), study.recipe_classes(recipe))
-    except SeediffError as error:
-        raise SeediffError(f"{where}: {error}") from None
     columns = table.columns or {"mIoU": Column(mean="all")}
     for heading, column in columns.items():
         of = column.of if column.kind != "harmonic" else ()
@@ -294,6 +296,25 @@ def _check_label_spaces(study: Study, table: Table, recipe: str, benchmark: str,
         if foreign and (column.kind != "merged" or len(foreign) == len(of)):
             problem = f"{where}, column {heading!r}: {format} has no class {foreign[0]!r}."
             raise SeediffError(f"{problem}\n{nearest(foreign[0], known)}")
+
+
+def _check_tested(study: Study, benchmark: str, classes: Sequence[str], where: str) -> None:
+    """A benchmark is asked for classes that it has, or is known or said to lack."""
+    one = study.benchmarks[benchmark]
+    try:
+        label_by_name(one.format, class_names(one.format), classes, one.lacks)
+    except SeediffError as error:
+        raise SeediffError(f"{where}: {error}") from None
+
+
+def _check_taught(where: str, format: str, classes: Sequence[str]) -> None:
+    """A recipe of annotated images learns classes that these have, every one."""
+    try:
+        check_classes(classes)
+        label_by_name(format, class_names(format), classes)
+        check_learnable(format, classes)
+    except SeediffError as error:
+        raise SeediffError(f"{where}: {error}") from None
 
 
 def _check_benchmark(where: str, benchmark: Benchmark, split: str) -> None:

@@ -167,13 +167,17 @@ class Embedded(Section):
 
 
 class Benchmark(Section):
-    """An evaluation set: in ``folder``, or ``embedded``, drawn by the workflow in the format of the real one."""
+    """An evaluation set: in ``folder``, or ``embedded``, drawn by the workflow in the format of the real one.
+
+    ``lacks``: classes that are tested here though the data set does not have them.
+    """
 
     title: str
     format: Format
     folder: Text | None = None
     split: Name = "val"
     embedded: Embedded | None = None
+    lacks: Annotated[tuple[Name, ...], _UNLESS_EMPTY] = ()
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Benchmark:

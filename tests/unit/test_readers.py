@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -20,12 +21,14 @@ from PIL import Image
 from seediff.datasets import ade20k, cityscapes, imagenet_s, voc
 from seediff.datasets.benchmarks import Benchmark, open_benchmark
 from seediff.datasets.classes import (
+    ABSENT,
     ADE20K_CLASSES,
     ALIASES,
     CITYSCAPES_IDS,
     CITYSCAPES_TRAIN_IDS,
     VOC_CLASSES,
     label_by_name,
+    own_names,
 )
 from seediff.datasets.images import (
     VOC_COLOURS,
@@ -140,8 +143,55 @@ def test_groups_and_overlapping_classes() -> None:
     }  # fmt: skip
     with pytest.raises(SeediffError, match="'person' and 'human'"):
         label_by_name("cityscapes", known, ["person", "human"])
-    with pytest.raises(SeediffError, match="none of the classes cart"):
+    with pytest.raises(SeediffError, match=r"cityscapes has no class 'cart'\.\nDid you mean 'car'\?"):
         label_by_name("cityscapes", known, ["cart"])
+    with pytest.raises(SeediffError, match="cityscapes has none of the classes cat, dog"):
+        label_by_name("cityscapes", known, ["cat", "dog"])
+
+
+def test_every_class_of_voc_is_accounted_for_elsewhere() -> None:
+    """It goes by its own name or by others, or the data set is known to have none of it: and never two of these."""
+    for format, known in (("cityscapes", CITYSCAPES_IDS.values()), ("ade20k", ADE20K_CLASSES)):
+        assert {name for name in VOC_CLASSES if not {*own_names(format, name)} <= {*known}} == set()
+        for name in ABSENT[format]:
+            assert name in VOC_CLASSES and name not in known and name not in ALIASES[format]
+    of_fifty = {*imagenet_s.NAMES[50].values()}
+    assert all({*own_names("imagenet_s50", name)} <= of_fifty for name in VOC_CLASSES)
+    assert len(ABSENT["imagenet_s50"]) == len(VOC_CLASSES) - len(ALIASES["imagenet_s50"])
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["person", "tv/monitor", "couch"], "voc has no class 'tv/monitor'.\nDid you mean 'tvmonitor'?"),
+        (["person", "couch"], "voc has no class 'couch'.\nKnown: aeroplane, "),
+        (["cat", "car", "dining table"], "voc has no class 'dining table'.\nDid you mean 'diningtable'?"),
+        (["background", "cat"], "'background'"),
+        (["cat", "cat"], "'cat' twice"),
+        ([], "no classes"),
+    ],
+)
+def test_classes_that_the_data_set_does_not_have(tmp_path: Path, classes: list[str], message: str) -> None:
+    make("voc", tmp_path, [15, 18, 20])
+    with pytest.raises(SeediffError, match=re.escape(message)):
+        open_benchmark("voc", tmp_path, "val", classes)
+    with pytest.raises(SeediffError, match=re.escape(message)):
+        assemble_real("voc", tmp_path, "val", classes, None, tmp_path / "set.json")
+
+
+def test_classes_that_are_said_to_be_lacking(tmp_path: Path) -> None:
+    make("voc", tmp_path, [15, 18, 20])
+    assert open_benchmark("voc", tmp_path, "val", ["kettle", "sofa"], ["kettle"])[0][1].tolist() == [[0, 2, 0]]
+    with pytest.raises(SeediffError, match="voc has 'sofa', which is said to be lacking"):
+        open_benchmark("voc", tmp_path, "val", ["kettle", "sofa"], ["kettle", "sofa"])
+
+
+def test_nothing_is_learnt_from_a_data_set_that_has_none_of_it(tmp_path: Path) -> None:
+    """What can be tested without a class, which Cityscapes is known to lack, cannot be trained on."""
+    make("cityscapes", tmp_path, [26, 24])
+    assert open_benchmark("cityscapes", tmp_path, "val", ["cat", "car"])[0][1].tolist() == [[2, 0]]
+    with pytest.raises(SeediffError, match="cityscapes has no class 'cat' to learn"):
+        assemble_real("cityscapes", tmp_path, "val", ["cat", "car"], None, tmp_path / "set.json")
 
 
 # One image of every format: a row of pixel values, and what the study (bus, car, motorbike, person) makes of it.

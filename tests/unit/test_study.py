@@ -183,6 +183,64 @@ def test_a_benchmark_must_know_what_is_asked_of_it() -> None:
     assert "cityscapes has none of the classes cat" in problem(cats_alone)
 
 
+def test_classes_that_a_data_set_does_not_have() -> None:
+    def classes(*names: str) -> Callable[[dict[str, Any]], None]:
+        return lambda content: content.update(classes=[*names])
+
+    message = "voc has no class 'dining table'.\nDid you mean 'diningtable'?"
+    assert message in problem(classes("cat", "car", "dining table"))
+    assert "voc has no class 'couch'" in problem(classes("cat", "car", "couch"))
+
+    def quality_alone(content: dict[str, Any]) -> None:
+        classes("cat", "car", "couch")(content)
+        content["prompt_sets"]["basic"]["classes"] = ["cat", "car"]
+        del content["recipes"]["exact"], content["recipes"]["tuned"], content["tables"]["domains"]
+
+    assert problem(quality_alone).startswith("mask_quality: voc has no class 'couch'")
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["cat", "couch"], "recipes.exact: voc has no class 'couch'"),
+        (["cat", "background"], "recipes.exact: 'background'"),
+        (["cat", "cat"], "recipes.exact: The classes hold 'cat' twice."),
+    ],
+)
+def test_a_recipe_learns_classes_that_its_images_have(classes: list[str], message: str) -> None:
+    assert message in problem(lambda content: content["recipes"]["exact"].update(classes=classes))
+
+
+def test_a_recipe_cannot_learn_what_its_data_set_is_known_to_lack() -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["recipes"]["exact"] = {"benchmark": "street"}
+
+    assert "recipes.exact: cityscapes has no class 'cat' to learn" in problem(change)
+
+
+def test_a_benchmark_may_name_what_it_lacks() -> None:
+    def lacks(*names: str) -> Callable[[dict[str, Any]], None]:
+        def change(content: dict[str, Any]) -> None:
+            content["classes"] = ["cat", "car", "kettle"]
+            for benchmark in ("voc", "street", "indoor"):
+                content["benchmarks"][benchmark]["lacks"] = [*names]
+            content["recipes"]["exact"]["classes"] = content["recipes"]["tuned"]["classes"] = ["cat", "car"]
+            del content["recipes"]["tuned"]["start"]
+            content["tables"]["table2"]["columns"] = {"mIoU": {"mean": ["cat", "car"]}}
+
+        return change
+
+    named = study(lacks("kettle"))
+    spec = plan.evaluate_spec(named, "seediff", "swin", "0", "voc")
+    assert spec["lacks"] == plan.mask_quality_spec(named)["lacks"] == ["kettle"]
+    assert read_spec("evaluate", json.dumps(spec)) == spec
+    assert "lacks" not in plan.evaluate_spec(named, "exact", "resnet", "0", "voc")
+    assert "lacks" not in json.dumps([plan.report_spec(study()), plan.mask_quality_spec(study())])
+    assert "voc has no class 'kettle'" in problem(lacks())
+    assert "benchmarks.voc.lacks names the class 'ketle'" in problem(lacks("ketle"))
+    assert "voc has 'cat', which is said to be lacking" in problem(lacks("cat", "kettle"))
+
+
 def test_an_embedded_benchmark_has_two_splits() -> None:
     assert "no split 'test'" in problem(lambda content: content["benchmarks"]["voc"].update(split="test"))
 
