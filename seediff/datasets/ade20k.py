@@ -5,20 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 from seediff.datasets.classes import ADE20K_CLASSES
-from seediff.datasets.items import Item, check_folder, check_items
+from seediff.datasets.items import Item, check_folder, check_items, pairs_below
 
 LABELS: dict[int, str | None] = {0: None, **dict(enumerate(ADE20K_CLASSES, start=1))}
 """Pixel value -> class name; 0, 'other objects', counts nowhere, as in the benchmark's own evaluation."""
 
 SPLITS = {"train": "training", "val": "validation"}
+"""Split -> its folders' name; a split of another name has folders of that name."""
 
 
 def list_items(folder: Path, split: str) -> list[Item]:
-    """The split's images by name; 'train' and 'val' are ADE20K's 'training' and 'validation'."""
+    """The split's images by name, none of them missing; 'train' and 'val' are 'training' and 'validation'."""
     check_folder(folder, "ADE20K for scene parsing: images and annotations")
-    split = SPLITS.get(split, split)
-    images = folder / "images" / split
+    return check_items(find_items(folder, split), split_folder(folder, split))
+
+
+def split_folder(folder: Path, split: str) -> Path:
+    """The folder of the split's images."""
+    return folder / "images" / SPLITS.get(split, split)
+
+
+def find_items(folder: Path, split: str) -> list[Item]:
+    """The split's images and label files by name, wherever there is at least one of the two."""
+    images = split_folder(folder, split)
     check_folder(images, "the split's *.jpg")
-    annotations = folder / "annotations" / split
-    items = [Item(image.stem, image, annotations / f"{image.stem}.png") for image in sorted(images.glob("*.jpg"))]
-    return check_items(items, images)
+    return pairs_below(images, ".jpg", folder / "annotations" / images.name, ".png")

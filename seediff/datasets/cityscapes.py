@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from seediff.datasets.classes import CITYSCAPES_IDS, CITYSCAPES_LABEL_COUNT
-from seediff.datasets.items import Item, check_folder, check_items
+from seediff.datasets.items import Item, check_folder, check_items, pairs_below
 
 LABELS: dict[int, str | None] = {label: CITYSCAPES_IDS.get(label) for label in range(CITYSCAPES_LABEL_COUNT)}
 """Pixel value of a labelIds file -> class name; None is void, as in Cityscapes' own evaluation."""
@@ -14,13 +14,18 @@ IMAGE_SUFFIX, LABEL_SUFFIX = "_leftImg8bit.png", "_gtFine_labelIds.png"
 
 
 def list_items(folder: Path, split: str) -> list[Item]:
-    """The split's images, city by city."""
+    """The split's images, city by city, none of them missing."""
     check_folder(folder, "Cityscapes: leftImg8bit and gtFine")
-    images = folder / "leftImg8bit" / split
+    return check_items(find_items(folder, split), split_folder(folder, split))
+
+
+def split_folder(folder: Path, split: str) -> Path:
+    """The folder of the split's images."""
+    return folder / "leftImg8bit" / split
+
+
+def find_items(folder: Path, split: str) -> list[Item]:
+    """The split's images and label files, city by city, wherever there is at least one of the two."""
+    images = split_folder(folder, split)
     check_folder(images, f"a folder a city, with *{IMAGE_SUFFIX}")
-    return check_items([_item(folder, path) for path in sorted(images.glob(f"*/*{IMAGE_SUFFIX}"))], images)
-
-
-def _item(folder: Path, image: Path) -> Item:
-    name, city, split = image.name.removesuffix(IMAGE_SUFFIX), image.parent.name, image.parent.parent.name
-    return Item(name, image, folder / "gtFine" / split / city / f"{name}{LABEL_SUFFIX}")
+    return pairs_below(images, IMAGE_SUFFIX, folder / "gtFine" / split, LABEL_SUFFIX)

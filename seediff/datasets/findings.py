@@ -57,6 +57,8 @@ class Problem(Enum):
 
     NO_IMAGE = "missing image", AGAIN
     NO_LABELS = "missing label file", AGAIN
+    TWICE = "image listed twice", "Its pixels would count twice. Keep one of the two."
+    TWINS = "files whose names differ in case or ending alone", "Keep the one that is the data set's own."
     UNREADABLE = "file that cannot be read", "Check its permissions and the disk."
     BROKEN = "broken or cut off file", AGAIN
     PICTURE = "colour picture in place of label ids", "Use the label files of 8-bit label ids, not renderings of them."

@@ -9,11 +9,10 @@ ImageNet's in lower case without apostrophes. ImageNet calls two classes 'crane'
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from seediff.datasets.classes import BACKGROUND
-from seediff.datasets.items import Item, check_folder, check_items
+from seediff.datasets.items import Item, check_folder, check_items, pairs_below
 
 SUBSETS = (50, 300, 919)
 """Numbers of classes; each subset's are among those of the next."""
@@ -40,18 +39,19 @@ def labels(subset: int) -> dict[int, str | None]:
 
 
 def list_items(folder: Path, split: str) -> list[Item]:
-    """The split's images by name, which mixes the validation set's classes; 'train' is 'train-semi'."""
+    """The split's images by name, which mixes the validation set's classes, none of them missing."""
     check_folder(folder, "ImageNet-S: train-semi, validation, and -segmentation of both")
-    images = folder / SPLITS.get(split, split)
+    return check_items(find_items(folder, split), split_folder(folder, split))
+
+
+def split_folder(folder: Path, split: str) -> Path:
+    """The folder of the split's images; that of 'train' is 'train-semi'."""
+    return folder / SPLITS.get(split, split)
+
+
+def find_items(folder: Path, split: str) -> list[Item]:
+    """The split's images and label files by name, wherever there is at least one of the two."""
+    images = split_folder(folder, split)
     check_folder(images, "a folder a class, with *.JPEG")
-    return check_items([label_item(folder, path) for path in by_name(images.glob("*/*.JPEG"))], images)
-
-
-def label_item(folder: Path, image: Path) -> Item:
-    """The image with its label file."""
-    split, wnid = image.parent.parent.name, image.parent.name
-    return Item(image.stem, image, folder / f"{split}-segmentation" / wnid / f"{image.stem}.png")
-
-
-def by_name(paths: Iterable[Path]) -> list[Path]:
-    return sorted(paths, key=lambda path: (path.stem, path))
+    items = pairs_below(images, ".JPEG", images.with_name(f"{images.name}-segmentation"), ".png")
+    return sorted(items, key=lambda item: item.name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from seediff.datasets import ade20k, cityscapes, imagenet_s, voc
 from seediff.datasets.benchmarks import FORMATS, class_names
 from seediff.datasets.classes import BACKGROUND, CITYSCAPES_TRAIN_IDS
-from seediff.datasets.items import Item, check_folder
+from seediff.datasets.items import Item
 from seediff.errors import SeediffError
 from seediff.label_values import IGNORE_LABEL
 from seediff.names import nearest
@@ -102,40 +102,6 @@ def _number(known: DataSet, folder: Path, split: str) -> str:
         return "unreadable"
 
 
-def _cityscapes_items(folder: Path, split: str) -> list[Item]:
-    images, labels = folder / "leftImg8bit" / split, folder / "gtFine" / split
-    check_folder(images, "a folder a city")
-    return _pairs(images, f"*/*{cityscapes.IMAGE_SUFFIX}", labels, f"*/*{cityscapes.LABEL_SUFFIX}")
-
-
-def _ade20k_items(folder: Path, split: str) -> list[Item]:
-    images, labels = (folder / kind / ade20k.SPLITS[split] for kind in ("images", "annotations"))
-    check_folder(images, "the split's *.jpg")
-    return _pairs(images, "*.jpg", labels, "*.png")
-
-
-def _imagenet_s_items(folder: Path, split: str) -> list[Item]:
-    name = imagenet_s.SPLITS[split]
-    images, labels = folder / name, folder / f"{name}-segmentation"
-    check_folder(images, "a folder a class")
-    items = _pairs(images, "*/*.JPEG", labels, "*/*.png")
-    return sorted(items, key=lambda item: (item.name, item.image))
-
-
-def _pairs(images: Path, image_pattern: str, labels: Path, label_pattern: str) -> list[Item]:
-    """Images with their label files, by place below the two folders, wherever there is at least one of the two."""
-    suffixes = [pattern.rpartition("*")[2] for pattern in (image_pattern, label_pattern)]
-    places = {
-        path.relative_to(folder).as_posix().removesuffix(suffix)
-        for folder, pattern, suffix in zip((images, labels), (image_pattern, label_pattern), suffixes)
-        for path in folder.glob(pattern)
-    }
-    return [
-        Item(Path(place).name, images / f"{place}{suffixes[0]}", labels / f"{place}{suffixes[1]}")
-        for place in sorted(places)
-    ]
-
-
 def _imagenet_s(subset: int, train: int, val: int) -> DataSet:
     return DataSet(
         title=f"ImageNet-S {subset}",
@@ -148,8 +114,8 @@ def _imagenet_s(subset: int, train: int, val: int) -> DataSet:
             "from a copy of ImageNet-1k (https://www.image-net.org, registration required); data_preparation.sh",
         ),
         sizes=((10, 10), (10_000, 10_000)),
-        split_path=lambda folder, split: folder / imagenet_s.SPLITS[split],
-        find_items=_imagenet_s_items,
+        split_path=imagenet_s.split_folder,
+        find_items=imagenet_s.find_items,
     )
 
 
@@ -182,8 +148,8 @@ DATA_SETS: dict[str, DataSet] = {
             "gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip",
         ),
         sizes=((2048, 1024), (2048, 1024)),
-        split_path=lambda folder, split: folder / "leftImg8bit" / split,
-        find_items=_cityscapes_items,
+        split_path=cityscapes.split_folder,
+        find_items=cityscapes.find_items,
         converted=frozenset({*CITYSCAPES_TRAIN_IDS.values(), IGNORE_LABEL}),
     ),
     "ade20k": DataSet(
@@ -194,8 +160,8 @@ DATA_SETS: dict[str, DataSet] = {
         splits={"train": 20210, "val": 2000},
         source=("MIT Scene Parsing Benchmark, http://sceneparsing.csail.mit.edu/:", "ADEChallengeData2016.zip"),
         sizes=((50, 50), (6000, 6000)),
-        split_path=lambda folder, split: folder / "images" / ade20k.SPLITS[split],
-        find_items=_ade20k_items,
+        split_path=ade20k.split_folder,
+        find_items=ade20k.find_items,
     ),
     "imagenet_s50": _imagenet_s(50, train=500, val=752),
     "imagenet_s300": _imagenet_s(300, train=3000, val=4097),

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from seediff.datasets.findings import Problem, Problems
 from seediff.errors import SeediffError
 from seediff.files import read_json
 
 RECORD = "domain.json"
 """Where an embedded stand-in says which files it is made of, split by split, with the sha256 of each."""
+
+PICTURES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".avif"})
+"""What names of pictures end in, in lower case."""
 
 
 class Item(NamedTuple):
@@ -28,14 +35,96 @@ def check_folder(folder: Path, what: str) -> None:
 
 
 def check_items(items: Sequence[Item], source: Path) -> list[Item]:
-    """The items, once it is sure that there are some and that no image or label file is missing."""
+    """The items, once it is sure that there are some, and that their files are there and no others in their place.
+
+    Raises ``SeediffError`` naming the first file with the first kind of problem, and how many more have it.
+    """
     if not items:
         raise SeediffError(f"{source} lists no images.")
-    for item in items:
-        for kind, path in (("image", item.image), ("label file", item.labels)):
-            if not path.is_file():
-                raise SeediffError(f"The {kind} of {item.name} is missing: {path}\n(listed in {source})")
+    problems = Problems()
+    for problem, path, remark in item_problems(items):
+        problems.add(problem, f"{path}{remark}")
+    for finding in problems.findings(str(source)):
+        raise SeediffError(f"{finding.text}.\n{finding.remedy}")
     return list(items)
+
+
+def item_problems(items: Iterable[Item]) -> Iterator[tuple[Problem, Path, str]]:
+    """What is wrong with the names of the items and their files: the problem, the file, and a remark or nothing."""
+    names: set[str] = set()
+    alike = cache(files_by_stem)
+    for item in items:
+        if item.name in names:
+            yield Problem.TWICE, item.image, ""
+        names.add(item.name)
+        for missing, path in ((Problem.NO_IMAGE, item.image), (Problem.NO_LABELS, item.labels)):
+            known = alike(path.parent, path.name.removeprefix(item.name))
+            others = known.get(item.name.lower(), set()) - {path.name}
+            if not os.path.isfile(path):  # unlike Path.is_file it has an answer for what may not be looked at
+                yield missing, path, f" (there is {min(others)})" if others else ""
+            elif others:
+                yield Problem.TWINS, path, f" and {min(others)}"
+
+
+def pairs_below(images: Path, image_suffix: str, labels: Path, label_suffix: str) -> list[Item]:
+    """Images with their label files, by place below the two folders, wherever there is at least one of the two.
+
+    Places are in the folders themselves and in the folders in them. A picture of another spelling or format holds a
+    place as well, so that the file that should be there is missed.
+    """
+    places = _places(labels, label_suffix) | _places(images, image_suffix)
+    items = [
+        Item(place.name, images / f"{place}{image_suffix}", labels / f"{place}{label_suffix}")
+        for place in places.values()
+    ]
+    return sorted(items, key=lambda item: item.image)
+
+
+def _places(folder: Path, suffix: str) -> dict[str, Path]:
+    """In lower case -> as it is spelt; what differs in case alone is one place, by a file that ends as it should."""
+    below = [entry.name for entry in _entries(folder) if _is_folder(entry)]
+    spelt = [
+        (entry.name.endswith(suffix), Path(inner, stem))
+        for inner in ("", *below)
+        for entry in _entries(folder / inner)
+        if (stem := _stem(entry.name, suffix))
+    ]
+    return {str(place).lower(): place for _, place in sorted(spelt)}
+
+
+def files_by_stem(folder: Path, suffix: str) -> Mapping[str, set[str]]:
+    """The pictures in the folder by what they are of, in lower case: 'a.jpg' and 'A.PNG' are both of 'a'.
+
+    ``suffix``: how their names should end, such as '.jpg' or '_labelIds.png'. Its case and its part after the dot make
+    no difference; pictures without its part before the dot are of something else.
+    """
+    found: dict[str, set[str]] = defaultdict(set)
+    for entry in _entries(folder):
+        if stem := _stem(entry.name, suffix):
+            found[stem.lower()].add(entry.name)
+    return found
+
+
+def _stem(name: str, suffix: str) -> str:
+    """The name without the suffix, however it is written; nothing if it has none."""
+    stem, ending = os.path.splitext(name)
+    tail = suffix.rpartition(".")[0].lower()
+    return stem[: len(stem) - len(tail)] if ending.lower() in PICTURES and stem.lower().endswith(tail) else ""
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in the folder; nothing where it is not there or may not be looked into, so that its files are missed."""
+    try:
+        return list(os.scandir(folder))
+    except OSError:
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def recorded_checksums(folder: Path, split: str, items: Sequence[Item]) -> dict[Path, str]:

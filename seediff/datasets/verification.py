@@ -6,14 +6,13 @@ Nothing stops the check: it ends with all kinds of problems that there are, each
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
 from seediff.datasets.benchmarks import FORMATS, class_names
-from seediff.datasets.findings import AGAIN, Finding, Problem, Problems, Report
+from seediff.datasets.findings import AGAIN, Finding, Problems, Report
 from seediff.datasets.inventory import (
     DATA_SETS,
     REQUIRED_SPLITS,
@@ -22,7 +21,7 @@ from seediff.datasets.inventory import (
     data_set,
     is_stand_in,
 )
-from seediff.datasets.items import Item
+from seediff.datasets.items import Item, item_problems
 from seediff.datasets.sampling import Sample, spread
 from seediff.errors import SeediffError
 from seediff.names import nearest
@@ -99,7 +98,7 @@ def _check_split(name: str, folder: Path, split: str, sample: int | None) -> tup
         seen.add(item)
     classes = f"{len(seen.classes)} of {len(class_names(name))} classes"
     line = f"{split}: {len(items):,} images, {len(chosen):,} read with labels, {classes}\n    sha256 {seen.checksum}"
-    findings = [*_number(known, path, split, len(items), official), *_missing(folder, split, items)]
+    findings = [*_number(known, path, split, len(items), official), *_misplaced(folder, split, items)]
     return line, [*findings, *seen.findings(split, known.converted)]
 
 
@@ -112,12 +111,10 @@ def _number(known: DataSet, path: Path, split: str, number: int, official: bool)
     return []
 
 
-def _missing(folder: Path, split: str, items: Iterable[Item]) -> list[Finding]:
+def _misplaced(folder: Path, split: str, items: Iterable[Item]) -> list[Finding]:
     problems = Problems()
-    for item in items:
-        for problem, path in ((Problem.NO_IMAGE, item.image), (Problem.NO_LABELS, item.labels)):
-            if not os.path.isfile(path):  # unlike Path.is_file it has an answer for what may not be looked at
-                problems.add(problem, path.relative_to(folder).as_posix())
+    for problem, path, remark in item_problems(items):
+        problems.add(problem, f"{path.relative_to(folder).as_posix()}{remark}")
     return problems.findings(split)
 
 

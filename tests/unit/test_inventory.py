@@ -268,6 +268,33 @@ def test_a_missing_label_file(copy: Callable[[str], Path], name: str) -> None:
 
 
 @every_name
+def test_a_missing_image(copy: Callable[[str], Path], name: str) -> None:
+    """Told apart from one that is there under another spelling."""
+    path = image_file(name, folder := copy(name))
+    path.rename(path.with_suffix(".tiff"))
+    place = path.relative_to(folder)
+    assert only_error(name, folder) == f"val: missing image: {place} (there is {path.with_suffix('.tiff').name})"
+    path.with_suffix(".tiff").unlink()
+    assert only_error(name, folder) == f"val: missing image: {place}"
+
+
+@every_name
+@pytest.mark.parametrize("which", [image_file, label_file])
+def test_a_file_beside_its_twin(copy: Callable[[str], Path], name: str, which: Callable[[str, Path], Path]) -> None:
+    path = which(name, folder := copy(name))
+    shutil.copy(path, other := path.with_suffix(".BMP"))
+    expected = f"files whose names differ in case or ending alone: {path.relative_to(folder)} and {other.name}"
+    assert only_error(name, folder) == f"val: {expected}"
+
+
+def test_lines_that_come_twice(copy: Callable[[str], Path]) -> None:
+    folder = copy("voc")
+    with (folder / "ImageSets/Segmentation/val.txt").open("a") as split:
+        split.write("val_000003\nval_000005\n")
+    assert only_error("voc", folder) == "val: image listed twice: JPEGImages/val_000003.jpg, and 1 more"
+
+
+@every_name
 @pytest.mark.parametrize("which", [image_file, label_file])
 def test_a_cut_off_file(copy: Callable[[str], Path], name: str, which: Callable[[str, Path], Path]) -> None:
     path = which(name, folder := copy(name))

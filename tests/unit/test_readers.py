@@ -305,6 +305,87 @@ def test_missing_images_and_empty_lists(tmp_path: Path) -> None:
     assert "cannot be used as a name" in refusal("voc", tmp_path)
 
 
+def twin(path: Path, name: str) -> Path:
+    return Path(shutil.copy(path, path.with_name(name)))
+
+
+def other_spellings(path: Path) -> list[str]:
+    """Names for another file that could be meant as well."""
+    names = [f"{path.stem}.bmp", f"{path.stem}{path.suffix.swapcase()}", f"{path.stem.swapcase()}{path.suffix}"]
+    return [name for name in names if name != path.name]  # VOC's have no letters
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_file_beside_its_twin(tmp_path: Path, format: str, which: int) -> None:
+    """Names that differ in case or ending alone: nobody can say which of the two is meant."""
+    path = make(format, tmp_path, [1, 2])[which]
+    for name in other_spellings(path):
+        other = twin(path, name)
+        message = refusal(format, tmp_path)
+        assert ": files whose names differ in case or ending alone: " in message
+        assert path.name in message and name in message
+        other.unlink()
+    assert len(opened(format, tmp_path)) == 1
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_file_of_another_spelling(tmp_path: Path, format: str, which: int) -> None:
+    path = make(format, tmp_path, [1, 2])[which]
+    for name in other_spellings(path)[:2]:
+        path = path.rename(path.with_name(name))
+        message = refusal(format, tmp_path)
+        assert "missing" in message and f" (there is {name})" in message
+
+
+@pytest.mark.parametrize("format", ["cityscapes", "ade20k", "imagenet_s50"])
+def test_images_without_labels_and_labels_without_images(tmp_path: Path, format: str) -> None:
+    """Each is missed, whichever of the two is there, and how many are is said."""
+    image, labels = make(format, tmp_path, [1, 2])
+    for path, problem in ((labels, "missing image: "), (image, "missing label file: ")):
+        alone = [twin(path, path.name.replace("00", digits, 1)) for digits in ("77", "88", "99")]
+        assert problem in (message := refusal(format, tmp_path)) and ", and 2 more." in message
+        for other in alone:
+            other.unlink()
+    assert len(opened(format, tmp_path)) == 1
+
+
+def test_four_label_files_and_two_usable_images(tmp_path: Path) -> None:
+    image, labels = make("ade20k", tmp_path, [1, 2])
+    for number in (2, 3, 4):
+        twin(labels, f"ADE_val_0000000{number}.png")
+    twin(image, "ADE_val_00000002.jpg")
+    twin(image, "ADE_val_00000003.JPG")
+    message = refusal("ade20k", tmp_path)
+    assert f"missing image: {image.with_name('ADE_val_00000003.jpg')} (there is ADE_val_00000003.JPG)" in message
+    assert "and 1 more" in message
+
+
+def test_an_image_listed_twice(tmp_path: Path) -> None:
+    image, _ = make("voc", tmp_path, [15])
+    split = tmp_path / "ImageSets" / "Segmentation" / "val.txt"
+    split.write_text("2007_000032\n" * 3)
+    assert refusal("voc", tmp_path).startswith(f"{split}: image listed twice: {image}, and 1 more.")
+
+
+def test_an_image_of_imagenet_s_in_two_folders(tmp_path: Path) -> None:
+    for file in make("imagenet_s50", tmp_path, [1, 2]):
+        other = file.parent.parent / "n01491361" / file.name
+        other.parent.mkdir()
+        shutil.copy(file, other)
+    assert "image listed twice: " in refusal("imagenet_s50", tmp_path)
+
+
+def test_files_that_are_no_pictures_are_left_alone(tmp_path: Path) -> None:
+    image, labels = make("cityscapes", tmp_path, [26, 24])
+    twin(labels, labels.name.replace("labelIds", "color"))
+    twin(labels, labels.name.replace("labelIds", "instanceIds"))
+    for path in (image.with_suffix(".txt"), image.parent / "Thumbs.db", labels.parent / ".DS_Store"):
+        path.write_text("")
+    assert len(opened("cityscapes", tmp_path)) == 1
+
+
 PAIRS = "/JPEGImages/{0}.jpg /SegmentationClassAug/{0}.png\n"
 
 
