@@ -11,15 +11,24 @@ from seediff.errors import SeediffError
 from seediff.jobs import TABLE_SUFFIXES
 from seediff.names import MASK_QUALITY, slug
 from seediff.ranges import shortened
-from seediff.study import RealRecipe, find_study, load_study, mask_sets
+from seediff.study import RealRecipe, check_paths, find_study, load_study, mask_sets
 
-for key in config.keys() - {"study"}:
-    sys.exit(f"error: The workflow has no setting {key!r}.\nThe one it has is 'study', as in: --config study=paper")
+for key in config.keys() - {"study", "paths"}:
+    sys.exit(f"error: The workflow has no setting {key!r}.\nThose it has are 'study' and 'paths': --config study=paper")
+if config.get("paths", "unchecked") != "unchecked":
+    sys.exit("error: The setting 'paths' can be 'unchecked' alone; without it they are looked at.")
 
 try:
     STUDY = load_study(find_study(str(config["study"] or "")))
 except SeediffError as error:
     sys.exit(f"error: {error}")
+
+if workflow.is_main_process and "paths" not in config:  # what a job needs and does not find, it says itself
+    try:
+        check_paths(STUDY)
+    except SeediffError as error:
+        without = f"To plan without, or to run what does without: --config study={config['study']} paths=unchecked"
+        sys.exit(f"error: {error}\n{without}")
 
 RESULTS = f"results/{STUDY.name}"
 CLASSES = {slug(name): name for name in STUDY.every_class()}

@@ -134,11 +134,12 @@ def adapt(options: argparse.Namespace) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Check a study file and say what it would run."""
+    """Check a study file and what it names, and say what it would run."""
     from seediff.plan import runs, shards
-    from seediff.study import find_study, load_study
+    from seediff.study import check_paths, find_study, load_study
 
     study = load_study(find_study(options.study))
+    check_paths(study)
     drawn = {name: len(shards(study, name)) for name in study.image_sets}
     print(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, shards {drawn}")
     if options.words:

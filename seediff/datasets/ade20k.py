@@ -17,16 +17,17 @@ SPLITS = {"train": "training", "val": "validation"}
 def list_items(folder: Path, split: str) -> list[Item]:
     """The split's images by name, none of them missing; 'train' and 'val' are 'training' and 'validation'."""
     check_folder(folder, "ADE20K for scene parsing: images and annotations")
-    return check_items(find_items(folder, split), split_folder(folder, split))
+    return check_items(find_items(folder, split), split_parts(folder, split)[0])
 
 
-def split_folder(folder: Path, split: str) -> Path:
-    """The folder of the split's images."""
-    return folder / "images" / SPLITS.get(split, split)
+def split_parts(folder: Path, split: str) -> tuple[Path, Path]:
+    """The folders of the split's images and label files."""
+    name = SPLITS.get(split, split)
+    return folder / "images" / name, folder / "annotations" / name
 
 
 def find_items(folder: Path, split: str) -> list[Item]:
     """The split's images and label files by name, wherever there is at least one of the two."""
-    images = split_folder(folder, split)
+    images, labels = split_parts(folder, split)
     check_folder(images, "the split's *.jpg")
-    return pairs_below(images, ".jpg", folder / "annotations" / images.name, ".png")
+    return pairs_below(images, ".jpg", labels, ".png")

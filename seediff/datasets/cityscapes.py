@@ -16,16 +16,16 @@ IMAGE_SUFFIX, LABEL_SUFFIX = "_leftImg8bit.png", "_gtFine_labelIds.png"
 def list_items(folder: Path, split: str) -> list[Item]:
     """The split's images, city by city, none of them missing."""
     check_folder(folder, "Cityscapes: leftImg8bit and gtFine")
-    return check_items(find_items(folder, split), split_folder(folder, split))
+    return check_items(find_items(folder, split), split_parts(folder, split)[0])
 
 
-def split_folder(folder: Path, split: str) -> Path:
-    """The folder of the split's images."""
-    return folder / "leftImg8bit" / split
+def split_parts(folder: Path, split: str) -> tuple[Path, Path]:
+    """The folders of the split's images and label files."""
+    return folder / "leftImg8bit" / split, folder / "gtFine" / split
 
 
 def find_items(folder: Path, split: str) -> list[Item]:
     """The split's images and label files, city by city, wherever there is at least one of the two."""
-    images = split_folder(folder, split)
+    images, labels = split_parts(folder, split)
     check_folder(images, f"a folder a city, with *{IMAGE_SUFFIX}")
-    return pairs_below(images, IMAGE_SUFFIX, folder / "gtFine" / split, LABEL_SUFFIX)
+    return pairs_below(images, IMAGE_SUFFIX, labels, LABEL_SUFFIX)

@@ -41,17 +41,18 @@ def labels(subset: int) -> dict[int, str | None]:
 def list_items(folder: Path, split: str) -> list[Item]:
     """The split's images by name, which mixes the validation set's classes, none of them missing."""
     check_folder(folder, "ImageNet-S: train-semi, validation, and -segmentation of both")
-    return check_items(find_items(folder, split), split_folder(folder, split))
+    return check_items(find_items(folder, split), split_parts(folder, split)[0])
 
 
-def split_folder(folder: Path, split: str) -> Path:
-    """The folder of the split's images; that of 'train' is 'train-semi'."""
-    return folder / SPLITS.get(split, split)
+def split_parts(folder: Path, split: str) -> tuple[Path, Path]:
+    """The folders of the split's images and label files; those of 'train' begin with 'train-semi'."""
+    name = SPLITS.get(split, split)
+    return folder / name, folder / f"{name}-segmentation"
 
 
 def find_items(folder: Path, split: str) -> list[Item]:
     """The split's images and label files by name, wherever there is at least one of the two."""
-    images = split_folder(folder, split)
+    images, labels = split_parts(folder, split)
     check_folder(images, "a folder a class, with *.JPEG")
-    items = pairs_below(images, ".JPEG", images.with_name(f"{images.name}-segmentation"), ".png")
+    items = pairs_below(images, ".JPEG", labels, ".png")
     return sorted(items, key=lambda item: item.name)

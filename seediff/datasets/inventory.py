@@ -31,9 +31,10 @@ Size = tuple[int, int]
 class DataSet:
     """Official facts about a data set, and how its files are found whether they are all there or not.
 
-    ``holds``: the subfolders without which a folder is no copy. ``split_path``: the file or folder that makes a split.
-    ``sizes``: bounds of the images' (width, height). ``converted``: values that label files have after the customary
-    conversion to training ids, which is not what is read here; empty where there is none.
+    ``holds``: the subfolders without which a folder is no copy. ``split_parts``: what makes a split, a file or folder,
+    then the folders that it needs besides. ``sizes``: bounds of the images' (width, height). ``converted``: values that
+    label files have after the customary conversion to training ids, which is not what is read here; empty if there is
+    none.
     """
 
     title: str
@@ -43,9 +44,13 @@ class DataSet:
     splits: Mapping[str, int]
     source: tuple[str, ...]
     sizes: tuple[Size, Size]
-    split_path: Callable[[Path, str], Path]
+    split_parts: Callable[[Path, str], tuple[Path, ...]]
     find_items: Callable[[Path, str], list[Item]]
     converted: frozenset[int] = frozenset()
+
+    def split_path(self, folder: Path, split: str) -> Path:
+        """The file or folder that makes a split."""
+        return self.split_parts(folder, split)[0]
 
     def present_splits(self, folder: Path) -> list[str]:
         return [split for split in self.splits if self.split_path(folder, split).exists()]
@@ -114,7 +119,7 @@ def _imagenet_s(subset: int, train: int, val: int) -> DataSet:
             "from a copy of ImageNet-1k (https://www.image-net.org, registration required); data_preparation.sh",
         ),
         sizes=((10, 10), (10_000, 10_000)),
-        split_path=imagenet_s.split_folder,
+        split_parts=imagenet_s.split_parts,
         find_items=imagenet_s.find_items,
     )
 
@@ -134,7 +139,7 @@ DATA_SETS: dict[str, DataSet] = {
             "round without an official place: SegmentationClassAug (PNGs) and ImageSets/Segmentation/trainaug.txt",
         ),
         sizes=((50, 50), (500, 500)),
-        split_path=voc.split_file,
+        split_parts=voc.split_parts,
         find_items=voc.find_items,
     ),
     "cityscapes": DataSet(
@@ -148,7 +153,7 @@ DATA_SETS: dict[str, DataSet] = {
             "gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip",
         ),
         sizes=((2048, 1024), (2048, 1024)),
-        split_path=cityscapes.split_folder,
+        split_parts=cityscapes.split_parts,
         find_items=cityscapes.find_items,
         converted=frozenset({*CITYSCAPES_TRAIN_IDS.values(), IGNORE_LABEL}),
     ),
@@ -160,7 +165,7 @@ DATA_SETS: dict[str, DataSet] = {
         splits={"train": 20210, "val": 2000},
         source=("MIT Scene Parsing Benchmark, http://sceneparsing.csail.mit.edu/:", "ADEChallengeData2016.zip"),
         sizes=((50, 50), (6000, 6000)),
-        split_path=ade20k.split_folder,
+        split_parts=ade20k.split_parts,
         find_items=ade20k.find_items,
     ),
     "imagenet_s50": _imagenet_s(50, train=500, val=752),

@@ -29,6 +29,12 @@ def split_file(folder: Path, split: str) -> Path:
     return folder / "ImageSets" / "Segmentation" / f"{split}.txt"
 
 
+def split_parts(folder: Path, split: str) -> tuple[Path, Path, Path]:
+    """The split's list, and the folders of its images and label files."""
+    labels = folder / LABEL_FOLDERS.get(split, "SegmentationClass")
+    return split_file(folder, split), folder / "JPEGImages", labels
+
+
 def list_items(folder: Path, split: str) -> list[Item]:
     """The split's images in the order of its file, none of them missing."""
     check_folder(folder, "PASCAL VOC: JPEGImages, SegmentationClass and ImageSets")
@@ -42,10 +48,8 @@ def find_items(folder: Path, split: str) -> list[Item]:
         known = [file.stem for file in source.parent.glob("*.txt")]
         raise SeediffError(f"There is no split file {source}.\n{nearest(split, known) if known else ''}".rstrip())
     text = source.read_text(encoding="utf-8", errors="replace")
+    _, images, labels = split_parts(folder, split)
     names = (_PAIR.sub(r"\1", text) if split == "trainaug" else text).split()
-    return [_item(folder, split, check_name(f"{source}: image", name)) for name in names]
-
-
-def _item(folder: Path, split: str, name: str) -> Item:
-    labels = folder / LABEL_FOLDERS.get(split, "SegmentationClass")
-    return Item(name, folder / "JPEGImages" / f"{name}.jpg", labels / f"{name}.png")
+    for name in names:
+        check_name(f"{source}: image", name)
+    return [Item(name, images / f"{name}.jpg", labels / f"{name}.png") for name in names]

@@ -5,9 +5,20 @@ from pathlib import Path
 from seediff.errors import SeediffError
 from seediff.study.load import load_study
 from seediff.study.outputs import Column, Row
+from seediff.study.paths import check_paths
 from seediff.study.sections import RealRecipe, Study, SyntheticRecipe
 
-__all__ = ["STUDIES", "Column", "RealRecipe", "Row", "Study", "SyntheticRecipe", "find_study", "load_study"]
+__all__ = [
+    "STUDIES",
+    "Column",
+    "RealRecipe",
+    "Row",
+    "Study",
+    "SyntheticRecipe",
+    "check_paths",
+    "find_study",
+    "load_study",
+]
 
 STUDIES = Path("config/studies")
 

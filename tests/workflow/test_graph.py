@@ -69,6 +69,21 @@ def test_a_setting_that_the_workflow_does_not_have_is_refused(tmp_path: Path) ->
     assert "error: The workflow has no setting 'stduy'." in refused(mistaken)
 
 
+def test_a_path_that_is_not_there_is_said_before_the_first_job(tmp_path: Path) -> None:
+    """Unless the study is only to be planned; a job of its own does not look again."""
+    away = make_workspace(tmp_path)
+    away.edit(SMOKE, "embedded: {train: 6, val: 4}", "folder: data/NOPE")
+    assert refused(away) == [
+        "error: The study 'smoke' names what is not there: benchmarks.voc.folder (data/NOPE).",
+        "Put it there, or change the study; `seediff data list` says where data sets are had.",
+        "To plan without, or to run what does without: --config study=smoke paths=unchecked",
+    ]
+    away.edit("config/config.yaml", "study: mini", "study: mini\npaths: unchecked")
+    assert away.planned()["evaluate"] == 7
+    prompts = "results/smoke/prompts/basic.csv"
+    assert away.snakemake(prompts).returncode == 0 and (away.folder / prompts).is_file()
+
+
 def refused(workspace: Workspace) -> list[str]:
     """What a dry run says, which must fail."""
     run = workspace.snakemake("--dry-run")
