@@ -23,7 +23,7 @@ from seediff.study.load import explain
 from seediff.study.outputs import OpenPrompt, Timesteps
 from seediff.study.references import check_references
 from seediff.study.sections import Diffusion, Embedded, Format, PromptAugmentation, PromptSet, Segmenter, Study
-from seediff.study.values import Count, Name, Names, Section, Share, Text
+from seediff.study.values import AnyNames, Count, Name, Names, Section, Share, Text
 
 Seed = Annotated[int, Field(ge=0)]
 Repeat = Annotated[int, Field(ge=0)]
@@ -146,7 +146,7 @@ class EvaluateSpec(Section):
     folder: Text
     split: Name
     classes: Names
-    lacks: tuple[Name, ...] = ()
+    lacks: AnyNames = ()
 
 
 class MaskQualitySpec(Section):
@@ -158,7 +158,7 @@ class MaskQualitySpec(Section):
     timesteps: Timesteps
     classes: Names
     words: dict[Name, Text] = Field(default_factory=dict)
-    lacks: tuple[Name, ...] = ()
+    lacks: AnyNames = ()
     rng_seed: Seed
     model: Text
     variants: Variants

@@ -49,6 +49,17 @@ def check_items(items: Sequence[Item], source: Path) -> list[Item]:
     return list(items)
 
 
+def check_twins(files: Iterable[Path]) -> None:
+    """Raise ``SeediffError`` if names of files differ in case or ending alone: one image would count twice."""
+    first: dict[str, Path] = {}
+    problems = Problems()
+    for path in files:
+        if (other := first.setdefault(str(path.with_suffix("")).lower(), path)) != path:
+            problems.add(Problem.TWINS, f"{other} and {path.name}")
+    for finding in problems.findings("one image would count twice"):
+        raise SeediffError(f"{finding.text}.\nKeep one of each, or give them names that differ in more.")
+
+
 def item_problems(items: Iterable[Item]) -> Iterator[tuple[Problem, Path, str]]:
     """What is wrong with the names of the items and their files: the problem, the file, and a remark or nothing."""
     names: set[str] = set()

@@ -11,7 +11,7 @@ from PIL import Image
 
 from seediff.datasets.benchmarks import FORMATS
 from seediff.datasets.images import Array, decode_rgb, read_file
-from seediff.datasets.items import check_folder, recorded_checksums
+from seediff.datasets.items import check_folder, check_twins, recorded_checksums
 from seediff.errors import SeediffError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -67,9 +67,10 @@ def benchmark_images(format: str, folder: Path, split: str) -> Unlabelled:
 
 
 def folder_images(folder: Path) -> Unlabelled:
-    """Every PNG and JPEG in the folder and below it, by path; ``SeediffError`` if there is none."""
+    """Every PNG and JPEG in the folder and below it, by path; ``SeediffError`` if there is none, or one twice."""
     check_folder(folder, "the target images, as PNG or JPEG")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not files:
         raise SeediffError(f"{folder} holds no image.\nTarget images are files that end in {', '.join(SUFFIXES)}.")
+    check_twins(files)
     return Unlabelled(tuple(files))

@@ -48,7 +48,9 @@ def _masks(spec: Mapping[str, Any], images: Path, scores: Path) -> Iterator[Samp
             raise SeediffError(f"{images} and {scores} hold different images ({keys}).")
         name = _class_name(drawn, images, spec["classes"])
         written = f"{scored.key}.{SCORES} in {scores}"
-        score = read_score(scored.files.get(SCORES, b""), written, spec["variants"].get(name, name))
+        if name not in spec["variants"]:
+            raise SeediffError(f"--spec names no variant for the class {name!r}, whose images are in {images}.")
+        score = read_score(scored.files.get(SCORES, b""), written, spec["variants"][name])
         soft = refine(score, decode_rgb(drawn.files.get("png", b""), f"{drawn.key}.png in {images}"), refinement)
         label = spec["classes"].index(name) + 1
         mask = to_mask(soft, label, refinement.final_threshold, refinement.uncertain_from)

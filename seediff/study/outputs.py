@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from seediff.study.values import Count, Name, Names, Section, Text
+from seediff.study.values import Count, Name, Names, Section, Text, each_once
 
 
 class Column(Section):
@@ -17,7 +17,7 @@ class Column(Section):
     """
 
     iou: Name | None = None
-    mean: Literal["all"] | Names | None = None
+    mean: Literal["all"] | Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     merged: Names | None = None
     harmonic: tuple[str, str] | None = None
 
@@ -25,6 +25,7 @@ class Column(Section):
     def _is_of_one_kind(self) -> Column:
         if len(self.model_dump(exclude_none=True)) != 1:
             raise ValueError("give one of 'iou', 'mean', 'merged' and 'harmonic'")
+        each_once(self.of)
         return self
 
     @property
@@ -73,7 +74,7 @@ class Table(Section):
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
 
 
-Timesteps = Annotated[tuple[Annotated[int, Field(ge=0, lt=1000)], ...], Field(min_length=1)]
+Timesteps = Annotated[tuple[Annotated[int, Field(ge=0, lt=1000)], ...], AfterValidator(each_once), Field(min_length=1)]
 
 
 class MaskQuality(Section):

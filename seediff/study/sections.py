@@ -15,7 +15,7 @@ from seediff.masks.variants import VARIANTS, Steps, resolve
 from seediff.segmenter.robust.settings import RobustTraining
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, SegmenterSettings, segmenter_settings
 from seediff.study.outputs import Figures, MaskQuality, Table
-from seediff.study.values import Count, Name, Names, Section, Share, Text
+from seediff.study.values import AnyNames, Count, Name, Names, Section, Share, Text
 
 _UNLESS_EMPTY: Any = Field(exclude_if=lambda value: not value)
 """Not written out where it says nothing, so that a study that leaves it out reads as it did before there was one."""
@@ -72,7 +72,7 @@ class PromptSet(Section):
     ``words`` gives the word that stands for a class where it is not its name.
     """
 
-    classes: Annotated[tuple[Name, ...], Field(max_length=MOST_CLASSES)] = ()
+    classes: Annotated[AnyNames, Field(max_length=MOST_CLASSES)] = ()
     template: Text = "a photo of a {word}"
     per_class: Count
     words: dict[Name, Text] = {}
@@ -140,7 +140,7 @@ class RealRecipe(Section):
     benchmark: Name
     split: Name = "train"
     number: Count | None = None
-    classes: Annotated[tuple[Name, ...], Field(max_length=MOST_CLASSES)] = ()
+    classes: Annotated[AnyNames, Field(max_length=MOST_CLASSES)] = ()
     augmentation: Name | None = None
     start: Start | None = None
 
@@ -177,7 +177,7 @@ class Benchmark(Section):
     folder: Text | None = None
     split: Name = "val"
     embedded: Embedded | None = None
-    lacks: Annotated[tuple[Name, ...], _UNLESS_EMPTY] = ()
+    lacks: Annotated[AnyNames, _UNLESS_EMPTY] = ()
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Benchmark:
@@ -208,7 +208,7 @@ class Study(Section):
     rng_seed: Annotated[int, Field(ge=0)] = 0
     repeats: Count = 1
     classes: Annotated[Names, Field(max_length=MOST_CLASSES)]
-    listed_classes: tuple[Name, ...] = ()
+    listed_classes: AnyNames = ()
     reported_on: str = "VOC 2012 val"
     thresholds: Thresholds = Thresholds()
     diffusion: Diffusion

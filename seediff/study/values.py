@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -13,7 +13,19 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, AfterValidator(lambda name: check_name("Name", name))]
 Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(check_text)]
 """One line: a prompt, a word, a path."""
-Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+
+Values = TypeVar("Values", bound=tuple[Any, ...])
+
+
+def each_once(values: Values) -> Values:
+    """The values, none of which may come twice: it would count twice."""
+    if twice := [value for value in values if values.count(value) > 1]:
+        raise ValueError(f"holds {twice[0]!r} twice")
+    return values
+
+
+AnyNames = Annotated[tuple[Name, ...], AfterValidator(each_once)]
+Names = Annotated[AnyNames, Field(min_length=1)]
 
 
 class Section(BaseModel):

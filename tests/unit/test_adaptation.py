@@ -345,3 +345,15 @@ def test_people_adapt_a_model_and_draw_with_it(tmp_path: Path, capsys: pytest.Ca
     drawn = [*command, "--output", str(tmp_path / "drawn")]
     assert main([*drawn, "--adapter", str(tmp_path / "out")]) == 0
     assert main(drawn) == 1 and "adapter was" in capsys.readouterr().err
+
+
+def test_an_image_of_a_folder_that_is_there_twice(tmp_path: Path) -> None:
+    """Under names that differ in case or ending alone, in one folder: in two they may be of two places."""
+    for name in ("a.png", "b.png", "c.png", "other/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(encode_png(np.zeros((2, 2, 3), np.uint8)))
+    assert len(folder_images(tmp_path)) == 4
+    for name in ("a.jpg", "B.png", "c.PNG"):
+        (tmp_path / name).write_bytes(encode_png(np.zeros((2, 2, 3), np.uint8)))
+    with pytest.raises(SeediffError, match=r"one image would count twice: .*, and 2 more\.\nKeep one of each"):
+        folder_images(tmp_path)

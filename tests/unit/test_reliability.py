@@ -120,6 +120,14 @@ def test_masks_carry_reliability_only_where_it_is_asked_for(drawn: Path) -> None
         assert {0, 1, 255} == {*mask.ravel()} and (levels[mask == 255] == 1).all() and (levels[mask != 255] > 1).all()
 
 
+def test_a_class_without_a_variant(drawn: Path) -> None:
+    with pytest.raises(SeediffError, match="names no variant for the class 'cat'"):
+        refine_part(
+            {**SPEC, "variants": {"car": "caa"}}, [drawn / "images.tar"], [drawn / "scores.tar"], drawn / "m.tar"
+        )
+    assert not (drawn / "m.tar").exists()
+
+
 def test_doubts_are_numbered_like_the_pairs(drawn: Path) -> None:
     samples = list(read_shard(refined(drawn, reliability=True)))
     assemble([drawn / "images.tar"], [drawn / "masks.tar"], None, drawn / "set.json")

@@ -204,11 +204,39 @@ def test_classes_that_a_data_set_does_not_have() -> None:
     [
         (["cat", "couch"], "recipes.exact: voc has no class 'couch'"),
         (["cat", "background"], "recipes.exact: 'background'"),
-        (["cat", "cat"], "recipes.exact: The classes hold 'cat' twice."),
+        (["cat", "cat"], "'recipes.exact.classes': holds 'cat' twice."),
     ],
 )
 def test_a_recipe_learns_classes_that_its_images_have(classes: list[str], message: str) -> None:
     assert message in problem(lambda content: content["recipes"]["exact"].update(classes=classes))
+
+
+@pytest.mark.parametrize(
+    ("where", "twice"),
+    [
+        (("listed_classes",), ["cat", "cat"]),
+        (("prompt_sets", "basic", "classes"), ["cat", "car", "cat"]),
+        (("image_sets", "basic", "variants"), ["caa", "seediff", "caa"]),
+        (("passes", "later", "variants"), ["ire", "ire"]),
+        (("figures", "classes"), ["cat", "cat"]),
+        (("mask_quality", "variants"), ["caa", "caa"]),
+        (("mask_quality", "timesteps"), [300, 300]),
+        (("tables", "domains", "columns", "mIoU", "mean"), ["car", "car"]),
+        (("tables", "domains", "columns", "vehicles or pets", "merged"), ["car", "car"]),
+        (("filters", "good", "agreement_with"), ["ire", "ire"]),
+        (("filters", "good", "rank_by"), ["contrast", "contrast"]),
+        (("benchmarks", "voc", "lacks"), ["cat", "cat"]),
+    ],
+)
+def test_nothing_is_listed_twice(where: tuple[str, ...], twice: list[Any]) -> None:
+    """It would be drawn, measured or counted twice."""
+
+    def change(content: dict[str, Any]) -> None:
+        for key in where[:-1]:
+            content = content[key]
+        content[where[-1]] = twice
+
+    assert f"holds {twice[0]!r} twice" in problem(change)
 
 
 def test_a_recipe_cannot_learn_what_its_data_set_is_known_to_lack() -> None:
