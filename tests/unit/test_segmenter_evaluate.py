@@ -157,7 +157,7 @@ def test_a_segmenter_of_other_classes_is_not_evaluated(folder, tmp_path):
     names = {"recipe": "a", "segmenter": "b", "repeat": 0, "benchmark": "c", "model": None}
     spec = {**names, "format": "voc", "folder": str(tmp_path / "voc"), "split": "val", "classes": ["car", "cat", "bus"]}
     with pytest.raises(SeediffError, match="other classes"):
-        evaluate_model(spec, folder, tmp_path / "metrics.json")
+        evaluate_model(read_spec("evaluate", json.dumps(spec)), folder, tmp_path / "metrics.json")
     assert not (tmp_path / "metrics.json").exists()
 
 
