@@ -11,6 +11,9 @@ from seediff.errors import SeediffError
 MASK_QUALITY = "mask_quality"
 """The one table that is made of masks instead of trained segmenters."""
 
+MOST_SHOWN = 40
+"""So many known names are listed where none is close."""
+
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """What breaks a line, steers a terminal, or cannot be written as UTF-8."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
@@ -44,7 +47,8 @@ def slug(name: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint naming the closest known name, or all of them when none is close."""
+    """A hint naming the closest known name, or all of them (the first of very many) when none is close."""
     known = sorted(known)
     close = get_close_matches(name, known, n=1)
-    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
+    more = f", ... ({len(known):,} in all)" if len(known) > MOST_SHOWN else ""
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known[:MOST_SHOWN])}{more}."

@@ -17,7 +17,7 @@ SPLITS = {"train": "training", "val": "validation"}
 def list_items(folder: Path, split: str) -> list[Item]:
     """The split's images by name, none of them missing; 'train' and 'val' are 'training' and 'validation'."""
     check_folder(folder, "ADE20K for scene parsing: images and annotations")
-    return check_items(find_items(folder, split), split_parts(folder, split)[0])
+    return check_items(find_items(folder, split), folder, split_parts(folder, split)[0])
 
 
 def split_parts(folder: Path, split: str) -> tuple[Path, Path]:

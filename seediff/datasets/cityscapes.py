@@ -16,7 +16,7 @@ IMAGE_SUFFIX, LABEL_SUFFIX = "_leftImg8bit.png", "_gtFine_labelIds.png"
 def list_items(folder: Path, split: str) -> list[Item]:
     """The split's images, city by city, none of them missing."""
     check_folder(folder, "Cityscapes: leftImg8bit and gtFine")
-    return check_items(find_items(folder, split), split_parts(folder, split)[0])
+    return check_items(find_items(folder, split), folder, split_parts(folder, split)[0])
 
 
 def split_parts(folder: Path, split: str) -> tuple[Path, Path]:

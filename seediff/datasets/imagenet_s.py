@@ -41,7 +41,7 @@ def labels(subset: int) -> dict[int, str | None]:
 def list_items(folder: Path, split: str) -> list[Item]:
     """The split's images by name, which mixes the validation set's classes, none of them missing."""
     check_folder(folder, "ImageNet-S: train-semi, validation, and -segmentation of both")
-    return check_items(find_items(folder, split), split_parts(folder, split)[0])
+    return check_items(find_items(folder, split), folder, split_parts(folder, split)[0])
 
 
 def split_parts(folder: Path, split: str) -> tuple[Path, Path]:

@@ -34,10 +34,11 @@ def check_folder(folder: Path, what: str) -> None:
         raise SeediffError(f"There is no folder {folder}.\nIt should hold {what}.")
 
 
-def check_items(items: Sequence[Item], source: Path) -> list[Item]:
+def check_items(items: Sequence[Item], folder: Path, source: Path) -> list[Item]:
     """The items, once it is sure that there are some, and that their files are there and no others in their place.
 
-    Raises ``SeediffError`` naming the first file with the first kind of problem, and how many more have it.
+    ``folder`` is the data set's, ``source`` what in it says which items there are. Raises ``SeediffError`` naming the
+    first file with the first kind of problem, and how many more have it.
     """
     if not items:
         raise SeediffError(f"{source} lists no images.")
@@ -45,7 +46,8 @@ def check_items(items: Sequence[Item], source: Path) -> list[Item]:
     for problem, path, remark in item_problems(items):
         problems.add(problem, f"{path}{remark}")
     for finding in problems.findings(str(source)):
-        raise SeediffError(f"{finding.text}.\n{finding.remedy}")
+        remedy = "Delete the folder and run again." if (folder / RECORD).exists() else finding.remedy
+        raise SeediffError(f"{finding.text}.\n{remedy}")
     return list(items)
 
 

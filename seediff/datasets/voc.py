@@ -38,7 +38,7 @@ def split_parts(folder: Path, split: str) -> tuple[Path, Path, Path]:
 def list_items(folder: Path, split: str) -> list[Item]:
     """The split's images in the order of its file, none of them missing."""
     check_folder(folder, "PASCAL VOC: JPEGImages, SegmentationClass and ImageSets")
-    return check_items(find_items(folder, split), split_file(folder, split))
+    return check_items(find_items(folder, split), folder, split_file(folder, split))
 
 
 def find_items(folder: Path, split: str) -> list[Item]:

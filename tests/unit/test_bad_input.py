@@ -63,6 +63,7 @@ def write_study(folder: Path, old: str, new: str) -> Path:
         ("[cat, car]", '["cat/../..", train]', "cat/../..", "letters"),
         ("[cat, car]", "['cat\\\"; rm', train]", "rm", "letters"),
         ("[cat, car]", "[cat, cat]", "classes", "twice"),
+        ("[cat, car]", "[cat, car, dining table]", "voc has no class 'dining table'", "'diningtable'"),
         ("{per_class: 3}", '{per_class: 3, template: "a photo"}', "template", "{word}"),
         ("format: voc, embedded: {train: 6, val: 4}", "format: voc", "benchmarks.voc", "folder"),
         ("name: smoke", "name: mini", "name is 'mini'", "'smoke'"),

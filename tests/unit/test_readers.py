@@ -44,7 +44,8 @@ from seediff.datasets.images import (
 )
 from seediff.datasets.training_sets import assemble_real
 from seediff.errors import SeediffError
-from seediff.names import check_name
+from seediff.names import check_name, nearest
+from seediff.pictograms.domains import write_domain
 
 MASKS = arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 CLASSES = ("bus", "car", "motorbike", "person")
@@ -337,6 +338,20 @@ def test_a_file_of_another_spelling(tmp_path: Path, format: str, which: int) -> 
         path = path.rename(path.with_name(name))
         message = refusal(format, tmp_path)
         assert "missing" in message and f" (there is {name})" in message
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_stand_in_is_drawn_anew_and_not_unpacked(tmp_path: Path, format: str) -> None:
+    write_domain(format, tmp_path / "drawn", train=1, val=1, rng_seed=0)
+    opened(format, tmp_path / "drawn").items[0].image.unlink()
+    assert "missing image" in (message := refusal(format, tmp_path / "drawn"))
+    assert message.endswith("Delete the folder and run again.")
+
+
+def test_of_very_many_names_a_hint_shows_some() -> None:
+    assert nearest("x", ["b", "a"]) == "Known: a, b."
+    hint = nearest("spaceship", [f"{k:03d}" for k in range(919)])
+    assert hint.startswith("Known: 000, 001, ") and hint.endswith(", 039, ... (919 in all).")
 
 
 @pytest.mark.parametrize("format", ["cityscapes", "ade20k", "imagenet_s50"])

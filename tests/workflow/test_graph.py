@@ -80,6 +80,9 @@ def test_a_path_that_is_not_there_is_said_before_the_first_job(tmp_path: Path) -
     ]
     away.edit("config/config.yaml", "study: mini", "study: mini\npaths: unchecked")
     assert away.planned()["evaluate"] == 7
+    away.edit("config/config.yaml", "paths: unchecked", "paths: checked")
+    assert refused(away)[0] == "error: The setting 'paths' can be 'unchecked' alone; without it they are looked at."
+    away.edit("config/config.yaml", "paths: checked", "paths: unchecked")
     prompts = "results/smoke/prompts/basic.csv"
     assert away.snakemake(prompts).returncode == 0 and (away.folder / prompts).is_file()
 
