@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from benchmarks.timing import Row, compare
-from seediff.attention.maps import END, START, WORD_END, AttentionMaps
+from seediff.attention.maps import AttentionMaps
+from seediff.attention.tokens import NOTHING, TokenizedPrompt
 from seediff.masks.variants import VARIANTS, apply, resolve
 
 TITLE = "Masks of one image, 64 x 64 latents: every variant from the recorded maps"
@@ -17,7 +18,9 @@ def recorded_maps() -> AttentionMaps:
     """Random maps that fall with distance, so that seeds are regions."""
     generator = torch.Generator().manual_seed(0)
     cross = {side: torch.rand(side * side, 77, generator=generator) for side in SIDES}
-    return AttentionMaps("cat", (START, "cat" + WORD_END, *[END] * 75), cross, {s: _near(s) for s in SIDES}, 64)
+    tokens = ("<|startoftext|>", "cat</w>", *["<|endoftext|>"] * 75)
+    prompt = TokenizedPrompt("cat", tokens, (NOTHING, (0, 3), *[NOTHING] * 75))
+    return AttentionMaps(prompt, cross, {s: _near(s) for s in SIDES}, 64)
 
 
 def _near(side: int) -> torch.Tensor:

@@ -17,6 +17,7 @@ from seediff.names import slug
 from seediff.prompts import Prompt, make_prompts
 from seediff.reporting.figures import overlay, png_bytes
 from seediff.synthesis import Drawn, Sampling, draw, load
+from seediff.words import PLACE
 
 SETTINGS = "settings.json"
 FOLDERS = ("images", "masks", "overlays")
@@ -43,7 +44,7 @@ def generate(
     a killed call goes on where it was; a folder made with other settings is refused.
     """
     sampling = Sampling(num_inference_steps, guidance_scale, batch_size)
-    if "{word}" not in template:
+    if PLACE not in template:
         raise SeediffError(f"The template {template!r} has no '{{word}}', the place of the class.")
     if len(classes) > MOST_CLASSES:
         raise SeediffError(f"There are {len(classes)} classes, but masks have room for {MOST_CLASSES}.")
@@ -69,6 +70,7 @@ def generate(
                 drawn.image,
                 variant=variant,
                 label=classes.index(drawn.prompt.class_name) + 1,
+                starts=drawn.prompt.word_starts,
             )
             if not (folder / SETTINGS).exists():
                 write_json(folder / SETTINGS, settings)

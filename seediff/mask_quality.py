@@ -21,7 +21,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from seediff.attention.maps import AttentionMaps, ClassMaps
-from seediff.attention.recording import record_unet, tokenize
+from seediff.attention.recording import record_unet
+from seediff.attention.tokens import tokenize
 from seediff.datasets.benchmarks import Benchmark
 from seediff.errors import SeediffError
 from seediff.label_values import IGNORE_LABEL
@@ -42,13 +43,17 @@ REACH = 1 / 8
 
 @dataclass(frozen=True)
 class Annotated:
-    """One benchmark image: ``image`` (S, S, 3) uint8, ``labels`` (S, S), the classes present, and its prompt."""
+    """One benchmark image: ``image`` (S, S, 3) uint8, ``labels`` (S, S), the classes present, and its prompt.
+
+    ``starts``: the characters of the prompt at which the classes' words begin.
+    """
 
     index: int
     image: NDArray[np.uint8]
     labels: NDArray[np.uint8]
     classes: tuple[str, ...]
     prompt: str
+    starts: tuple[int, ...]
 
 
 def annotated_images(benchmark: Benchmark, words: Mapping[str, str], number: int, side: int) -> Iterator[Annotated]:
@@ -64,13 +69,21 @@ def annotated_images(benchmark: Benchmark, words: Mapping[str, str], number: int
         shares = np.bincount(labels.ravel(), minlength=256)[1 : len(words) + 1] / labels.size
         present = tuple(name for name, share in zip(words, shares) if share >= SMALLEST_SHARE)
         if present:
-            prompt = "a photo of " + " and ".join(f"a {words[name]}" for name in present)
-            yield Annotated(index, image, labels, present, prompt)
+            yield Annotated(index, image, labels, present, *_caption([words[name] for name in present]))
             found += 1
         if found == number:
             return
     if not found:
         raise SeediffError("No image of the benchmark shows a class of the study: mask quality cannot be measured.")
+
+
+def _caption(words: Sequence[str]) -> tuple[str, tuple[int, ...]]:
+    """A prompt that names the words, and the characters at which they begin in it."""
+    prompt, starts = "a photo of a ", list[int]()
+    for word in words:
+        starts.append(len(prompt))
+        prompt += f"{word} and a "
+    return prompt.removesuffix(" and a "), tuple(starts)
 
 
 @torch.inference_mode()
@@ -88,7 +101,7 @@ def record_annotated(
             steps = torch.full((len(batch),), timestep, device=latents.device)
             noised = pipe.scheduler.add_noise(latents, noise.to(latents), steps)
             pipe.unet(noised, steps, encoder_hidden_states=text)
-    return accumulator.maps(prompts, tokenize(pipe, prompts))
+    return accumulator.maps(tokenize(pipe, prompts))
 
 
 def _noise(shape: Sequence[int], rng_seed: int, index: int, timestep: int) -> Tensor:
@@ -174,9 +187,9 @@ def measure(
     for start in tqdm(range(0, len(chosen), batch_size), unit="batch", mininterval=5):
         batch = chosen[start : start + batch_size]
         for one, maps in zip(batch, record_annotated(pipe, batch, timesteps, rng_seed), strict=True):
-            for name in one.classes:
+            for name, start in zip(one.classes, one.starts, strict=True):
                 truth, valid = one.labels == labels[name], one.labels != IGNORE_LABEL
-                for variant, score in scores_of(maps.for_word(words[name]), variants).items():
+                for variant, score in scores_of(maps.for_word(words[name], [start]), variants).items():
                     for key, refinement in refinements.items():
                         soft = refine(score, one.image, refinement)
                         result = compare(soft.numpy(), truth, valid, refinement.final_threshold)

@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from seediff.attention.maps import AttentionMaps, token_indices
-from seediff.attention.recording import record_attention, tokenize
+from seediff.attention.maps import AttentionMaps, ClassMaps
+from seediff.attention.recording import record_attention
+from seediff.attention.tokens import tokenize
 from seediff.errors import SeediffError
 from seediff.files import parse_json
 from seediff.masks.variants import apply
@@ -56,6 +57,10 @@ class Drawn:
     prompt: Prompt
     image: NDArray[np.uint8]
     maps: AttentionMaps
+
+    def class_maps(self) -> ClassMaps:
+        """The attention as it concerns the prompt's class word, at its place."""
+        return self.maps.for_word(self.prompt.class_word, self.prompt.word_starts)
 
 
 def load(
@@ -141,8 +146,8 @@ def draw(pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sam
     Every image's noise comes from its own CPU generator, so it is the same whatever batch it is in. Raises
     ``SeediffError``, before anything is drawn, for a prompt that lacks its class word or is cut off before it.
     """
-    for prompt, tokens in zip(prompts, tokenize(pipe, [prompt.prompt for prompt in prompts]), strict=True):
-        token_indices(prompt.prompt, tokens, prompt.class_word)
+    for prompt, tokenized in zip(prompts, tokenize(pipe, [prompt.prompt for prompt in prompts]), strict=True):
+        tokenized.indices(prompt.class_word, prompt.word_starts)
     for start in range(0, len(prompts), sampling.batch_size):
         batch = prompts[start : start + sampling.batch_size]
         with record_attention(pipe) as recording:
@@ -158,10 +163,9 @@ def draw(pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sam
             yield Drawn(prompt, image, maps)
 
 
-def score_variants(maps: AttentionMaps, word: str, variants: Mapping[str, Any]) -> dict[str, NDArray[np.float16]]:
-    """Every variant's score of ``word``: (side, side) float16 in [0, 1] at the latents' side."""
-    of_class = maps.for_word(word)
-    return {name: apply(steps, of_class).cpu().numpy().astype(np.float16) for name, steps in variants.items()}
+def score_variants(maps: ClassMaps, variants: Mapping[str, Any]) -> dict[str, NDArray[np.float16]]:
+    """Every variant's score of the class: (side, side) float16 in [0, 1] at the latents' side."""
+    return {name: apply(steps, maps).cpu().numpy().astype(np.float16) for name, steps in variants.items()}
 
 
 def synthesize(
@@ -169,4 +173,4 @@ def synthesize(
 ) -> Iterator[tuple[Drawn, dict[str, NDArray[np.float16]]]]:
     """Draw the prompts and score every variant, with progress."""
     for drawn in tqdm(draw(pipe, prompts, sampling), total=len(prompts), unit="image", mininterval=5):
-        yield drawn, score_variants(drawn.maps, drawn.prompt.class_word, variants)
+        yield drawn, score_variants(drawn.class_maps(), variants)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from seediff.attention.maps import AttentionMaps
+from seediff.attention.tokens import TokenizedPrompt
 from seediff.errors import SeediffError
 
 Resolution = tuple[str, int]
@@ -68,8 +69,8 @@ class Accumulator:
             # Dividing by the maximum (Eq. 5) makes the sum over heads as good as their mean.
             sums[image].addcmul_(scratch, peak.reciprocal())
 
-    def maps(self, prompts: Sequence[str], tokens: Sequence[tuple[str, ...]]) -> list[AttentionMaps]:
-        """The averages, one for each image; prompts and token pieces in the images' order.
+    def maps(self, prompts: Sequence[TokenizedPrompt]) -> list[AttentionMaps]:
+        """The averages, one for each image; prompts in the images' order.
 
         ``SeediffError`` if nothing was recorded, or not for these prompts.
         """
@@ -78,18 +79,19 @@ class Accumulator:
                 "No attention has been recorded yet.\nRun the pipeline inside the with-block before asking for maps."
             )
         recorded = {sums.shape[2] for (kind, _), sums in self._sums.items() if kind == "cross"}
-        if self._images != len(prompts) or recorded - {len(pieces) for pieces in tokens}:
+        given = {len(prompt.tokens) for prompt in prompts}
+        if self._images != len(prompts) or recorded - given:
             raise SeediffError(
                 f"Recorded {self._images} images with {sorted(recorded)} tokens, which are not the"
-                f" {len(prompts)} prompts with {sorted({len(pieces) for pieces in tokens})} tokens given."
+                f" {len(prompts)} prompts with {sorted(given)} tokens given."
             )
-        return [self._image_maps(at, *named) for at, named in enumerate(zip(prompts, tokens, strict=True))]
+        return [self._image_maps(at, prompt) for at, prompt in enumerate(prompts)]
 
-    def _image_maps(self, image: int, prompt: str, tokens: tuple[str, ...]) -> AttentionMaps:
+    def _image_maps(self, image: int, prompt: TokenizedPrompt) -> AttentionMaps:
         means: dict[str, dict[int, Tensor]] = {"cross": {}, "self": {}}
         for (kind, side), sums in sorted(self._sums.items(), reverse=True):
             means[kind][side] = sums[image] / self._counts[kind, side]
-        return AttentionMaps(prompt, tokens, means["cross"], means["self"], self._latent_side)
+        return AttentionMaps(prompt, means["cross"], means["self"], self._latent_side)
 
     def _sums_of(self, resolution: Resolution, shape: tuple[int, int, int], device: torch.device) -> Tensor:
         if resolution not in self._sums:

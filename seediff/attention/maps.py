@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, float32, zeros_like
 
+from seediff.attention.tokens import TokenizedPrompt
 from seediff.errors import SeediffError
 from seediff.files import partial
-from seediff.words import find_words, has_word, split_words
-
-START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
+from seediff.words import Span
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,23 +61,39 @@ class ClassMaps:
 class AttentionMaps:
     """Averaged attention of one image (Eq. 5): over heads, layers of one resolution, and timesteps.
 
-    ``tokens``: the tokenizer's pieces in order, start, end and padding included ('cat</w>', ...).
+    ``text``: the prompt, and which of its tokens stand for what in it.
     ``cross_attention``: r -> (r*r, len(tokens)) float32 in [0, 1].
     ``self_attention``: r -> (r*r, r*r) float32 in [0, 1].
     ``latent_side``: side of the latents.
     """
 
-    prompt: str
-    tokens: tuple[str, ...]
+    text: TokenizedPrompt
     cross_attention: Mapping[int, Tensor]
     self_attention: Mapping[int, Tensor]
     latent_side: int
 
-    def for_word(self, word: str) -> ClassMaps:
-        """The maps of one class word; ``SeediffError`` if the prompt does not have it."""
+    @property
+    def prompt(self) -> str:
+        """The prompt as it was given to the pipeline."""
+        return self.text.text
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The tokenizer's pieces in order, start, end and padding included ('cat</w>', ...)."""
+        return self.text.tokens
+
+    def for_word(self, word: str, starts: Sequence[int] = ()) -> ClassMaps:
+        """The maps of one class word: the mean over its tokens, at every place where the prompt has the word whole.
+
+        Where not every place is meant, ``starts`` gives the characters of the prompt, counted from 0, at which it
+        begins: of 'a table lamp on a table', [2] or [18]. ``SeediffError`` if the prompt does not have the word there,
+        or is cut off before it.
+        """
         if not isinstance(word, str):
             raise SeediffError(f"The class word must be text, not {word!r}.")
-        indices = list(token_indices(self.prompt, self.tokens, word))
+        if not (isinstance(starts, Sequence) and all(isinstance(start, int) for start in starts)):
+            raise SeediffError(f"starts is {starts!r}, but has to be a list of characters' numbers, such as [18].")
+        indices = list(self.text.indices(word, starts))
         cross = {r: maps[:, indices].mean(1).view(r, r) for r, maps in self.cross_attention.items()}
         return ClassMaps(cross, self.self_attention, self.latent_side)
 
@@ -86,7 +101,7 @@ class AttentionMaps:
         """Write one safetensors file, which appears under its name only when whole."""
         tensors = {f"cross_attention.{r}": maps for r, maps in self.cross_attention.items()}
         tensors |= {f"self_attention.{r}": maps for r, maps in self.self_attention.items()}
-        words = {"prompt": self.prompt, "tokens": self.tokens, "latent_side": self.latent_side}
+        words = {"prompt": asdict(self.text), "latent_side": self.latent_side}
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         with partial(Path(path)) as unfinished:
             unfinished.write_bytes(save(contiguous, {"attention_maps": json.dumps(words)}))
@@ -111,9 +126,27 @@ class AttentionMaps:
             for name in file.keys():  # noqa: SIM118 - not a dict: it cannot be iterated over
                 kind, side = name.split(".")
                 maps[kind][int(side)] = file.get_tensor(name)
-        read = cls(str(words["prompt"]), tuple(words["tokens"]), latent_side=int(words["latent_side"]), **maps)
+        read = cls(_read_text(words["prompt"]), latent_side=int(words["latent_side"]), **maps)
         _check_tensors(read)
         return read
+
+
+def _read_text(written: Any) -> TokenizedPrompt:
+    if isinstance(written, str):
+        raise ValueError("an earlier seediff wrote it, which did not keep what the tokens stand for")
+    text, tokens = str(written["text"]), tuple(map(str, written["tokens"]))
+    spans, names = _read_spans(written["spans"], text), _read_spans(written["names"], text)
+    (cut,) = _read_spans([written["cut"]], text)
+    if len(spans) != len(tokens):
+        raise ValueError(f"{len(tokens)} tokens stand in {len(spans)} places")
+    return TokenizedPrompt(text, tokens, spans, names, cut)
+
+
+def _read_spans(written: Any, text: str) -> tuple[Span, ...]:
+    spans = tuple((int(start), int(end)) for start, end in written)
+    if any(not 0 <= start <= end <= len(text) for start, end in spans):
+        raise ValueError("a token stands for characters that the prompt does not have")
+    return spans
 
 
 def _check_tensors(maps: AttentionMaps) -> None:
@@ -128,56 +161,3 @@ def normalize(values: Tensor) -> Tensor:
     """Min-max ``values`` (any shape) to [0, 1]; a constant map becomes zeros, NaN stays NaN."""
     low, high = values.aminmax()
     return zeros_like(values) if low == high else (values - low) / (high - low)
-
-
-def token_indices(prompt: str, tokens: Sequence[str], word: str) -> tuple[int, ...]:
-    """Positions in ``tokens`` of every piece of ``word``, at the first place where the prompt has it whole.
-
-    ``word`` may be several words ('traffic light'), each of several pieces. Case and punctuation do not
-    count ('cat' is found in "Cat's", 't-shirt' in 'T shirt'), and a word never matches part of another.
-    """
-    wanted = split_words(word)
-    spoken = _spoken(tokens)
-    start = find_words([text for text, _ in spoken], wanted)
-    if start is not None:
-        return tuple(dict.fromkeys(at for _, places in spoken[start : start + len(wanted)] for at in places))
-    if has_word(prompt, word):
-        raise SeediffError(
-            f"class word {word!r} is cut off from the prompt {prompt!r}:\n"
-            f"the tokenizer keeps {len(tokens)} tokens. Shorten the prompt, or move the word forward."
-        )
-    raise SeediffError(
-        f"class word {word!r} is not in the prompt {prompt!r}.\n"
-        "Use a word just as the prompt has it, or put the word into the prompt."
-    )
-
-
-def _spoken(tokens: Sequence[str]) -> list[tuple[str, list[int]]]:
-    """The words of the pieces between start and end, each with its positions; a word cut short is left out."""
-    spoken: list[tuple[str, list[int]]] = []
-    text, places = "", list[int]()
-    for at, piece in enumerate(tokens):
-        if piece == END:
-            break
-        if piece == START:
-            continue
-        text, places = text + piece.removesuffix(WORD_END), [*places, at]
-        # Pieces added to the vocabulary, such as textual inversion's '<cat-toy>', are whole without the mark.
-        if piece.endswith(WORD_END) or (piece.startswith("<") and piece.endswith(">")):
-            spoken += [(word, places) for word in split_words(_decode(text))]
-            text, places = "", []
-    return spoken
-
-
-def _symbol_bytes() -> dict[str, int]:
-    """CLIP writes every byte as one printable character; the way back."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    hidden = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + index): byte for index, byte in enumerate(hidden)}
-
-
-_BYTES = _symbol_bytes()
-
-
-def _decode(symbols: str) -> str:
-    return bytes(_BYTES.get(symbol, ord("?")) for symbol in symbols).decode(errors="replace")

@@ -27,6 +27,7 @@ from torch.overrides import TorchFunctionMode
 from seediff.attention import head_sums
 from seediff.attention.accumulator import Accumulator, Fill
 from seediff.attention.maps import AttentionMaps
+from seediff.attention.tokens import TokenizedPrompt, tokenize
 from seediff.errors import SeediffError
 
 
@@ -124,12 +125,11 @@ class Recording:
 
     def __init__(self, accumulator: Accumulator) -> None:
         self._accumulator = accumulator
-        self._prompts: list[str] = []
-        self._tokens: list[tuple[str, ...]] = []
+        self._prompts: list[TokenizedPrompt] = []
 
-    def begin(self, prompts: list[str], tokens: list[tuple[str, ...]]) -> None:
+    def begin(self, prompts: list[TokenizedPrompt]) -> None:
         """Start afresh, with one prompt for each image to come."""
-        self._prompts, self._tokens = prompts, tokens
+        self._prompts = prompts
         self._accumulator.restart(images=len(prompts))
 
     @property
@@ -138,7 +138,7 @@ class Recording:
 
         Computed at each access, on the pipeline's device. ``SeediffError`` if nothing was sampled yet.
         """
-        return self._accumulator.maps(self._prompts, self._tokens)
+        return self._accumulator.maps(self._prompts)
 
 
 @contextmanager
@@ -173,10 +173,9 @@ def _announcing(pipe: Any, recording: Recording) -> Callable[..., Any]:
     def encode_and_begin(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        prompts = _prompts(bound.arguments["prompt"])
+        prompts = tokenize(pipe, _prompts(bound.arguments["prompt"]))
         copies = bound.arguments["num_images_per_prompt"]
-        named = [one for one in zip(prompts, tokenize(pipe, prompts)) for _ in range(copies)]
-        recording.begin([prompt for prompt, _ in named], [tokens for _, tokens in named])
+        recording.begin([prompt for prompt in prompts for _ in range(copies)])
         return encode_prompt(*args, **kwargs)
 
     return encode_and_begin
@@ -188,12 +187,3 @@ def _prompts(prompt: str | list[str] | None) -> list[str]:
             "The words of an image are unknown when the pipeline is given prompt_embeds only.\nPass the text as prompt."
         )
     return [prompt] if isinstance(prompt, str) else list(prompt)
-
-
-def tokenize(pipe: Any, prompts: list[str]) -> list[tuple[str, ...]]:
-    """The pieces of each prompt, as many as the pipeline's text encoder is given, padding included."""
-    if hasattr(pipe, "maybe_convert_prompt"):  # textual inversion: one word may stand for several tokens
-        prompts = pipe.maybe_convert_prompt(prompts, pipe.tokenizer)
-    length = pipe.tokenizer.model_max_length
-    ids = pipe.tokenizer(prompts, padding="max_length", max_length=length, truncation=True).input_ids
-    return [tuple(pipe.tokenizer.convert_ids_to_tokens(row)) for row in ids]

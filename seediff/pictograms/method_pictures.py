@@ -16,7 +16,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from seediff.attention.maps import ClassMaps
 from seediff.datasets.images import VOC_COLOURS
 from seediff.filtering.measures import agreement, area, connectedness, contrast
 from seediff.filtering.selection import Measured, quality
@@ -40,7 +39,7 @@ Tiles = dict[str, Tile]
 
 
 def seediff_masks(drawn: Drawn) -> Tiles:
-    maps = _class_maps(drawn)
+    maps = drawn.class_maps()
     seeds, *rounds, final = scores_by_step(resolve(VARIANTS["seediff"]), maps)
     tiles = {f"expanded at {at}": _score(one) for at, one in zip(("1/4", "1/2", "1"), rounds, strict=True)}
     behind = STEPS["expand"](1 - rounds[-1], maps, resolution="1", alpha=0.5)
@@ -50,7 +49,7 @@ def seediff_masks(drawn: Drawn) -> Tiles:
 
 
 def attn2mask_masks(drawn: Drawn) -> Tiles:
-    maps = _class_maps(drawn)
+    maps = drawn.class_maps()
     size = maps.latent_side, maps.latent_side
     sides = {f"cross-attention at {at}": maps.cross_attention[maps.side(at)] for at in ("1/4", "1/2", "1")}
     largest = max(float(one.max()) for one in sides.values())
@@ -62,7 +61,7 @@ def attn2mask_masks(drawn: Drawn) -> Tiles:
 
 
 def pamr(drawn: Drawn) -> Tiles:
-    score = apply(resolve(VARIANTS["seediff"]), _class_maps(drawn))
+    score = apply(resolve(VARIANTS["seediff"]), drawn.class_maps())
     shown: Tiles = {"image": drawn.image}
     for title, refinement in (("upsampled", RAW), ("PAMR", PAMR)):
         shown[f"score, {title}"] = _score(refine(score, drawn.image, refinement))
@@ -71,7 +70,7 @@ def pamr(drawn: Drawn) -> Tiles:
 
 
 def dataset_diffusion(drawn: Drawn) -> Tiles:
-    start, propagated = scores_by_step(resolve(VARIANTS["ca_sa"]), _class_maps(drawn))
+    start, propagated = scores_by_step(resolve(VARIANTS["ca_sa"]), drawn.class_maps())
     uncertain = Refinement(pamr=None, threshold=0.6, uncertain_from=0.5)
     scores = {"cross-attention at 1/4": _score(start), "CA·SA": _score(propagated)}
     return {"image": drawn.image, **scores, "mask, ignored band grey": _mask(drawn, propagated, uncertain)}
@@ -97,7 +96,7 @@ def ranked(drawn: Iterable[Drawn]) -> Grid:
 
 
 def _measured(drawn: Drawn) -> tuple[Measured, Tile]:
-    maps = _class_maps(drawn)
+    maps = drawn.class_maps()
     scores = {name: apply(resolve(VARIANTS[name]), maps) for name in ("seediff", "ca_sa")}
     soft = {name: refine(score, drawn.image, PAMR) for name, score in scores.items()}
     mask, other = (to_mask(one, 1, PAMR.final_threshold) for one in soft.values())
@@ -109,10 +108,6 @@ def _measured(drawn: Drawn) -> tuple[Measured, Tile]:
         "contrast": contrast(mask, upsampled),
     }
     return Measured(drawn.prompt.key, drawn.prompt.class_name, measures), overlay(drawn.image, mask, VOC_COLOURS)
-
-
-def _class_maps(drawn: Drawn) -> ClassMaps:
-    return drawn.maps.for_word(drawn.prompt.class_word)
 
 
 def _score(score: Tensor) -> Tile:

@@ -17,7 +17,7 @@ from seediff.synthesis import Drawn
 
 def step_strip(drawn: Drawn, steps: Sequence[tuple[str, dict[str, Any]]], refinement: Refinement) -> Image.Image:
     """The strip of one drawn image for one variant's resolved steps."""
-    maps = drawn.maps.for_word(drawn.prompt.class_word)
+    maps = drawn.class_maps()
     columns: list[tuple[str, Tile]] = [(drawn.prompt.prompt, drawn.image)]
     scores = scores_by_step(steps, maps)
     for (name, params), score in zip(steps, scores, strict=True):

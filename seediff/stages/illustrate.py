@@ -54,8 +54,16 @@ def _publish(spec: Mapping[str, Any], gallery: Gallery, drawn: Sequence[Drawn], 
 def _open_prompts(spec: Mapping[str, Any]) -> list[Prompt]:
     seeds = [derive_seed(spec["rng_seed"], "open", number) for number in range(len(spec["open"]))]
     return [
-        Prompt(f"open-{number:03d}", one["word"], 0, one["prompt"], one["word"], seeds[number])
-        for number, one in enumerate(spec["open"])
+        Prompt(
+            key=f"open-{number:03d}",
+            class_name=one["word"],
+            index=0,
+            prompt=one["prompt"],
+            class_word=one["word"],
+            rng_seed=seed,
+            word_starts=tuple(one.get("starts", ())),
+        )
+        for number, (one, seed) in enumerate(zip(spec["open"], seeds, strict=True))
     ]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ def _samples(spec: Mapping[str, Any], prompts: Sequence[Prompt]) -> tuple[list[S
     pipe, sampling = open_pipeline(spec)
     drawn, scored = [], []
     for one, scores in synthesize(pipe, prompts, sampling, spec["variants"]):
-        about = json.dumps(asdict(one.prompt)).encode()
+        about = json.dumps(one.prompt.row()).encode()
         drawn.append(Sample(one.prompt.key, {"png": encode_png(one.image), "json": about}))
         scored.append(Sample(one.prompt.key, {SCORES: save(scores)}))
     return drawn, scored

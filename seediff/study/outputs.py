@@ -90,10 +90,15 @@ class MaskQuality(Section):
 
 
 class OpenPrompt(Section):
-    """A sentence of one's own, and the word in it whose mask is wanted."""
+    """A sentence of one's own, and the word in it whose mask is wanted.
+
+    Every place where the sentence has the word counts, unless ``starts`` gives the characters at which it begins where
+    it is meant (counted from 0).
+    """
 
     prompt: Text
     word: Text
+    starts: tuple[int, ...] = Field(default=(), exclude_if=lambda starts: not starts)
 
 
 class Figures(Section):

@@ -27,7 +27,7 @@ from seediff.study.sections import (
 )
 from seediff.synonyms.variety import vary
 from seediff.synonyms.vocabulary import shipped_words
-from seediff.words import has_word
+from seediff.words import PLACE, place_word
 
 MOST_SHARDS = 100_000
 
@@ -96,8 +96,10 @@ def _check_figures(study: Study, figures: Figures) -> None:
     for name in figures.classes:
         _known("class", name, study.image_set_classes(figures.image_set), "figures.classes")
     for number, one in enumerate(figures.open, start=1):
-        if not has_word(one.prompt, one.word):
-            raise SeediffError(f"figures.open, prompt {number}: the word {one.word!r} is not in {one.prompt!r}.")
+        try:
+            place_word(one.prompt, one.word, one.starts)
+        except SeediffError as error:
+            raise SeediffError(f"figures.open, prompt {number}: {error}") from None
 
 
 def _check_classes(study: Study) -> None:
@@ -107,7 +109,7 @@ def _check_classes(study: Study) -> None:
     if BACKGROUND in every:
         raise SeediffError(f"classes holds {BACKGROUND!r}, which is what is of no class.\nLeave it out.")
     for name, prompt_set in study.prompt_sets.items():
-        if "{word}" not in prompt_set.template:
+        if PLACE not in prompt_set.template:
             raise SeediffError(f"prompt_sets.{name}.template has no '{{word}}', the place of the class word.")
         for word in prompt_set.words:
             _known("class", word, prompt_set.classes or study.classes, f"prompt_sets.{name}.words")

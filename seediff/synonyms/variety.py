@@ -13,9 +13,8 @@ from typing import Any
 from seediff.errors import SeediffError
 from seediff.rng import derive_seed
 from seediff.synonyms.vocabulary import ClassWords, class_words
-from seediff.words import find_words, split_words
+from seediff.words import PLACE, Filled, fill, find_word, split_words
 
-PLACE = "{word}"
 MOST_WORDS = 75
 """CLIP's text encoder reads 77 tokens, two of which are its own, and a word has at least one."""
 
@@ -29,10 +28,10 @@ def phrasings(templates: Sequence[str], contexts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(" ".join(one.split()) for one in written))
 
 
-def filled(phrasing: str, word: str) -> str:
+def phrase(phrasing: str, word: str) -> Filled:
     """The phrasing with the word in its place, and 'a' or 'an' before it as the word has it."""
     article = "an " if _VOWEL.match(word) else "a "
-    return _ARTICLE.sub(lambda found: found[0][0] + article[1:], phrasing).replace(PLACE, word)
+    return fill(_ARTICLE.sub(lambda found: found[0][0] + article[1:], phrasing), word)
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,8 @@ class Variety:
         """How many different prompts the class has, or a few less where two come out the same."""
         return len(self.words[name].used) * len(self.phrasings)
 
-    def prompts(self, name: str, *seed: str | int) -> Iterator[tuple[str, str]]:
-        """(prompt, word) for every word of the class in every phrasing, no prompt twice; in every round all words once.
+    def prompts(self, name: str, *seed: str | int) -> Iterator[Filled]:
+        """Every word of the class in every phrasing, no prompt twice; in every round all words once.
 
         ``seed`` decides their order.
         """
@@ -56,11 +55,11 @@ class Variety:
         seen = set[tuple[str, ...]]()
         for number in range(len(self.phrasings)):
             for word in sorted(words, key=lambda one: derive_seed(*seed, number, one)):
-                prompt = filled(turns[word][number], word)
-                spoken = tuple(split_words(prompt))
+                prompt = phrase(turns[word][number], word)
+                spoken = tuple(split_words(prompt.text))
                 if spoken not in seen:
                     seen.add(spoken)
-                    yield prompt, word
+                    yield prompt
 
 
 def vary(classes: Sequence[str], template: str, names: Mapping[str, str], augmentation: Mapping[str, Any]) -> Variety:
@@ -74,7 +73,7 @@ def vary(classes: Sequence[str], template: str, names: Mapping[str, str], augmen
     every = [one.word for some in words.values() for one in some.used]
     for form in forms:
         _check_phrasing(form, every)
-    longest = filled(max(forms, key=_length), max(every, key=_length))
+    longest = phrase(max(forms, key=_length), max(every, key=_length)).text
     if _length(longest) > MOST_WORDS:
         raise SeediffError(
             f"{longest[:60]!r}... has {_length(longest)} words, but a text encoder reads {MOST_WORDS} at most.\n"
@@ -90,9 +89,8 @@ def _length(text: str) -> int:
 def _check_phrasing(phrasing: str, words: Sequence[str]) -> None:
     if phrasing.count(PLACE) != 1:
         raise SeediffError(f"{phrasing!r} has to have '{PLACE}', the place of the class word, once.")
-    rest = split_words(phrasing.replace(PLACE, " | "))
     for word in words:
-        if find_words(rest, split_words(word)) is not None:
+        if any(find_word(part, word) for part in phrasing.split(PLACE)):
             raise SeediffError(
                 f"{phrasing!r} names {word!r}, a word of a class: its pixels would be labelled background.\n"
                 "Choose another template or context."

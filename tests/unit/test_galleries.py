@@ -12,6 +12,7 @@ import torch
 from matplotlib.figure import Figure
 
 from seediff.attention.maps import AttentionMaps, normalize
+from seediff.attention.tokens import TokenizedPrompt
 from seediff.errors import SeediffError
 from seediff.masks.labels import refine, to_mask
 from seediff.masks.make import make_mask, make_score
@@ -43,7 +44,8 @@ def drawn(name: str, seeds: list[tuple[int, int]], noise: float = 0.0) -> Drawn:
         self_[r] = same + noise * torch.rand(same.shape, generator=generator)
     tokens = ("<|startoftext|>", "a</w>", "cat</w>", "<|endoftext|>")
     image = np.random.default_rng(len(name)).integers(0, 256, (PIXELS, PIXELS, 3), dtype=np.uint8)
-    return Drawn(Prompt(name, name, 0, "a cat", "cat", 0), image, AttentionMaps("a cat", tokens, cross, self_, LATENTS))
+    prompt = TokenizedPrompt("a cat", tokens, ((0, 0), (0, 1), (2, 5), (0, 0)))
+    return Drawn(Prompt(name, name, 0, "a cat", "cat", 0), image, AttentionMaps(prompt, cross, self_, LATENTS))
 
 
 @pytest.fixture(scope="module")

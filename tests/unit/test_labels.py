@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 import seediff
 from seediff.attention.maps import AttentionMaps
+from seediff.attention.tokens import TokenizedPrompt
 from seediff.errors import SeediffError
 from seediff.masks import PamrSettings, Refinement, make_mask, make_score
 from seediff.masks.labels import refine, to_mask
@@ -39,7 +40,8 @@ def attention_maps(seed: int = 0) -> AttentionMaps:
     generator = torch.Generator().manual_seed(seed)
     cross = {r: torch.rand(r * r, len(tokens), generator=generator) for r in (2, 4, 8, 16)}
     rows = {r: torch.randn(r * r, r * r, generator=generator).softmax(1) for r in (2, 4, 8, 16)}
-    return AttentionMaps("a photo of cat", tokens, cross, rows, 16)
+    prompt = TokenizedPrompt("a photo of cat", tokens, ((0, 0), (0, 1), (2, 7), (8, 10), (11, 14), (0, 0)))
+    return AttentionMaps(prompt, cross, rows, 16)
 
 
 def test_without_pamr_the_score_is_only_upsampled() -> None:
@@ -173,6 +175,19 @@ def test_make_mask_is_the_whole_chain() -> None:
     mask = make_mask(maps, "cat", image, "ire", beta=0.4, label=3)
     assert mask.dtype == np.uint8 and np.array_equal(mask, expected) and set(np.unique(mask)) == {0, 3}
     assert np.array_equal(seediff.make_mask(maps, "cat", Image.fromarray(image), "ire", beta=0.4, label=3), mask)
+
+
+def test_of_a_word_that_comes_twice_every_place_counts_or_one() -> None:
+    maps = attention_maps()
+    prompt = TokenizedPrompt("cat on on cat", maps.tokens, ((0, 0), (0, 3), (4, 6), (7, 9), (10, 13), (0, 0)))
+    maps, image, steps = replace(maps, text=prompt), random_image(4, 16, 16), [{"cross_attention": {"resolution": "1"}}]
+    both = maps.cross_attention[16][:, [1, 4]].mean(1).view(16, 16)
+    assert np.allclose(make_score(maps, "cat", steps), ((both - both.min()) / (both.max() - both.min())).numpy())
+    for start, column in ((0, 1), (10, 4)):
+        one = maps.cross_attention[16][:, column].view(16, 16)
+        score = make_score(maps, "cat", steps, starts=[start])
+        assert np.allclose(score, ((one - one.min()) / (one.max() - one.min())).numpy())
+        assert np.array_equal(make_mask(maps, "cat", image, steps, refinement=None, starts=[start]), score >= 0.3)
 
 
 def test_make_mask_keeps_the_refinement_s_threshold() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from subprocess import run
+from typing import Any
 
 import pytest
 import torch
@@ -15,103 +17,21 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from transformers import CLIPTokenizer
 
-from seediff.attention.maps import AttentionMaps, normalize, token_indices
+from seediff.attention.maps import AttentionMaps, normalize
+from seediff.attention.tokens import TokenizedPrompt
 from seediff.errors import SeediffError
-from seediff.pictograms.tokenizer import build_tokenizer
 
 PIECES = ("<|startoftext|>", "a</w>", "traf", "fic</w>", "light</w>", "and</w>", "a</w>", "cat</w>", "<|endoftext|>")
-PROMPT = "a traffic light and a cat"
+SPANS = ((0, 0), (0, 1), (2, 6), (6, 9), (10, 15), (16, 19), (20, 21), (22, 25), (0, 0))
+PROMPT = TokenizedPrompt("a traffic light and a cat", PIECES, SPANS, names=((22, 25),), cut=(25, 25))
 
 
 def make_maps(rng_seed: int = 0, sides: tuple[int, ...] = (8, 4, 2)) -> AttentionMaps:
     generator = torch.Generator().manual_seed(rng_seed)
     cross = {r: torch.rand(r * r, len(PIECES), generator=generator) for r in sides}
     own = {r: torch.rand(r * r, r * r, generator=generator) for r in sides}
-    return AttentionMaps(PROMPT, PIECES, cross, own, latent_side=8)
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> CLIPTokenizer:
-    return build_tokenizer()
-
-
-def pieces_of(tokenizer: CLIPTokenizer, prompt: str) -> list[str]:
-    ids = tokenizer(prompt, padding="max_length", max_length=24, truncation=True).input_ids
-    return tokenizer.convert_ids_to_tokens(ids)
-
-
-def spelled(pieces: list[str], indices: tuple[int, ...]) -> str:
-    return "".join(pieces[at] for at in indices).replace("</w>", " ").strip()
-
-
-@pytest.mark.parametrize(
-    ("prompt", "word", "found"),
-    [
-        ("a photo of a cat", "cat", "cat"),
-        ("a photo of a CAT, on sand", "Cat", "cat"),
-        ("a photo of cat's sheep", "cat", "cat"),
-        ("a photo of a potted plant and a plant", "plant", "plant"),
-        ("a zebra on grass", "zebra", "zebra"),
-        ("a zebra cat", "zebra cat", "zebra cat"),
-        ("a coach bus", "a  coach ", "a coach"),
-        ("a dark t-shirt", "T-shirt", "t shirt"),
-        ("a b52 car", "b52", "b 5 2"),
-        ("a cattle and a cat", "cat", "cat"),
-    ],
-)
-def test_a_word_is_found_whole_by_all_of_its_pieces(
-    tokenizer: CLIPTokenizer, prompt: str, word: str, found: str
-) -> None:
-    pieces = pieces_of(tokenizer, prompt)
-    indices = token_indices(prompt, pieces, word)
-    assert spelled(pieces, indices) == found
-    assert list(indices) == sorted(set(indices))
-
-
-def test_the_first_of_several_occurrences_counts() -> None:
-    assert token_indices(PROMPT, PIECES, "a") == (1,)
-    assert token_indices(PROMPT, PIECES, "a cat") == (6, 7)
-    assert token_indices(PROMPT, PIECES, "traffic light") == (2, 3, 4)
-
-
-@pytest.mark.parametrize("word", ["caf\u00e9", "cafe\u0301", "voil\u00e0"])
-def test_letters_beyond_ascii_are_read_through_the_bytes_of_the_pieces(tokenizer: CLIPTokenizer, word: str) -> None:
-    prompt = f"a {word} cat"  # in the second word the accent is a character of its own; the tokenizer composes them
-    pieces = pieces_of(tokenizer, prompt)
-    assert token_indices(prompt, pieces, word) == tuple(range(2, pieces.index("cat</w>")))
-
-
-def test_a_word_added_to_the_vocabulary_is_found() -> None:
-    tokenizer = build_tokenizer()
-    tokenizer.add_tokens(["<cat-toy>"])
-    pieces = pieces_of(tokenizer, "a <cat-toy>, on sand")
-    assert token_indices("a <cat-toy>, on sand", pieces, "<cat-toy>") == (2,)
-    assert spelled(pieces, token_indices("a <cat-toy>, on sand", pieces, "on sand")) == "on sand"
-
-
-@pytest.mark.parametrize("word", ["dog", "at", "ca", "cat cat", "", "?!", "startoftext", "endoftext"])
-def test_a_word_that_the_prompt_lacks_is_an_error(word: str) -> None:
-    with pytest.raises(SeediffError, match=r"is not in the prompt .a traffic light and a cat"):
-        token_indices(PROMPT, PIECES, word)
-
-
-@pytest.mark.parametrize("prompt", ["a zebra zebra zebra zebra zebra zebra", "a photo " * 11 + "of zebra"])
-@pytest.mark.parametrize("word", ["zebra on grass", "grass"])
-def test_a_word_beyond_the_token_limit_is_an_error_that_says_so(
-    tokenizer: CLIPTokenizer, prompt: str, word: str
-) -> None:
-    whole = prompt + " on grass"
-    with pytest.raises(SeediffError, match=r"cut off(.|\n)*keeps 24 tokens\. Shorten"):
-        token_indices(whole, pieces_of(tokenizer, whole), word)
-
-
-def test_a_word_cut_in_the_middle_matches_nothing() -> None:
-    cut = ("<|startoftext|>", "a</w>", "cat", "<|endoftext|>")
-    for word in ("cattle", "cat"):
-        with pytest.raises(SeediffError):
-            token_indices("a cattle", cut, word)
+    return AttentionMaps(PROMPT, cross, own, latent_side=8)
 
 
 def test_a_class_map_is_the_normalised_mean_over_the_words_tokens() -> None:
@@ -125,11 +45,6 @@ def test_a_class_map_is_the_normalised_mean_over_the_words_tokens() -> None:
         torch.testing.assert_close(seen.class_map(r), expected)
         assert seen.self_attention[r] is maps.self_attention[r]
     assert seen.latent_side == 8
-
-
-def test_what_pads_a_prompt_is_no_word_of_it() -> None:
-    with pytest.raises(SeediffError, match="'pad' is not in the prompt"):
-        token_indices("a cat", ("<|startoftext|>", "a</w>", "cat</w>", "<|endoftext|>", "pad</w>"), "pad")
 
 
 def test_sides_are_fractions_of_the_latent_side() -> None:
@@ -181,7 +96,8 @@ def test_maps_survive_their_file(tmp_path: Path) -> None:
     maps = make_maps()
     maps.save(tmp_path / "maps.safetensors")
     read = AttentionMaps.load(tmp_path / "maps.safetensors")
-    assert (read.prompt, read.tokens, read.latent_side) == (maps.prompt, maps.tokens, maps.latent_side)
+    assert (read.text, read.latent_side) == (maps.text, maps.latent_side)
+    assert (read.prompt, read.tokens) == ("a traffic light and a cat", PIECES)
     for kind in ("cross_attention", "self_attention"):
         assert getattr(read, kind).keys() == getattr(maps, kind).keys()
         assert all(torch.equal(getattr(read, kind)[r], getattr(maps, kind)[r]) for r in getattr(maps, kind))
@@ -210,6 +126,36 @@ def test_a_broken_file_is_an_error_that_names_it(tmp_path: Path) -> None:
         AttentionMaps.load(tmp_path / "absent")
 
 
+def test_words_of_several_places_count_at_each_or_at_those_that_are_told() -> None:
+    maps = make_maps()
+    every, second = maps.for_word("a"), maps.for_word("a", [20])
+    for r, tensor in maps.cross_attention.items():
+        torch.testing.assert_close(every.cross_attention[r].flatten(), (tensor[:, 1] + tensor[:, 6]) / 2)
+        assert torch.equal(second.cross_attention[r].flatten(), tensor[:, 6])
+
+
+@pytest.mark.parametrize("starts", [20, "20", [20.0], None, ["a"]])
+def test_places_that_are_no_list_of_numbers_are_an_error(starts: Any) -> None:
+    with pytest.raises(SeediffError, match=r"starts is .*a list of characters' numbers"):
+        make_maps().for_word("a", starts)
+
+
+def metadata(**changes: Any) -> dict[str, str]:
+    """What is written beside the tensors for a prompt of one token."""
+    text = {"text": "a", "tokens": ["a"], "spans": [[0, 1]], "names": [], "cut": [0, 0]} | changes
+    return {"attention_maps": json.dumps({"prompt": text, "latent_side": 2})}
+
+
+def test_maps_that_do_not_say_what_their_tokens_stand_for_are_refused(tmp_path: Path) -> None:
+    words = {"prompt": "a", "tokens": ["a"], "latent_side": 2}
+    tensors = {"cross_attention.2": torch.zeros(4, 1), "self_attention.2": torch.zeros(4, 4)}
+    save_file(tensors, tmp_path / "now", metadata=metadata())
+    assert AttentionMaps.load(tmp_path / "now").tokens == ("a",)
+    save_file(tensors, tmp_path / "before", metadata={"attention_maps": json.dumps(words)})
+    with pytest.raises(SeediffError, match=r"an earlier seediff wrote it(.|\n)*Record the image again"):
+        AttentionMaps.load(tmp_path / "before")
+
+
 @pytest.mark.parametrize(
     ("name", "tensor", "metadata"),
     [
@@ -217,14 +163,17 @@ def test_a_broken_file_is_an_error_that_names_it(tmp_path: Path) -> None:
         ("cross_attention.2", torch.zeros(4, 1), {"attention_maps": "{"}),
         ("cross_attention.2", torch.zeros(4, 1), {"attention_maps": "[]"}),
         ("cross_attention.2", torch.zeros(4, 1), {"attention_maps": '{"prompt": "a"}'}),
-        ("cross_attention.2", torch.zeros(4, 2), {"attention_maps": '{"prompt":"a","tokens":["a"],"latent_side":2}'}),
-        ("self_attention.2", torch.zeros(4, 3), {"attention_maps": '{"prompt":"a","tokens":["a"],"latent_side":2}'}),
-        (
-            "self_attention.2",
-            torch.zeros(4, 4).half(),
-            {"attention_maps": '{"prompt":"a","tokens":[],"latent_side":2}'},
-        ),
-        ("weights.2", torch.zeros(4, 4), {"attention_maps": '{"prompt":"a","tokens":["a"],"latent_side":2}'}),
+        ("cross_attention.2", torch.zeros(4, 1), {"attention_maps": '{"prompt": ["a"], "latent_side": 2}'}),
+        ("cross_attention.2", torch.zeros(4, 2), metadata()),
+        ("self_attention.2", torch.zeros(4, 3), metadata()),
+        ("self_attention.2", torch.zeros(4, 4).half(), metadata()),
+        ("weights.2", torch.zeros(4, 4), metadata()),
+        ("cross_attention.2", torch.zeros(4, 1), metadata(spans=[])),
+        ("cross_attention.2", torch.zeros(4, 1), metadata(spans=[[0, 2]])),
+        ("cross_attention.2", torch.zeros(4, 1), metadata(spans=[[-1, 0]])),
+        ("cross_attention.2", torch.zeros(4, 1), metadata(spans=[["a", "b"]])),
+        ("cross_attention.2", torch.zeros(4, 1), metadata(names=[[0, 10**18]])),
+        ("cross_attention.2", torch.zeros(4, 1), metadata(cut=[1, 0])),
     ],
 )
 def test_a_file_of_something_else_is_an_error(

@@ -59,6 +59,21 @@ def test_the_prompt_has_the_words_that_stand_for_the_classes(tmp_path: Path) -> 
         assert named and annotated.prompt == "a photo of " + " and ".join(named)
 
 
+def test_every_class_has_the_place_of_its_own_word(tmp_path: Path) -> None:
+    """Where one class's word is part of another's, or the same."""
+    write_domain("voc", tmp_path / "voc", train=1, val=12, rng_seed=0)
+    benchmark = open_benchmark("voc", tmp_path / "voc", "val", CLASSES)
+    words = {name: ("bus", "school bus", "bus stop")[label % 3] for label, name in enumerate(CLASSES)}
+    several = [one for one in annotated_images(benchmark, words, 12, 64) if len(one.classes) > 1]
+    assert several
+    for one in several:
+        expected = "a photo of"
+        for name, start in zip(one.classes, one.starts, strict=True):
+            expected += f"{' and' if start > 13 else ''} a {words[name]}"
+            assert start == len(expected) - len(words[name])
+        assert one.prompt == expected
+
+
 def test_a_measurement_of_the_embedded_model(tmp_path: Path) -> None:
     write_domain("voc", tmp_path / "voc", train=1, val=3, rng_seed=0)
     benchmark = open_benchmark("voc", tmp_path / "voc", "val", CLASSES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from diffusers.models.attention_processor import Attention, AttnProcessor, AttnP
 from torch import Tensor
 
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.recording import record_attention, record_unet, tokenize
+from seediff.attention.recording import record_attention, record_unet
+from seediff.attention.tokens import tokenize
 from seediff.errors import SeediffError
 from seediff.pictograms.denoiser import TEXT_WIDTH, build_scheduler, build_text_encoder
 from seediff.pictograms.tokenizer import build_tokenizer
@@ -134,7 +136,7 @@ def assert_equal_to_oracle(maps: AttentionMaps, layers: Layers, row: int, tolera
 
 
 def assert_same_maps(one: AttentionMaps, other: AttentionMaps, tolerance: float = 1e-5) -> None:
-    assert (one.prompt, one.tokens, one.latent_side) == (other.prompt, other.tokens, other.latent_side)
+    assert (one.text, one.latent_side) == (other.text, other.latent_side)
     for kind in ("cross_attention", "self_attention"):
         ours, theirs = getattr(one, kind), getattr(other, kind)
         assert ours.keys() == theirs.keys()
@@ -198,6 +200,29 @@ def test_tokens_are_the_pieces_of_the_text_encoder(plain_pipe: StableDiffusionPi
     assert maps.for_word("zebra").cross_attention[8].shape == (8, 8)
 
 
+@pytest.mark.parametrize("vectors", [1, 2, 4])
+def test_a_textual_inversion_has_the_maps_of_all_its_vectors(vectors: int) -> None:
+    torch.manual_seed(0)
+    pipe = build_pipe(even_unet())
+    pipe.load_textual_inversion({"<cat-toy>": torch.randn(vectors, TEXT_WIDTH)}, token="<cat-toy>")
+    with softmax_oracle(pipe.unet) as layers, record_attention(pipe) as recorded:
+        sample(pipe, "a <cat-toy> and a cat", latents(1), num_inference_steps=1)
+    (maps,) = recorded.maps
+    assert maps.prompt == "a <cat-toy> and a cat" and maps.tokens[2] == "<cat-toy>"
+    for word, columns in (("<cat-toy>", range(2, 2 + vectors)), ("cat", range(4 + vectors, 5 + vectors))):
+        expected = averaged(layers, "cross", 8, 1)[:, columns].mean(1)
+        torch.testing.assert_close(
+            maps.for_word(word).cross_attention[8].flatten().double(), expected, atol=1e-5, rtol=0
+        )
+
+
+def test_a_tokenizer_without_a_limit_is_an_error() -> None:
+    pipe = build_pipe(even_unet())
+    pipe.tokenizer.model_max_length = int(1e30)
+    with record_attention(pipe), pytest.raises(SeediffError, match="does not say how many tokens it keeps"):
+        sample(pipe, "a cat", latents(1))
+
+
 def test_a_second_call_starts_afresh(plain_pipe: StableDiffusionPipeline) -> None:
     with record_attention(plain_pipe) as recorded:
         sample(plain_pipe, ["a cat", "a bus"], latents(2, side=32))
@@ -223,24 +248,24 @@ def test_guidance_may_end_during_the_call(plain_pipe: StableDiffusionPipeline) -
 
 def test_a_unet_run_by_hand_is_recorded_whole(pipe: StableDiffusionPipeline) -> None:
     prompts = ["a cat", "a bus", "a sheep"]
-    tokens = tokenize(pipe, prompts)
-    text = torch.randn(3, len(tokens[0]), TEXT_WIDTH, generator=torch.Generator().manual_seed(0))
+    tokenized = tokenize(pipe, prompts)
+    text = torch.randn(3, len(tokenized[0].tokens), TEXT_WIDTH, generator=torch.Generator().manual_seed(0))
     with softmax_oracle(pipe.unet) as layers, record_unet(pipe.unet) as accumulator, torch.inference_mode():
         for timestep in (100, 700):
             pipe.unet(latents(3), timestep, encoder_hidden_states=text)
-    for image, maps in enumerate(accumulator.maps(prompts, tokens)):
+    for image, maps in enumerate(accumulator.maps(tokenized)):
         assert maps.prompt == prompts[image]
         assert_equal_to_oracle(maps, layers, image)
 
 
 def test_attention_masks_are_part_of_the_softmax(pipe: StableDiffusionPipeline) -> None:
-    tokens = tokenize(pipe, ["a cat", "a bus"])
-    text = torch.randn(2, len(tokens[0]), TEXT_WIDTH, generator=torch.Generator().manual_seed(0))
-    mask = torch.ones(2, len(tokens[0]))
+    tokenized = tokenize(pipe, ["a cat", "a bus"])
+    text = torch.randn(2, len(tokenized[0].tokens), TEXT_WIDTH, generator=torch.Generator().manual_seed(0))
+    mask = torch.ones(2, len(tokenized[0].tokens))
     mask[0, 5:] = 0
     with softmax_oracle(pipe.unet) as layers, record_unet(pipe.unet) as accumulator, torch.no_grad():
         output = pipe.unet(latents(2), 5, encoder_hidden_states=text, encoder_attention_mask=mask).sample
-    for image, maps in enumerate(accumulator.maps(["a cat", "a bus"], tokens)):
+    for image, maps in enumerate(accumulator.maps(tokenized)):
         assert_equal_to_oracle(maps, layers, image)
         assert all(bool(m[:, 5:].any()) == (image == 1) for m in maps.cross_attention.values())
     with torch.no_grad():
@@ -255,7 +280,7 @@ def test_inference_mode_and_gradients_may_alternate(plain_pipe: StableDiffusionP
             plain_pipe.unet(latents(1), 5, encoder_hidden_states=text)
         plain_pipe.unet(latents(1), 5, encoder_hidden_states=text).sample.mean().backward()
     plain_pipe.unet.zero_grad()
-    assert not accumulator.maps(["a cat"], tokenize(plain_pipe, ["a cat"]))[0].self_attention[8].requires_grad
+    assert not accumulator.maps(tokenize(plain_pipe, ["a cat"]))[0].self_attention[8].requires_grad
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -266,7 +291,7 @@ def test_half_precision_models_accumulate_in_float32(dtype: torch.dtype) -> None
     with softmax_oracle(pipe.unet) as layers, record_unet(pipe.unet) as accumulator, torch.no_grad():
         for timestep in (0, 300, 600, 900):
             pipe.unet(latents(2).to(dtype), timestep, encoder_hidden_states=text)
-    for image, maps in enumerate(accumulator.maps(["a cat"] * 2, tokenize(pipe, ["a cat"] * 2))):
+    for image, maps in enumerate(accumulator.maps(tokenize(pipe, ["a cat"] * 2))):
         assert_equal_to_oracle(maps, layers, image, tolerance=5e-5)  # the half kernels' exp has 20 bits
 
 
@@ -338,17 +363,17 @@ def test_another_batch_in_one_recording_is_an_error(
         accumulator.restart()
         plain_pipe.unet(latents(*shape), 5, encoder_hidden_states=torch.zeros(shape[0], 24, TEXT_WIDTH))
         prompts = ["a cat"] * shape[0]
-        assert len(accumulator.maps(prompts, tokenize(plain_pipe, prompts))) == shape[0]
+        assert len(accumulator.maps(tokenize(plain_pipe, prompts))) == shape[0]
 
 
 def test_prompts_that_are_not_the_recorded_ones_are_an_error(plain_pipe: StableDiffusionPipeline) -> None:
     with record_unet(plain_pipe.unet) as accumulator, torch.no_grad():
         plain_pipe.unet(latents(2), 5, encoder_hidden_states=torch.zeros(2, 24, TEXT_WIDTH))
-    tokens = tokenize(plain_pipe, ["a cat", "a bus"])
+    tokenized = tokenize(plain_pipe, ["a cat", "a bus"])
     with pytest.raises(SeediffError, match="Recorded 2 images"):
-        accumulator.maps(["a cat"], tokens[:1])
+        accumulator.maps(tokenized[:1])
     with pytest.raises(SeediffError, match=r"\[24\] tokens"):
-        accumulator.maps(["a cat", "a bus"], [pieces[:5] for pieces in tokens])
+        accumulator.maps([replace(one, tokens=one.tokens[:5], spans=one.spans[:5]) for one in tokenized])
 
 
 def test_attention_that_is_not_fused_is_an_error(plain_pipe: StableDiffusionPipeline) -> None:

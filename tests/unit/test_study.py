@@ -132,7 +132,7 @@ def test_an_augmentation_is_named_and_checked() -> None:
 def test_figures_name_what_is_there() -> None:
     assert "names the class 'dog'" in problem(lambda content: content["figures"].update(classes=["dog"]))
     wrong = {"prompt": "a kitty", "word": "cat"}
-    assert "is not in 'a kitty'" in problem(lambda content: content["figures"].update(open=[wrong]))
+    assert "is not in the prompt 'a kitty'" in problem(lambda content: content["figures"].update(open=[wrong]))
 
 
 def test_both_readings_of_the_mean_stand_side_by_side() -> None:
@@ -160,7 +160,18 @@ def test_a_word_must_stand_whole_in_its_prompt() -> None:
         open_prompts = [{"prompt": "a photo of a category", "word": "cat"}]
         content["figures"] = {"image_set": image_set, "classes": ["cat"], "candidates": 1, "open": open_prompts}
 
-    assert "the word 'cat' is not in 'a photo of a category'" in problem(change)
+    assert "'cat' is not in the prompt 'a photo of a category'" in problem(change)
+
+
+def test_a_prompt_of_one_s_own_may_say_which_of_its_words_is_meant() -> None:
+    def told(starts: list[int]) -> Callable[[dict[str, Any]], None]:
+        prompt = {"prompt": "a cat on a cat", "word": "cat", "starts": starts}
+        return lambda content: content["figures"].update(open=[prompt])
+
+    assert plan.figures_spec(study(told([11])))["open"][0]["starts"] == (11,)
+    assert not any("starts" in one for one in plan.figures_spec(study())["open"])
+    assert "does not begin at character 3" in problem(told([3]))
+    assert "it begins at: 2, 11" in problem(told([3]))
 
 
 def test_a_benchmark_must_know_what_is_asked_of_it() -> None:

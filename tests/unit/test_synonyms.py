@@ -19,10 +19,10 @@ from seediff.prompts import Prompt, make_prompts, read_prompts, write_prompts
 from seediff.study.sections import PromptAugmentation
 from seediff.synonyms.ambiguous import AMBIGUOUS
 from seediff.synonyms.curated import CURATED
-from seediff.synonyms.variety import filled, phrasings
+from seediff.synonyms.variety import phrase, phrasings
 from seediff.synonyms.vocabulary import class_words, shipped_words
 from seediff.synonyms.wordnet import kin, read_lexicon
-from seediff.words import find_words, split_words
+from seediff.words import place_word, split_words
 
 TEMPLATES = ("a picture of a {word}", "the {word}, seen from afar")
 CONTEXTS = ("on grass", "at night", "in the rain")
@@ -128,8 +128,8 @@ def test_prompts_are_distinct_balanced_and_have_their_word(
             rounds = per_class // (1 + len(words[name]))
             assert all(rounds <= times[word] <= rounds + 1 for word in (name, *words[name]))
     for one in prompts:
-        at = find_words(split_words(one.prompt), split_words(one.class_word))
-        assert at is not None and one.class_word in one.prompt
+        (start,) = one.word_starts
+        assert one.prompt.startswith(one.class_word, start) and place_word(one.prompt, one.class_word, [start])
     assert [one for one in prompts if one.index == 0] == run(1, [*words])
     assert len({one.rng_seed for one in prompts}) == len(prompts)
     if len({*map(len, every.values())}) == 1:
@@ -191,7 +191,9 @@ def test_a_varied_set_survives_its_file(tmp_path: Path) -> None:
     ],
 )
 def test_articles(phrasing: str, word: str, prompt: str) -> None:
-    assert filled(phrasing, word) == prompt
+    filled = phrase(phrasing, word)
+    assert filled.text == prompt
+    assert [prompt[start : start + len(word)] for start in filled.starts] == [word] * phrasing.count("{word}")
 
 
 def test_phrasings() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -10,9 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import seediff
+from seediff.datasets.shards import open_shard
+from seediff.files import write_csv
 from seediff.generation import generate
 from seediff.plan import synthesize_spec
 from seediff.prompts import Prompt, make_prompts, read_prompts, write_prompts
@@ -64,6 +68,54 @@ def test_prompts_survive_their_file(tmp_path: Path) -> None:
     write_prompts(made, tmp_path / "prompts.csv")
     assert read_prompts(tmp_path / "prompts.csv") == made
     assert made[0].prompt == "a photo of a lamp, at night" and made[0].key == "traffic-light-000000"
+
+
+def test_a_prompt_set_says_where_the_word_is_only_if_its_prompts_do_not(tmp_path: Path) -> None:
+    once, twice = (make_prompts("basic", ["train", "bus"], 1, f"a {word} on a {{word}}") for word in ("seat", "train"))
+    assert [one.word_starts for one in once] == [(12,), (12,)] and [one.word_starts for one in twice] == [(13,), (13,)]
+    for prompts, name in ((once, "once.csv"), (twice, "twice.csv")):
+        write_prompts(prompts, tmp_path / name)
+        assert read_prompts(tmp_path / name) == prompts
+    columns = "key,class_name,index,prompt,class_word,rng_seed"
+    assert (tmp_path / "once.csv").read_text().splitlines()[0] == f"{columns},seal"
+    header, *rows = (tmp_path / "twice.csv").read_text().splitlines()
+    assert header == f"{columns},word_starts,seal"
+    assert [row.split(",")[-2] for row in rows] == ["13", ""]  # 'a train on a bus' has its word once
+    assert [json.loads(json.dumps(one.row())).get("word_starts") for one in twice] == [[13], None]
+
+
+def test_of_several_places_none_is_guessed(tmp_path: Path) -> None:
+    every = make_prompts("basic", ["train"], 1, "a {word} and a {word}")
+    write_prompts([replace(every[0], word_starts=())], tmp_path / "every.csv")
+    assert read_prompts(tmp_path / "every.csv") == every and every[0].word_starts == (2, 14)
+    row = {key: value for key, value in every[0].row().items() if key != "word_starts"}
+    write_csv(tmp_path / "prompts.csv", [row])
+    with pytest.raises(seediff.SeediffError, match=r"line 2 has its word 'train' more than once(.|\n)*delete"):
+        read_prompts(tmp_path / "prompts.csv")
+
+
+@pytest.mark.parametrize("starts", ["0", "2 11", "-1", "x", "99", "1" * 5000])
+def test_a_word_that_is_not_where_its_prompt_set_says_is_refused(tmp_path: Path, starts: str) -> None:
+    (prompt,) = make_prompts("basic", ["train"], 1, "a seat or train on a {word}")
+    write_csv(tmp_path / "prompts.csv", [prompt.row() | {"word_starts": starts}])
+    with pytest.raises(seediff.SeediffError, match=r"prompts\.csv, line 2(: class word 'train'| is not a prompt)"):
+        read_prompts(tmp_path / "prompts.csv")
+
+
+def test_a_templates_word_is_looked_for_in_its_place(pipe: Any, tmp_path: Path) -> None:
+    prompts = [
+        *make_prompts("x", ["train"], 1, "a train seat on a {word}"),
+        *make_prompts("y", ["cat"], 1, "a {word} and a {word}"),
+        *make_prompts("z", ["cat"], 1, "a photo of {word}s"),
+    ]
+    spec = synthesize_spec(load_study(ROOT / "config/studies/smoke.yaml"), "basic")
+    spec["diffusion"] = {**spec["diffusion"], "model": str(MODEL), "num_inference_steps": 1}
+    synthesize_shard(spec, prompts[:1], tmp_path / "images.tar", tmp_path / "scores.tar")
+    shard = open_shard(tmp_path / "images.tar")
+    assert json.loads(shard.read("train-000000", "json")) == prompts[0].row() | {"word_starts": [18]}
+    for drawn, columns in zip(draw(pipe, prompts, Sampling(1, 3.0, 3)), [(6,), (2, 5), (4, 5)], strict=True):
+        maps = drawn.maps.cross_attention[16][:, list(columns)].mean(1)
+        assert torch.equal(drawn.class_maps().cross_attention[16].flatten(), maps)
 
 
 def test_a_replay_repeats_the_scores_of_the_first_pass(tmp_path: Path, prompts: list[Prompt]) -> None:

@@ -42,7 +42,7 @@ class Subject:
 
     @cached_property
     def maps(self) -> ClassMaps:
-        return self.drawn.maps.for_word(self.drawn.prompt.class_word)
+        return self.drawn.class_maps()
 
     def steps(self, variant: str) -> Steps:
         return resolve(named_steps(variant), alpha=self.method.alpha)
@@ -58,8 +58,16 @@ class Subject:
 
     def mask(self, variant: str) -> NDArray[np.uint8]:
         """(H, W): 1 on the object, 0 on the background, 255 where the refinement leaves it open."""
-        word, (alpha, refinement) = self.drawn.prompt.class_word, (self.method.alpha, self.method.refinement)
-        return make_mask(self.drawn.maps, word, self.image, variant, alpha, refinement=refinement)
+        prompt, (alpha, refinement) = self.drawn.prompt, (self.method.alpha, self.method.refinement)
+        return make_mask(
+            self.drawn.maps,
+            prompt.class_word,
+            self.image,
+            variant,
+            alpha,
+            refinement=refinement,
+            starts=prompt.word_starts,
+        )
 
     @cached_property
     def seeds(self) -> NDArray[np.bool_]:
