@@ -148,7 +148,7 @@ def record_attention(pipe: Any) -> Iterator[Recording]:
     Only the conditional half of classifier-free guidance counts. ``SeediffError`` for a pipeline without UNet,
     a recording inside another, a call without the text of its prompt, and images that are not square.
     """
-    missing = [part for part in ("unet", "tokenizer", "encode_prompt") if not hasattr(pipe, part)]
+    missing = [part for part in ("unet", "tokenizer", "encode_prompt") if getattr(pipe, part, None) is None]
     if missing:
         raise SeediffError(
             f"{type(pipe).__name__} has no {missing[0]}: its attention cannot be recorded.\n"

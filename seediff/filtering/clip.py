@@ -28,7 +28,9 @@ class Clip:
     @torch.inference_mode()
     def similarities(self, images: Sequence[NDArray[np.uint8]], prompts: Sequence[str]) -> list[float]:
         """Cosine of each image (H, W, 3) uint8 with its own prompt, in [-1, 1]; long prompts are cut off."""
-        words = self.tokenizer(list(prompts), padding=True, truncation=True, return_tensors="pt")
+        # A tokenizer that does not say how many tokens it keeps would keep more than the model reads.
+        longest = min(self.tokenizer.model_max_length, self.model.text_model.config.max_position_embeddings)
+        words = self.tokenizer(list(prompts), padding=True, truncation=True, max_length=longest, return_tensors="pt")
         pixels = self.preparation(list(images), return_tensors="pt")
         embedded = self.model(**words.to(self.model.device), **pixels.to(self.model.device))
         return [float(one) for one in (embedded.image_embeds * embedded.text_embeds).sum(-1).clamp(-1, 1)]

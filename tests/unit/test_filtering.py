@@ -390,6 +390,14 @@ def test_clip_s_similarity_is_the_cosine_of_each_image_and_its_prompt(clip_folde
         assert found == pytest.approx(float(torch.cosine_similarity(seen, read)), abs=1e-4)
 
 
+def test_a_prompt_too_long_for_clip_is_cut_off_whatever_the_tokenizer_says(clip_folder: Path) -> None:
+    clip = load_clip(str(clip_folder))
+    clip.tokenizer.model_max_length = int(1e30)
+    image, long = np.zeros((32, 32, 3), np.uint8), "a cat and " * 40
+    one, other, third = clip.similarities([image] * 3, [long, long + "a bus", "a bus"])
+    assert one == pytest.approx(other) and one != pytest.approx(third)
+
+
 def test_clip_stands_in_the_table(drawn: dict[str, list[Path]], clip_folder: Path) -> None:
     found = rows(filtered(drawn, clip_model=str(clip_folder), keep=0.6, rank_by=["clip"]))
     clips = [float(row["clip"]) for row in found]

@@ -216,6 +216,13 @@ def test_a_textual_inversion_has_the_maps_of_all_its_vectors(vectors: int) -> No
         )
 
 
+def test_a_pipeline_without_its_tokenizer_is_an_error() -> None:
+    pipe = build_pipe(even_unet())
+    pipe.tokenizer = None  # as the SDXL refiner has it
+    with pytest.raises(SeediffError, match="has no tokenizer"), record_attention(pipe):
+        pass
+
+
 def test_a_tokenizer_without_a_limit_is_an_error() -> None:
     pipe = build_pipe(even_unet())
     pipe.tokenizer.model_max_length = int(1e30)
