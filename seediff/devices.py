@@ -1,23 +1,22 @@
 """A GPU for each job, on a machine that has several and no scheduler to hand them out.
 
-Jobs are separate processes that know nothing of each other; what they share is one lock file for each device. A lock
-belongs to its process, so the kernel frees the device of a job that was killed.
+Jobs are separate processes, of one user or of several, that know nothing of each other. Who has a device holds its name
+among the abstract socket addresses of Linux, where the kernel gives each name to one process, and frees it when that
+process ends, however it ends. So there is no lock file: nothing that depends on who made it, and where, and when.
 
 Who has chosen already is obeyed: SLURM shows each job its own devices and no others, in CUDA_VISIBLE_DEVICES.
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import os
 import shutil
+import socket
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import IO
 
 from seediff.errors import SeediffError
 
@@ -59,7 +58,7 @@ def visible_devices() -> tuple[str, ...]:
 
 
 def _all_devices() -> tuple[str, ...]:
-    """UUIDs, because CUDA and the driver may count in different orders."""
+    """UUIDs in the driver's order, which may not be the order in which CUDA counts."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return ()
@@ -70,7 +69,9 @@ def _all_devices() -> tuple[str, ...]:
 def _wait_for(devices: Sequence[str], number: int, locks: ExitStack) -> tuple[str, ...]:
     """The first ``number`` devices that are free at one time, locked until ``locks`` is closed."""
     waited = False
-    while len(chosen := _lock_free(devices, number, locks)) < number:
+    uuids = _all_devices()
+    names = {device: _uuid_of(device, uuids) for device in devices}
+    while len(chosen := _lock_free(names, number, locks)) < number:
         locks.close()  # holding some while waiting for more, two jobs could wait for each other
         if not waited:
             print(f"Waiting for {number} of {len(devices)} GPUs: the others are taken.", flush=True)
@@ -79,26 +80,35 @@ def _wait_for(devices: Sequence[str], number: int, locks: ExitStack) -> tuple[st
     return chosen
 
 
-def _lock_free(devices: Sequence[str], number: int, locks: ExitStack) -> tuple[str, ...]:
+def _uuid_of(device: str, uuids: Sequence[str]) -> str:
+    """What all jobs call the device, which CUDA_VISIBLE_DEVICES names by index, or by a UUID that may be cut short.
+
+    The index counts as in the driver, as CUDA's does where all devices are of one model or CUDA_DEVICE_ORDER says so.
+    """
+    by_index = {str(index): uuid for index, uuid in enumerate(uuids)}
+    return next((uuid for uuid in uuids if uuid.startswith(device)), by_index.get(device, device))
+
+
+def _lock_free(names: Mapping[str, str], number: int, locks: ExitStack) -> tuple[str, ...]:
     chosen: list[str] = []
-    for device in devices:
-        if len(chosen) < number and (lock := _try_lock(device)):
+    for device, name in names.items():
+        if len(chosen) < number and (lock := _try_lock(name)):
             locks.enter_context(lock)
             chosen.append(device)
     return tuple(chosen)
 
 
-def _try_lock(device: str) -> IO[str] | None:
-    """The device's lock file, locked; nothing where another process holds it."""
-    folder = Path(tempfile.gettempdir()) / f"seediff-gpus-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    file = (folder / device.replace("/", "_")).open("a")
+def _try_lock(name: str) -> socket.socket | None:
+    """What holds the device until it is closed; nothing where another process has it."""
+    lock = socket.socket(socket.AF_UNIX)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
+        lock.bind(f"\0seediff {name}")
+    except OSError as error:
+        lock.close()
+        if error.errno == errno.EADDRINUSE:
+            return None
+        raise SeediffError(f"GPU {name} of {VARIABLE} cannot be locked: {error}.") from error
+    return lock
 
 
 def _restore(before: str | None) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 
-def install_gpus(folder: Path, names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """For this process and those it starts; ``folder`` holds the program, and the locks of the devices."""
+def install_gpus(folder: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Their UUIDs, for this process and those it starts: new ones, because locks hold on the whole machine."""
+    devices = [f"GPU-{uuid4()}" for _ in range(number)]
     program = folder / "nvidia-smi"
-    program.write_text("#!/bin/sh\n" + "".join(f"echo {name}\n" for name in names))
+    program.write_text("#!/bin/sh\n" + "".join(f"echo {device}\n" for device in devices))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return devices
