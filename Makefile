@@ -3,9 +3,10 @@
 # make setup     build the environment alone
 # make publish   fill dvc-store/ from a finished run of the embedded study (docs/caching.md)
 
-PYTHON ?= python3
 VENV := .venv
-ENVIRONMENT := $(VENV)/.complete
+
+# The environment's own Python, once there is one: who chose it need not name it again.
+PYTHON ?= $(firstword $(wildcard $(VENV)/bin/python3) python3)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
@@ -17,16 +18,9 @@ tables: setup
 test: setup
 	pytest
 
-setup: $(ENVIRONMENT)
-
-# torch comes first, by itself: the lock's other packages are then resolved against the build that was found.
-$(ENVIRONMENT): requirements.lock pyproject.toml
+setup:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, found " + sys.version.split()[0])'
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet "$$(grep '^torch==' requirements.lock)"
-	$(VENV)/bin/python -m pip install --quiet --requirement requirements.lock
-	$(VENV)/bin/python -m pip install --quiet --no-deps --editable .
-	touch $@
+	@$(PYTHON) environment.py
 
 # For maintainers, after a run whose results are to be what `dvc pull` brings: fills dvc-store/ anew, to be committed.
 # Snakemake's records travel in git; a file's record is named after the file in base64, of which
