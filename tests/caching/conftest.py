@@ -24,11 +24,21 @@ class Repository(Workspace):
 
     def run(self, *command: str, **environment: str) -> str:
         """What the command prints; it must succeed."""
+        code, said = self._call(command, environment)
+        assert code == 0, f"{' '.join(command)}\n{said}"
+        return said
+
+    def refused(self, *command: str) -> str:
+        """What the command prints; it must fail."""
+        code, said = self._call(command, {})
+        assert code != 0, f"{' '.join(command)}\n{said}"
+        return said
+
+    def _call(self, command: tuple[str, ...], environment: dict[str, str]) -> tuple[int, str]:
         ran = subprocess.run(
             command, cwd=self.folder, env=_environment(environment), text=True, capture_output=True, timeout=600
         )
-        assert ran.returncode == 0, f"{' '.join(command)}\n{ran.stdout}{ran.stderr}"
-        return ran.stdout + ran.stderr
+        return ran.returncode, ran.stdout + ran.stderr
 
     def clone(self, folder: Path) -> Repository:
         self.run("git", "clone", "--quiet", str(self.folder), str(folder))
@@ -50,6 +60,8 @@ def published(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> 
     for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".gitattributes"):
         shutil.copy(ROOT / name, folder)
     repository = Repository(folder)
+    if not (ROOT / ".git").exists():  # the suite runs in an archive, whose settings say that there is no git
+        repository.edit(".dvc/config", "# \n    no_scm = true\n", "# $Format:%n    no_scm = true$\n")
     repository.edit("dvc.yaml", "study: mini", "study: smoke")
     for absent in ("adapters", "filters"):  # the smoke study has none
         repository.edit("dvc.yaml", f"      - results/${{study}}/{absent}: {{persist: true}}\n", "")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.caching.conftest import Repository
 
@@ -18,7 +20,36 @@ MASKS = "results/smoke/masks/basic/seediff-pamr/0000.tar"
 def flip_a_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
+    mode = path.stat().st_mode
+    path.chmod(0o644)
     path.write_bytes(content)
+    path.chmod(mode)
+
+
+def stored(store: Path, md5: str) -> Path:
+    return store / "files/md5" / md5[:2] / md5[2:]
+
+
+def list_of(repository: Repository, artifact: str, store: str = "dvc-store") -> Path:
+    """Where a store keeps the names and checksums of an artifact's files."""
+    stages = yaml.safe_load((repository.folder / "dvc.lock").read_text())["stages"].values()
+    (md5,) = (out["md5"] for stage in stages for out in stage["outs"] if out["path"] == artifact)
+    return stored(repository.folder / store, md5)
+
+
+def object_of(repository: Repository, file: str, store: str = "dvc-store") -> Path:
+    """Where a store keeps the content of a file of the artifact of masks."""
+    members = json.loads(list_of(repository, "results/smoke/masks", store).read_text())
+    (md5,) = (member["md5"] for member in members if f"results/smoke/masks/{member['relpath']}" == file)
+    return stored(repository.folder / store, md5)
+
+
+def start_over(repository: Repository) -> None:
+    """What docs/caching.md says to do after an accident in the store or the cache."""
+    repository.run("git", "checkout", "dvc-store")
+    for folder in (".dvc/cache", "data/smoke", "results/smoke"):
+        shutil.rmtree(repository.folder / folder)
+    repository.run("dvc", "pull")
 
 
 def test_after_a_pull_nothing_is_to_be_done(pulled: Repository) -> None:
@@ -73,6 +104,66 @@ def test_a_deleted_artifact_is_made_again_and_nothing_follows(pulled: Repository
     (pulled.folder / MASKS).unlink()
     run = pulled.snakemake(MASKS)
     assert run.returncode == 0, run.stderr
+    assert pulled.planned() == {}
+    assert "up to date" in pulled.run("dvc", "status")
+
+
+def test_an_archive_without_git_is_as_good_as_a_clone(published: Repository, tmp_path: Path) -> None:
+    archive = tmp_path / "archive.tar"
+    published.run("git", "archive", "--output", str(archive), "HEAD")
+    shutil.unpack_archive(archive, tmp_path / "unpacked", filter="data")
+    unpacked = Repository(tmp_path / "unpacked")
+    unpacked.run("dvc", "pull")
+    assert "up to date" in unpacked.run("dvc", "status")
+    assert unpacked.planned() == {}
+
+
+def test_an_altered_object_of_the_store_is_refused(published: Repository, tmp_path: Path) -> None:
+    clone = published.clone(tmp_path / "clone")
+    flip_a_bit(object_of(clone, MASKS))
+    said = clone.refused("dvc", "pull")
+    assert "Checkout failed for following targets:\nresults/smoke/masks\n" in said
+    assert not (clone.folder / MASKS).exists()
+    status = json.loads(clone.run("dvc", "status", "--json"))
+    assert {"changed outs": {"results/smoke/masks": "not in cache"}} in status["masks"]
+    start_over(clone)
+    assert "up to date" in clone.run("dvc", "status")
+
+
+def test_an_altered_list_of_the_store_is_named(published: Repository, tmp_path: Path) -> None:
+    """The pull itself does not compare what says which files an artifact has."""
+    clone = published.clone(tmp_path / "clone")
+    names = list_of(clone, "results/smoke/masks")
+    names.write_text(names.read_text().replace("seediff-pamr", "seediff-warp"))
+    clone.run("dvc", "pull")
+    status = json.loads(clone.run("dvc", "status", "--json"))
+    assert {"changed outs": {"results/smoke/masks": "not in cache"}} in status["masks"]
+    start_over(clone)
+    assert "up to date" in clone.run("dvc", "status")
+    assert clone.planned() == {}
+
+
+def test_an_altered_object_of_the_cache_is_gone_after_starting_over(pulled: Repository) -> None:
+    """DVC takes what lies in its cache for what it put there, and says that all is up to date."""
+    whole = (pulled.folder / MASKS).read_bytes()
+    flip_a_bit(object_of(pulled, MASKS, ".dvc/cache"))
+    (pulled.folder / MASKS).unlink()
+    pulled.run("dvc", "checkout", "--force")
+    assert (pulled.folder / MASKS).read_bytes() != whole
+    assert "up to date" in pulled.run("dvc", "status")
+    start_over(pulled)
+    assert (pulled.folder / MASKS).read_bytes() == whole
+    assert pulled.planned() == {}
+
+
+def test_published_results_are_had_back_after_a_finished_rerun(pulled: Repository) -> None:
+    """Their records, which are in git, and their bytes, which are in DVC's cache: either alone says nothing."""
+    pulled.edit(STUDY, "raw: {pamr: null}", "raw: {pamr: null, threshold: 0.4}")
+    mask_quality = "results/smoke/mask_quality/voc.json"
+    run = pulled.snakemake(mask_quality)
+    assert run.returncode == 0, run.stdout + run.stderr
+    pulled.run("git", "checkout", ".")
+    pulled.run("dvc", "checkout", "--force")
     assert pulled.planned() == {}
     assert "up to date" in pulled.run("dvc", "status")
 
