@@ -6,7 +6,7 @@
 VENV := .venv
 
 # The environment's own Python, once there is one: who chose it need not name it again.
-PYTHON ?= $(firstword $(wildcard $(VENV)/bin/python3) python3)
+PYTHON ?= $(or $(realpath $(VENV)/bin/python3),python3)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
@@ -19,8 +19,8 @@ test: setup
 	pytest
 
 setup:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, found " + sys.version.split()[0])'
-	@$(PYTHON) environment.py
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, found " + sys.version.split()[0])'
+	@"$(PYTHON)" environment.py
 
 # For maintainers, after a run whose results are to be what `dvc pull` brings: fills dvc-store/ anew, to be committed.
 # Snakemake's records travel in git; a file's record is named after the file in base64, of which

@@ -162,7 +162,7 @@ def test_published_results_are_had_back_after_a_finished_rerun(pulled: Repositor
     mask_quality = "results/smoke/mask_quality/voc.json"
     run = pulled.snakemake(mask_quality)
     assert run.returncode == 0, run.stdout + run.stderr
-    pulled.run("git", "checkout", ".")
+    pulled.run("git", "checkout", STUDY, ".snakemake/metadata")
     pulled.run("dvc", "checkout", "--force")
     assert pulled.planned() == {}
     assert "up to date" in pulled.run("dvc", "status")
