@@ -32,6 +32,7 @@ publish: setup
 	dvc commit --force
 	rm -rf dvc-store
 	dvc push
+	pytest tests/caching/test_published.py
 	@size=$$(du -sm dvc-store | cut -f1); echo "dvc-store: $$size MB"; test "$$size" -le 60
 	git rm -r -q --cached --ignore-unmatch $(RECORDS)
 	git add --force $(RECORDS)/cmVzdWx0cy9taW5pL* $(RECORDS)/ZGF0YS9taW5pL*

@@ -49,7 +49,15 @@ def test_torch_is_the_release_everything_was_measured_on(declared: dict[str, str
 
 @pytest.mark.parametrize(
     "file",
-    ["requirements.lock", "pyproject.toml", "environment.yml", "environment.detectron2.yml", "Makefile", ".ci/run"],
+    [
+        "requirements.lock",
+        "pyproject.toml",
+        "environment.yml",
+        "environment.detectron2.yml",
+        "Makefile",
+        "environment.py",
+        ".ci/run",
+    ],
 )
 def test_no_file_names_a_registry(file: str) -> None:
     text = (ROOT / file).read_text()
