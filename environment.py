@@ -74,6 +74,8 @@ def locked() -> Iterator[IO[str]]:
         except BlockingIOError:
             print("Waiting for another `make setup` in this folder.", flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:  # some shared disks have no locks
+            print(f"{LOCK.name}: {error.strerror}. Do not call `make setup` twice at once.", file=sys.stderr)
         yield lock
 
 
