@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,12 @@ from seediff.synthesis import Drawn, Sampling, draw, load
 from seediff.words import PLACE
 
 SETTINGS = "settings.json"
-FOLDERS = ("images", "masks", "overlays")
+IMAGES, MASKS, OVERLAYS = FOLDERS = ("train/images", "train/masks", "overlays")
+"""'train' is their split: Hugging Face's imagefolder takes the name of a folder for one before that of a file, which
+may begin with a class called 'train' or 'test'."""
+METADATA = "train/metadata.jsonl"
+EARLIER = ("images", "masks")
+"""Where an earlier version put them."""
 
 
 def generate(
@@ -40,8 +46,9 @@ def generate(
     """Write ``number`` images a class with masks and overlays below ``folder``; returns how many there are.
 
     ``adapter``: a LoRA file, or its folder, that the model is adapted by. Mask values: 0 background, k for the k-th
-    class (``classes.csv``). Finished images of an earlier call with the same settings (``settings.json``) are kept, so
-    a killed call goes on where it was; a folder made with other settings is refused.
+    class (``classes.csv``). ``train/metadata.jsonl`` names the pairs the way Hugging Face's imagefolder reads them.
+    Finished images of an earlier call with the same settings (``settings.json``) are kept, so a killed call goes on
+    where it was; a folder made with other settings is refused.
     """
     sampling = Sampling(num_inference_steps, guidance_scale, batch_size)
     if PLACE not in template:
@@ -76,6 +83,7 @@ def generate(
                 write_json(folder / SETTINGS, settings)
             _write_pair(folder, drawn, mask)
     _write_classes(folder, classes)
+    _write_metadata(folder, prompts, classes)
     return len(prompts)
 
 
@@ -92,11 +100,16 @@ def _is_finished(folder: Path, prompt: Prompt) -> bool:
 def _check_folder(folder: Path, settings: Mapping[str, Any]) -> None:
     """Images of other settings must not be taken for those that are asked for."""
     if not (folder / SETTINGS).exists():
-        if any((folder / kind).exists() for kind in FOLDERS):
+        if any((folder / kind).exists() for kind in (*FOLDERS, *EARLIER)):
             raise SeediffError(
                 f"{folder} holds images, but no {SETTINGS}: of which settings, nobody knows.\nDelete it."
             )
         return
+    if any((folder / kind).exists() for kind in EARLIER):
+        raise SeediffError(
+            f"{folder} holds images and masks where an earlier version put them.\n"
+            f"Move the folders {' and '.join(EARLIER)} into {folder / 'train'}, or choose another folder."
+        )
     before = read_json(folder / SETTINGS, "The file of settings")
     for key, value in settings.items():
         if before.get(key) != value:
@@ -120,3 +133,28 @@ def _write_pair(folder: Path, drawn: Drawn, mask: Array) -> None:
 def _write_classes(folder: Path, classes: Sequence[str]) -> None:
     with partial(folder / "classes.csv") as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("label", "class"), (0, "background"), *enumerate(classes, start=1)])
+
+
+def _write_metadata(folder: Path, prompts: Sequence[Prompt], classes: Sequence[str]) -> None:
+    """A line for each pair that is there, those of an earlier call for more images too."""
+    of_class = {_class_part(prompt.key): prompt for prompt in prompts}
+    there = [path.name for path in sorted((folder / IMAGES).glob("*.png")) if (folder / MASKS / path.name).exists()]
+    with partial(folder / METADATA) as unfinished, unfinished.open("w", encoding="utf-8") as file:
+        for name in there:
+            if prompt := of_class.get(_class_part(name)):
+                file.write(json.dumps(_metadata(name, prompt, classes), ensure_ascii=False) + "\n")
+
+
+def _metadata(name: str, prompt: Prompt, classes: Sequence[str]) -> dict[str, Any]:
+    """The columns of a pair; paths are relative to the metadata's folder."""
+    return {
+        "file_name": f"images/{name}",
+        "mask_file_name": f"masks/{name}",
+        "class": prompt.class_name,
+        "label": classes.index(prompt.class_name) + 1,
+        "text": prompt.prompt,
+    }
+
+
+def _class_part(key: str) -> str:
+    return key.rpartition("-")[0]

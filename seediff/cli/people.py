@@ -107,7 +107,7 @@ def generate(options: argparse.Namespace) -> None:
         rng_seed=options.rng_seed,
         adapter=options.adapter,
     )
-    print(f"{number} images with masks in {folder} (images/, masks/, overlays/, classes.csv)")
+    print(f"{number} images with masks in {folder} (train/images, train/masks, overlays, classes.csv)")
 
 
 def adapt(options: argparse.Namespace) -> None:

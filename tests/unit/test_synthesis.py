@@ -146,17 +146,92 @@ def test_generate_writes_pairs_and_keeps_finished_ones(tmp_path: Path) -> None:
 
     assert run() == 2
     names = {"cat-000000.png", "tv-monitor-000000.png"}
-    for folder in ("images", "masks", "overlays"):
+    for folder in ("train/images", "train/masks", "overlays"):
         assert {path.name for path in (tmp_path / folder).iterdir()} == names
-    mask = np.asarray(Image.open(tmp_path / "masks" / "tv-monitor-000000.png"))
+    mask = np.asarray(Image.open(tmp_path / "train" / "masks" / "tv-monitor-000000.png"))
     assert mask.shape == (64, 64) and set(np.unique(mask)) <= {0, 2} and mask.any()
     assert (tmp_path / "classes.csv").read_text().split() == ["label,class", "0,background", "1,cat", "2,tv", "monitor"]
-    lost = tmp_path / "images" / "cat-000000.png"
-    before, other = lost.read_bytes(), tmp_path / "images" / "tv-monitor-000000.png"
+    lost = tmp_path / "train" / "images" / "cat-000000.png"
+    before, other = lost.read_bytes(), tmp_path / "train" / "images" / "tv-monitor-000000.png"
     lost.unlink()
     stamp = other.stat().st_mtime_ns
     assert run() == 2
     assert lost.read_bytes() == before and other.stat().st_mtime_ns == stamp
+
+
+def test_a_folder_of_the_earlier_layout_goes_on_once_it_is_moved(tmp_path: Path) -> None:
+    def run(number: int) -> int:
+        return generate(str(MODEL), ["cat"], number, tmp_path, num_inference_steps=1)
+
+    run(1)
+    before = (tmp_path / "train" / "images" / "cat-000000.png").stat().st_mtime_ns
+    for kind in ("images", "masks"):
+        (tmp_path / "train" / kind).rename(tmp_path / kind)
+    with pytest.raises(seediff.SeediffError, match="Move the folders images and masks into "):
+        run(1)
+    assert not (tmp_path / "train" / "images").exists()
+    for kind in ("images", "masks"):
+        (tmp_path / kind).rename(tmp_path / "train" / kind)
+    assert run(1) == 1 and (tmp_path / "train" / "images" / "cat-000000.png").stat().st_mtime_ns == before
+
+
+CLASSES_CALLED_AS_SPLITS = ["cat", "train", "bullet train", "test"]
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``generate`` writes for classes that are called as splits are; asked for less the second time."""
+    folder = tmp_path_factory.mktemp("drawn") / "pairs"
+    for number in (2, 1):
+        generate(str(MODEL), CLASSES_CALLED_AS_SPLITS, number, folder, num_inference_steps=1, variant="caa")
+    return folder
+
+
+def imagefolder_splits(folder: Path) -> dict[str, set[str]]:
+    """Which files Hugging Face's loader takes for which split: by names of folders, else of files, else all for train.
+
+    A name counts if a word in it is a keyword; words end at '-', '.', '_', a space or a digit.
+    """
+    keywords = {
+        "train": "train|training", "validation": "validation|valid|dev|val", "test": "test|testing|eval|evaluation",
+    }  # fmt: skip
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    for names in (lambda file: file.parent.parts, lambda file: [file.name]):
+        splits = {
+            split: {
+                file.as_posix()
+                for file in files
+                if any(re.search(rf"(^|[-._ 0-9])({words})($|[-._ 0-9])", name) for name in names(file))
+            }
+            for split, words in keywords.items()
+        }
+        if any(splits.values()):
+            return {split: found for split, found in splits.items() if found}
+    return {"train": {file.as_posix() for file in files}}
+
+
+def test_imagefolder_finds_one_split_that_holds_every_pair(pairs: Path) -> None:
+    keys = {f"{name.replace(' ', '-')}-{index:06d}" for name in CLASSES_CALLED_AS_SPLITS for index in range(2)}
+    expected = {f"train/{kind}/{key}.png" for kind in ("images", "masks") for key in keys}
+    assert imagefolder_splits(pairs) == {"train": {*expected, "train/metadata.jsonl"}}
+    rows = [json.loads(line) for line in (pairs / "train" / "metadata.jsonl").read_text().splitlines()]
+    assert {row["file_name"] for row in rows} | {row["mask_file_name"] for row in rows} == {
+        name.removeprefix("train/") for name in expected
+    }
+    assert {(row["class"], row["label"]) for row in rows} == {*zip(CLASSES_CALLED_AS_SPLITS, (1, 2, 3, 4))}
+    for row in rows:
+        mask = np.asarray(Image.open(pairs / "train" / row["mask_file_name"]))
+        assert row["file_name"].split("/")[1] == row["mask_file_name"].split("/")[1]
+        assert set(np.unique(mask)) <= {0, row["label"]} and row["text"] == f"a photo of a {row['class']}"
+
+
+def test_imagefolder_reads_the_pairs(pairs: Path, tmp_path: Path) -> None:
+    """Where Hugging Face's datasets are installed."""
+    datasets = pytest.importorskip("datasets")
+    read = datasets.load_dataset("imagefolder", data_dir=str(pairs), cache_dir=str(tmp_path))
+    assert set(read) == {"train"} and len(read["train"]) == 8
+    for row in read["train"]:
+        assert row["image"].mode == "RGB" and set(np.unique(np.asarray(row["mask"]))) <= {0, row["label"]}
 
 
 def test_a_folder_that_lost_its_settings_is_refused(tmp_path: Path) -> None:
