@@ -35,7 +35,10 @@ def add_commands_for_people(commands: Any) -> None:
         "adapt",
         adapt,
         model,
-        ("--images", {"type": file, "required": True, "help": "folder of target images, PNG or JPEG"}),
+        (
+            "--images",
+            {"type": file, "required": True, "help": "folder of target images (PNG, JPEG, WebP, ...)"},
+        ),
         ("--prompt", {"action": "append", "required": True, "dest": "prompts", "help": "of the images; repeat it"}),
         ("--rank", {"type": int, "default": 4}),
         ("--iterations", {"type": int, "default": 1000}),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 
 from seediff.datasets import ade20k, cityscapes, imagenet_s, voc
 from seediff.datasets.classes import BACKGROUND, LabelSpace, label_by_name, label_space
-from seediff.datasets.images import check_same_size, decode_ids, decode_mask, decode_rgb, read_file
+from seediff.datasets.images import decode_ids, decode_mask, decode_photograph, read_file
 from seediff.datasets.items import Item, recorded_checksums
 from seediff.datasets.pairs import Pair
 from seediff.errors import SeediffError
+from seediff.label_values import IGNORE_LABEL
 from seediff.names import nearest
 
 
@@ -29,14 +31,18 @@ class Format:
 
     list_items: Callable[[Path, str], list[Item]]
     labels: Mapping[int, str | None]
-    decode: Callable[[bytes, str], NDArray[Any]] = decode_mask
+    decode: Callable[[bytes, str], NDArray[Any]]
     values: int = 256
 
 
+def _of_bytes(list_items: Callable[[Path, str], list[Item]], labels: Mapping[int, str | None]) -> Format:
+    return Format(list_items, labels, partial(decode_mask, known=frozenset(labels)))
+
+
 FORMATS: dict[str, Format] = {
-    "voc": Format(voc.list_items, voc.LABELS),
-    "cityscapes": Format(cityscapes.list_items, cityscapes.LABELS),
-    "ade20k": Format(ade20k.list_items, ade20k.LABELS),
+    "voc": _of_bytes(voc.list_items, voc.LABELS),
+    "cityscapes": _of_bytes(cityscapes.list_items, cityscapes.LABELS),
+    "ade20k": _of_bytes(ade20k.list_items, ade20k.LABELS),
     **{
         f"imagenet_s{subset}": Format(imagenet_s.list_items, imagenet_s.labels(subset), decode_ids, 2**16)
         for subset in imagenet_s.SUBSETS
@@ -62,7 +68,7 @@ class Benchmark:
     items: Sequence[Item]
     label_of: NDArray[Any]
     known: NDArray[np.bool_]
-    decode: Callable[[bytes, str], NDArray[Any]] = decode_mask
+    decode: Callable[[bytes, str], NDArray[Any]]
     checksums: Mapping[Path, str] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
@@ -79,14 +85,19 @@ class Benchmark:
 
         With more than 254 classes labels are uint16, and 65535 is ignored. Raises ``SeediffError`` naming the file if
         it is broken, has changed, is of another size than its image, or holds a value the data set does not define.
+        An image that EXIF turns is turned, unless its labels were drawn on it as it is stored.
         """
         item = self.items[index]
-        image = decode_rgb(self._content(item.image), str(item.image))
-        values = self.decode(self._content(item.labels), str(item.labels))
-        check_same_size(image, values, str(item.image), str(item.labels))
+        photograph = decode_photograph(self._content(item.image), str(item.image))
+        values = self.label_values(item)
+        image = photograph.under_labels(values, str(item.image), str(item.labels))
         if not (valid := self.known[values]).all():
             raise SeediffError(f"{item.labels} holds the value {values[~valid][0]}, which is no label of {self.name}.")
         return image, self.label_of[values]
+
+    def label_values(self, item: Item) -> NDArray[Any]:
+        """The pixel values (H, W) of the item's label file, as the data set has them."""
+        return self.decode(self._content(item.labels), str(item.labels))
 
     def _content(self, path: Path) -> bytes:
         content = read_file(path)
@@ -102,14 +113,15 @@ def open_benchmark(
 
     The data set's classes that are not among ``classes`` become background, as VOC's protocol has it for objects
     that a model does not know; what the data set itself ignores is 255. Raises ``SeediffError`` for a class that the
-    data set does not have, unless it is of VOC and known to be absent (``classes.ABSENT``) or named in ``lacks``.
+    data set does not have, unless it is of VOC and known to be absent (``classes.ABSENT``) or named in ``lacks``, and
+    where no label file can be one of classes (``are_object_masks``).
     """
     if format not in FORMATS:
         raise SeediffError(f"There is no format {format!r}.\n{nearest(format, FORMATS)}")
     known, space = FORMATS[format], label_space(classes)
     table = _label_table(format, label_by_name(format, class_names(format), classes, lacks), space.ignore_label)
     items = known.list_items(folder, split)
-    return Benchmark(
+    benchmark = Benchmark(
         name=f"{format} {split}",
         label_space=space,
         items=items,
@@ -118,6 +130,31 @@ def open_benchmark(
         decode=known.decode,
         checksums=recorded_checksums(folder, split, items),
     )
+    if are_object_masks(map(benchmark.label_values, items)):
+        raise SeediffError(f"{benchmark.name}, {items[0].labels.parent}: {OBJECT_MASKS[0]}.\n{OBJECT_MASKS[1]}")
+    return benchmark
+
+
+OBJECT_MASKS = (
+    "all label files hold 0 and 255 alone, as masks of one object do, but 255 means 'ignore'",
+    "Give the objects' pixels the label of their class; `seediff data list` says which files are read.",
+)
+"""What is wrong, and what to do about it."""
+
+
+def are_object_masks(labels: Iterable[NDArray[Any]]) -> bool:
+    """Whether 0 and 255 are all that a split's label files hold, as far as the first that holds more.
+
+    One such file may be sound: a background with objects that the data set ignores. All of them cannot be, for there is
+    nothing in them to learn or to test.
+    """
+    ignored = False
+    for values in labels:
+        others = values[values != 0]
+        if (others != IGNORE_LABEL).any():
+            return False
+        ignored |= others.size > 0
+    return ignored
 
 
 def _label_table(format: str, labels: Mapping[str, int], ignore_label: int) -> NDArray[Any]:

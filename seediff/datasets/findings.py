@@ -61,9 +61,16 @@ class Problem(Enum):
     TWINS = "files whose names differ in case or ending alone", "Keep the one that is the data set's own."
     UNREADABLE = "file that cannot be read", "Check its permissions and the disk."
     BROKEN = "broken or cut off file", AGAIN
+    UNUSUAL = "image that cannot be taken as RGB", "Save it as one picture of 8 bits a colour, without transparency."
+    NO_PNG = "label file that is no PNG", "Other formats may change labels when they are saved. " + AGAIN
+    PALETTE = "label file in colours of its own", "Save the label ids as grey PNG, or in VOC's colours."
     PICTURE = "colour picture in place of label ids", "Use the label files of 8-bit label ids, not renderings of them."
     NO_IDS = "label file without class ids", "Use the label files as they come: RGB, red + 256 green, without blue."
     UNEQUAL = "image and label file of different sizes", "Was one of the two folders resized? " + AGAIN
+    TURNED = (
+        "image that its EXIF orientation turns, and whose labels fit it either way",
+        "Save it the way it was annotated, without the orientation.",
+    )
     SIZE = "image of a size that the data set does not have", "Was it resized or converted? " + AGAIN
     VALUES = "values that are no labels of the data set", "Were the labels converted or resized smoothly? " + AGAIN
 

@@ -1,31 +1,36 @@
-"""Images and masks as bytes: PNG and JPEG in, PNG and JPEG out."""
+"""Images and labels as bytes: photographs of the usual formats in, label files (PNG) in, PNG and JPEG out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+from seediff.datasets.findings import Problem
+from seediff.datasets.palettes import VOC_COLOURS, in_order, labels_of_indices
 from seediff.errors import SeediffError
 
 Array = NDArray[np.uint8]
 
+PHOTOGRAPHS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
+"""What a photograph may be, whatever its name ends in. Formats that are programs, such as EPS, are never opened."""
 
-def _colour_map() -> Array:
-    """PASCAL VOC's colour map, (256, 3): the bits of an index, spread over red, green and blue from the top."""
-    indices = np.arange(256)
-    colours = np.zeros((256, 3), np.uint8)
-    for bit in range(8):
-        for channel in range(3):
-            colours[:, channel] |= ((indices >> (3 * bit + channel) & 1) << (7 - bit)).astype(np.uint8)
-    return colours
+_MODES = ("1", "L", "P", "RGB", "LA", "PA", "RGBA", "RGBX", "CMYK", "YCbCr")
+"""What is turned into RGB: all that a byte holds. CMYK becomes what Pillow makes of it, whatever its colour profile."""
 
 
-VOC_COLOURS: Array = _colour_map()
+class PictureError(SeediffError):
+    """A file that is not taken as a photograph or as labels: the kind of its ``problem``, and the ``detail`` of it."""
+
+    def __init__(self, message: str, problem: Problem, detail: str = "") -> None:
+        super().__init__(message)
+        self.problem, self.detail = problem, detail
 
 
 def encode_png(image: Array) -> bytes:
@@ -61,46 +66,213 @@ def _saved(picture: Image.Image, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def decode_rgb(content: bytes, name: str) -> Array:
-    """PNG or JPEG bytes as (H, W, 3) uint8; ``SeediffError`` naming ``name`` if they are broken or have 16 bits."""
-    picture = _opened(content, name)
-    if picture.mode.startswith("I"):  # they would be cut off at 255, not scaled
-        raise SeediffError(f"{name} has 16 bits a pixel, not 8.")
-    return np.array(picture.convert("RGB"))
+# --- photographs
 
 
-def decode_mask(content: bytes, name: str) -> Array:
-    """Bytes of a palette or grey PNG as (H, W) uint8 of label indices.
+def _transposed(pixels: Array) -> Array:
+    return pixels.swapaxes(0, 1)
 
-    Raises ``SeediffError`` naming ``name`` if they are broken, or hold colours instead of indices.
+
+_TURNS: dict[int, Callable[[Array], Array]] = {
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: _transposed,
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: _transposed(np.rot90(pixels, 2)),
+    8: np.rot90,
+}
+"""What a viewer does for each orientation of EXIF; every other value leaves the picture as it is."""
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """``stored``: its pixels (H, W, 3) uint8 as the file has them; ``orientation``: how EXIF wants them turned."""
+
+    stored: Array
+    orientation: int
+
+    @property
+    def displayed(self) -> Array:
+        """The pixels as a viewer shows them, (H, W, 3)."""
+        turn = _TURNS.get(self.orientation)
+        return self.stored if turn is None else np.ascontiguousarray(turn(self.stored))
+
+    def under_labels(self, labels: NDArray[Any], image_name: str, labels_name: str) -> Array:
+        """The pixels that ``labels`` (H, W) were drawn on, displayed or stored: those of the same height and width.
+
+        Raises ``SeediffError`` naming the two if neither has their size, or if both have and are not the same.
+        """
+        displayed = self.displayed
+        if displayed.shape[:2] != labels.shape and self.stored.shape[:2] == labels.shape:
+            return self.stored
+        check_same_size(displayed, labels, image_name, labels_name)
+        turned = displayed is not self.stored and displayed.shape == self.stored.shape
+        if turned and not np.array_equal(displayed, self.stored):
+            raise PictureError(
+                f"{image_name} is to be turned for looking at it (EXIF orientation {self.orientation}).\n"
+                f"{labels_name} fits it turned or not. Save the image the way it was annotated, without that tag.",
+                Problem.TURNED,
+                f"EXIF orientation {self.orientation}",
+            )
+        return displayed
+
+
+def decode_photograph(content: bytes, name: str) -> Photograph:
+    """The bytes of a picture in one of the ``PHOTOGRAPHS`` formats.
+
+    Raises ``PictureError`` naming ``name`` if they are broken, have more than 8 bits a colour, transparent places or
+    several pictures.
     """
-    picture = _opened(content, name)
+    picture = _opened(content, name, PHOTOGRAPHS)
+    _check_kind(picture, name)
+    return Photograph(np.array(picture if picture.mode == "RGB" else picture.convert("RGB")), _orientation(picture))
+
+
+def decode_rgb(content: bytes, name: str) -> Array:
+    """A picture as a viewer shows it, (H, W, 3) uint8; ``PictureError`` as by ``decode_photograph``."""
+    return decode_photograph(content, name).displayed
+
+
+def displayed_size(path: Path) -> tuple[int, int]:
+    """Width and height of a photograph as a viewer shows it, from the head of its file.
+
+    Raises ``PictureError`` if the head alone says that ``decode_photograph`` will.
+    """
+    try:
+        with Image.open(path, formats=PHOTOGRAPHS) as picture:
+            _check_kind(picture, str(path))
+            width, height = picture.size
+            turned = _orientation(picture) >= 5 and picture.format != "TIFF"  # whose size Pillow has turned already
+    except PictureError:
+        raise
+    except Exception as error:  # PIL's decoders raise a dozen different types for bytes that make no sense
+        raise _broken(str(path), PHOTOGRAPHS, error) from None
+    return (height, width) if turned else (width, height)
+
+
+def _check_kind(picture: Image.Image, name: str) -> None:
+    """Raise ``PictureError`` unless the picture can be taken as one of 8 bits in RGB."""
+    for reason in _reasons_against(picture):
+        advice = "Save it as one picture in RGB, 8 bits a colour, without transparency."
+        raise PictureError(f"{name} {reason}.\n{advice}", Problem.UNUSUAL, reason)
+
+
+def _reasons_against(picture: Image.Image) -> Iterator[str]:
+    if picture.mode[0] in "IF":  # they would be cut off at 255, not scaled
+        yield "has 16 bits a pixel or more"
+    elif picture.mode not in _MODES:
+        yield f"has pixels of a kind that is not read, {picture.mode}"
+    elif picture.format != "MPO" and (number := getattr(picture, "n_frames", 1)) > 1:
+        yield f"holds {number} pictures"  # unlike a camera's MPO, which begins with the photograph
+    elif picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+        yield "has transparent places"
+
+
+def _orientation(picture: Image.Image) -> int:
+    """EXIF's orientation; 1, as it is, where there is none, or where the tags are broken, which viewers pass over."""
+    try:
+        found = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # as many types as there are ways to be broken
+        return 1
+    return found if found in _TURNS else 1
+
+
+# --- labels
+
+
+def decode_mask(content: bytes, name: str, known: Collection[int] = range(256)) -> Array:
+    """Bytes of a palette or grey PNG as (H, W) uint8 of labels; ``known``: those that a colour can stand for.
+
+    A palette that is neither VOC's colour map nor grey in order is read by its colours (``palettes``). Raises
+    ``PictureError`` naming ``name`` if the bytes are broken or no PNG, or hold colours that are no labels.
+    """
+    picture = _label_picture(content, name)
     if picture.mode not in ("P", "L"):
-        raise SeediffError(f"{name} is not a mask: its pixels are {picture.mode}, not 8-bit indices (palette or grey).")
-    return np.array(picture)
+        raise PictureError(
+            f"{name} is not a mask: its pixels are {picture.mode}, not 8-bit indices (palette or grey).",
+            Problem.PICTURE,
+            picture.mode,
+        )
+    indices = np.array(picture)
+    if picture.palette is None or in_order(palette := bytes(picture.palette.palette)):
+        return indices
+    table, used = np.zeros(256, np.uint8), np.unique(indices).tolist()
+    try:
+        table[used] = labels_of_indices(palette, used, known)
+    except ValueError as error:
+        raise PictureError(
+            f"{name} has a palette that is neither VOC's nor grey: {error}.\nSave its labels as grey PNG.",
+            Problem.PALETTE,
+            str(error),
+        ) from None
+    return table[indices]
+
+
+_BIT_DEPTH = 24
+"""Where a PNG says it; Pillow cuts colours of 16 bits down to 8."""
 
 
 def decode_ids(content: bytes, name: str) -> NDArray[np.uint16]:
     """Bytes of an RGB PNG as (H, W) uint16 of class ids, red + 256 green.
 
-    Raises ``SeediffError`` naming ``name`` if they are broken, or not of this kind.
+    Raises ``PictureError`` naming ``name`` if they are broken, or not of this kind.
     """
-    picture = _opened(content, name)
-    if picture.mode != "RGB":
-        raise SeediffError(f"{name} holds no class ids: its pixels are {picture.mode}, not RGB (red + 256 green).")
+    picture = _label_picture(content, name)
+    if (kind := picture.mode if content[_BIT_DEPTH] == 8 else f"{picture.mode} of other than 8 bits") != "RGB":
+        raise PictureError(
+            f"{name} holds no class ids: its pixels are {kind}, not RGB (red + 256 green).", Problem.NO_IDS, kind
+        )
     red, green, blue = np.moveaxis(np.asarray(picture).astype(np.uint16), -1, 0)
     if blue.any():
-        raise SeediffError(f"{name} holds no class ids, which are red + 256 green: it has blue as well.")
+        raise PictureError(
+            f"{name} holds no class ids, which are red + 256 green: it has blue as well.", Problem.NO_IDS, "RGB"
+        )
     return red + 256 * green
 
 
-def _opened(content: bytes, name: str) -> Image.Image:
+def _label_picture(content: bytes, name: str) -> Image.Image:
+    """The decoded PNG; no other format keeps labels as they were for certain."""
     try:
-        picture = Image.open(BytesIO(content), formats=("PNG", "JPEG"))
+        return _opened(content, name, ("PNG",))
+    except PictureError:
+        if (kind := _format(content)) in (None, "PNG"):
+            raise
+    raise PictureError(
+        f"{name} is {kind}, which may change the labels when they are saved.\nLabel files are PNG.",
+        Problem.NO_PNG,
+        kind,
+    )
+
+
+def _format(content: bytes) -> str | None:
+    """What the bytes are by their head, if it is known here."""
+    try:
+        with Image.open(BytesIO(content), formats=PHOTOGRAPHS) as picture:
+            return picture.format
+    except Exception:  # PIL's decoders raise a dozen different types for bytes that make no sense
+        return None
+
+
+# --- files
+
+
+def _opened(content: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
+    """The decoded picture, if it is of one of the formats. Pillow itself refuses what would fill the memory."""
+    try:
+        picture = Image.open(BytesIO(content), formats=formats)
         picture.load()
     except Exception as error:  # PIL's decoders raise a dozen different types for bytes that make no sense
-        raise SeediffError(f"{name} is not a readable PNG or JPEG ({error}).") from None
+        raise _broken(name, formats, error) from None
     return picture
+
+
+def _broken(name: str, formats: tuple[str, ...], error: Exception) -> PictureError:
+    """``error``: what Pillow said."""
+    reason = "it begins otherwise" if isinstance(error, UnidentifiedImageError) else str(error)
+    *others, last = formats
+    kinds = f"{', '.join(others)} or {last}" if others else last
+    return PictureError(f"{name} is not a readable {kinds} ({reason}).", Problem.BROKEN)
 
 
 def read_file(path: Path) -> bytes:
@@ -121,11 +293,13 @@ def read_png(path: Path) -> bytes:
     return content
 
 
-def check_same_size(image: Array, mask: Array, image_name: str, mask_name: str) -> None:
-    """Raise ``SeediffError`` unless image (H, W, 3) and mask (H, W) have the same height and width."""
-    if image.shape[:2] != mask.shape:
-        (height, width), (mask_height, mask_width) = image.shape[:2], mask.shape
-        raise SeediffError(
+def check_same_size(image: Array, labels: NDArray[Any], image_name: str, labels_name: str) -> None:
+    """Raise ``PictureError`` unless image (H, W, 3) and labels (H, W) have the same height and width."""
+    if image.shape[:2] != labels.shape:
+        (height, width), (labels_height, labels_width) = image.shape[:2], labels.shape
+        raise PictureError(
             f"Image and mask of different sizes:\n"
-            f"{image_name} is {width} x {height}, {mask_name} is {mask_width} x {mask_height} pixels."
+            f"{image_name} is {width} x {height}, {labels_name} is {labels_width} x {labels_height} pixels.",
+            Problem.UNEQUAL,
+            f"{width} x {height}, labels {labels_width} x {labels_height}",
         )

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
-from io import BytesIO
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from seediff.datasets.benchmarks import Format
 from seediff.datasets.classes import BACKGROUND
 from seediff.datasets.findings import Finding, Problem, Problems
-from seediff.datasets.images import decode_mask, decode_rgb
+from seediff.datasets.images import Photograph, PictureError, decode_photograph
 from seediff.datasets.items import Item
-from seediff.errors import SeediffError
 
 Size = tuple[int, int]
+Content = TypeVar("Content")
 
 MONOTONOUS = 0.99
 """Share of all pixels from which on it is suspicious that they have one value."""
@@ -46,45 +44,37 @@ class Sample:
 
     def add(self, item: Item) -> None:
         """Read the two files of an image. A missing one has been noted by whoever looked at all of the split."""
-        image, labels = self._image(item.image), self._label_ids(item.labels)
+        image, labels = self._read(item.image, decode_photograph), self._read(item.labels, self._format.decode)
+        if image is not None:
+            self._measure(item.image, image)
         if labels is not None:
             self._count(item.labels, labels)
-        if image is not None and labels is not None and image != _size(labels):
-            ours, theirs = _text(image), _text(_size(labels))
-            self.problems.add(Problem.UNEQUAL, f"{self._place(item.image)} ({ours}, labels {theirs})")
+        if image is not None and labels is not None:
+            self._compare(item, image, labels)
 
-    def _image(self, path: Path) -> Size | None:
-        """The size of the image, if it can be read to its end."""
+    def _read(self, path: Path, decode: Callable[[bytes, str], Content]) -> Content | None:
+        """What is in the file, if it can be read to its end."""
         if (content := self._content(path)) is None:
             return None
         try:
-            size = _size(decode_rgb(content, str(path)))
-        except SeediffError:
-            self.problems.add(Problem.BROKEN, self._place(path))
-            return None
-        if self._sizes and not all(least <= side <= most for side, least, most in zip(size, *self._sizes)):
-            self.problems.add(Problem.SIZE, f"{self._place(path)} ({_text(size)})")
-        return size
-
-    def _label_ids(self, path: Path) -> NDArray[Any] | None:
-        if (content := self._content(path)) is None:
-            return None
-        try:
-            return self._format.decode(content, str(path))
-        except SeediffError:
-            self._refuse_labels(path, content)
+            return decode(content, str(path))
+        except PictureError as error:
+            self._note(path, error)
             return None
 
-    def _refuse_labels(self, path: Path, content: bytes) -> None:
-        """Note what the file is instead: a sound picture of another kind, or nothing that can be read."""
+    def _note(self, path: Path, error: PictureError) -> None:
+        self.problems.add(error.problem, self._place(path) + (f" ({error.detail})" if error.detail else ""))
+
+    def _measure(self, path: Path, image: Photograph) -> None:
+        height, width, _ = image.displayed.shape
+        if self._sizes and not all(least <= side <= most for side, least, most in zip((width, height), *self._sizes)):
+            self.problems.add(Problem.SIZE, f"{self._place(path)} ({width} x {height})")
+
+    def _compare(self, item: Item, image: Photograph, labels: NDArray[Any]) -> None:
         try:
-            decode_rgb(content, str(path))
-        except SeediffError:
-            self.problems.add(Problem.BROKEN, self._place(path))
-            return
-        with Image.open(BytesIO(content)) as picture:
-            kind = Problem.PICTURE if self._format.decode is decode_mask else Problem.NO_IDS
-            self.problems.add(kind, f"{self._place(path)} ({picture.mode})")
+            image.under_labels(labels, str(item.image), str(item.labels))
+        except PictureError as error:
+            self._note(item.image, error)
 
     def _count(self, path: Path, labels: NDArray[Any]) -> None:
         pixels = np.bincount(labels.ravel(), minlength=self._format.values)
@@ -145,11 +135,3 @@ class Sample:
 def _training_ids(split: str) -> Finding:
     text = f"{split}: these are trainIds, not labelIds: the values of all sampled label files are among 0 to 18 and 255"
     return Finding("error", text, "Use *_gtFine_labelIds.png as they come, without the conversion to training ids.")
-
-
-def _size(picture: NDArray[Any]) -> Size:
-    return picture.shape[1], picture.shape[0]
-
-
-def _text(size: Size) -> str:
-    return f"{size[0]} x {size[1]}"

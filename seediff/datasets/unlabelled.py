@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
 from seediff.datasets.benchmarks import FORMATS
-from seediff.datasets.images import Array, decode_rgb, read_file
+from seediff.datasets.images import Array, decode_rgb, displayed_size, read_file
 from seediff.datasets.items import check_folder, check_twins, recorded_checksums
 from seediff.errors import SeediffError
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
+BESIDE = frozenset({".csv", ".json", ".jsonl", ".md", ".txt", ".xml"})
+"""What the names of notes and captions that lie beside images end in."""
+LEFT_BY_SYSTEMS = frozenset({"desktop.ini", "thumbs.db"})
+"""Files that systems leave in folders of images without being asked, in lower case; others are hidden by a dot."""
 
 
 @dataclass(frozen=True)
@@ -42,22 +43,14 @@ class Unlabelled:
         return hashlib.sha256(sizes.encode()).hexdigest()
 
     def check_size(self, side: int) -> None:
-        """Raise ``SeediffError`` for a file that is no image, or one whose shorter edge is below ``side`` pixels."""
+        """Raise ``SeediffError`` for a file that is no photograph, or one with an edge below ``side`` pixels."""
         for path in self.files:
-            width, height = _size(path)
+            width, height = displayed_size(path)
             if min(width, height) < side:
                 raise SeediffError(
                     f"{path} is {width} x {height} pixels, smaller than the {side} x {side} that the model draws.\n"
                     "Take it out, or give it larger."
                 )
-
-
-def _size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path, formats=("PNG", "JPEG")) as picture:
-            return picture.size
-    except Exception as error:  # PIL's decoders raise a dozen different types for bytes that make no sense
-        raise SeediffError(f"{path} is not a readable PNG or JPEG ({error}).") from None
 
 
 def benchmark_images(format: str, folder: Path, split: str) -> Unlabelled:
@@ -67,10 +60,25 @@ def benchmark_images(format: str, folder: Path, split: str) -> Unlabelled:
 
 
 def folder_images(folder: Path) -> Unlabelled:
-    """Every PNG and JPEG in the folder and below it, by path; ``SeediffError`` if there is none, or one twice."""
-    check_folder(folder, "the target images, as PNG or JPEG")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    """Every file in the folder and below it, by path; whether each is a photograph, ``check_size`` finds out.
+
+    Left out are what a dot hides, notes beside the images (``BESIDE``) and what systems leave (``LEFT_BY_SYSTEMS``).
+    Raises ``SeediffError`` if nothing is there, something that is no file, or an image twice.
+    """
+    check_folder(folder, "the target images, and no other files but notes")
+    files = tuple(path for path in sorted(folder.rglob("*")) if _is_meant(path, folder))
     if not files:
-        raise SeediffError(f"{folder} holds no image.\nTarget images are files that end in {', '.join(SUFFIXES)}.")
+        raise SeediffError(f"{folder} holds no image.")
+    for path in files:
+        if not path.is_file():
+            raise SeediffError(f"{path} is no file.\nTake it out, or put there what it leads to.")
     check_twins(files)
-    return Unlabelled(tuple(files))
+    return Unlabelled(files)
+
+
+def _is_meant(path: Path, folder: Path) -> bool:
+    """Whether what is there is one of the folder's images; a link to a folder, which is not followed, may be many."""
+    if path.is_dir() and not path.is_symlink():
+        return False
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not (hidden or path.suffix.lower() in BESIDE or path.name.lower() in LEFT_BY_SYSTEMS)

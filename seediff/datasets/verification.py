@@ -6,13 +6,16 @@ Nothing stops the check: it ends with all kinds of problems that there are, each
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from seediff.datasets.benchmarks import FORMATS, class_names
-from seediff.datasets.findings import AGAIN, Finding, Problems, Report
+from seediff.datasets.benchmarks import FORMATS, OBJECT_MASKS, are_object_masks, class_names
+from seediff.datasets.findings import AGAIN, Finding, Problem, Problems, Report
+from seediff.datasets.images import read_file
 from seediff.datasets.inventory import (
     DATA_SETS,
     REQUIRED_SPLITS,
@@ -99,7 +102,21 @@ def _check_split(name: str, folder: Path, split: str, sample: int | None) -> tup
     classes = f"{len(seen.classes)} of {len(class_names(name))} classes"
     line = f"{split}: {len(items):,} images, {len(chosen):,} read with labels, {classes}\n    sha256 {seen.checksum}"
     findings = [*_number(known, path, split, len(items), official), *_misplaced(folder, split, items)]
+    if are_object_masks(_readable_labels(name, items)):
+        seen.problems.drop(Problem.VALUES)  # the same thing, said worse
+        masks = Finding("error", f"{split}: {OBJECT_MASKS[0]}", OBJECT_MASKS[1])
+        return line, [*findings, *seen.problems.findings(split), masks]
     return line, [*findings, *seen.findings(split, known.converted)]
+
+
+def _readable_labels(name: str, items: Iterable[Item]) -> Iterator[NDArray[Any]]:
+    """The label files of a split; those that cannot be read, which are reported elsewhere, left out."""
+    for item in items:
+        try:
+            if item.labels.is_file():  # a pipe would be waited for
+                yield FORMATS[name].decode(read_file(item.labels), str(item.labels))
+        except (SeediffError, OSError):
+            continue
 
 
 def _number(known: DataSet, path: Path, split: str, number: int, official: bool) -> list[Finding]:

@@ -321,9 +321,9 @@ def test_target_images_that_cannot_be_used(tmp_path: Path, capsys: pytest.Captur
     (tmp_path / "images" / "below" / "a.JPG").write_bytes(encode_jpeg(np.zeros((63, 200, 3), np.uint8)))
     said("200 x 63 pixels, smaller than the 64 x 64")
     (tmp_path / "images" / "below" / "a.JPG").write_bytes(b"no picture")
-    said("not a readable PNG or JPEG")
+    said("not a readable PNG, JPEG")
     (tmp_path / "images" / "below" / "a.JPG").write_bytes(encode_png(np.zeros((64, 64, 3), np.uint8))[:-40])
-    said("not a readable PNG or JPEG")
+    said("not a readable PNG, JPEG")
 
 
 def test_a_stand_in_that_was_changed_is_not_learnt_from(tmp_path: Path) -> None:
