@@ -28,6 +28,9 @@ METADATA = "train/metadata.jsonl"
 EARLIER = ("images", "masks")
 """Where an earlier version put them."""
 
+VERSIONS = {"prompts": 2, "synthesize": 3, "refine": 1}
+"""What a pair means, by the stages of the workflow that make such pairs: those of ``plan.VERSIONS``."""
+
 
 def generate(
     model: str,
@@ -48,7 +51,7 @@ def generate(
     ``adapter``: a LoRA file, or its folder, that the model is adapted by. Mask values: 0 background, k for the k-th
     class (``classes.csv``). ``train/metadata.jsonl`` names the pairs the way Hugging Face's imagefolder reads them.
     Finished images of an earlier call with the same settings (``settings.json``) are kept, so a killed call goes on
-    where it was; a folder made with other settings is refused.
+    where it was; a folder made with other settings, or by a program whose pairs meant something else, is refused.
     """
     sampling = Sampling(num_inference_steps, guidance_scale, batch_size)
     if PLACE not in template:
@@ -62,7 +65,7 @@ def generate(
     settings = {
         "model": model, "classes": list(classes), "template": template, "variant": variant, "dtype": dtype,
         "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "rng_seed": rng_seed,
-        "adapter": str(adapter) if adapter else None,
+        "adapter": str(adapter) if adapter else None, "versions": VERSIONS,
     }  # fmt: skip
     _check_folder(folder, settings)
     unfinished = _unfinished_batches(folder, prompts, batch_size)

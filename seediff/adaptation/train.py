@@ -48,12 +48,14 @@ def train_adapter(
     folder: Path,
     state_folder: Path,
     rng_seed: int,
+    version: int = 0,
 ) -> None:
     """Adapt the Stable Diffusion ``model`` (folder or hub id) to the images.
 
     Writes ``history.csv`` and, when done, ``pytorch_lora_weights.safetensors`` to ``folder``. Every
     ``checkpoint_every`` iterations the state goes to ``state_folder/state.safetensors``, from which the same run
-    resumes; it is removed at the end. Runs on the GPU if there is one.
+    resumes; it is removed at the end. A state that another ``version`` (what training means) left is not resumed from.
+    Runs on the GPU if there is one.
     """
     pipe = load(model)
     images.check_size(image_side(pipe))
@@ -63,8 +65,9 @@ def train_adapter(
         "images": {"number": len(images), "digest": images.digest},
         "rng_seed": rng_seed,
     }
+    run, state = {**about, "version": version}, state_folder / "state.safetensors"
     with torch.random.fork_rng():
-        trainer = Trainer(pipe, images, settings, rng_seed, about, state_folder / "state.safetensors")
+        trainer = Trainer(pipe, images, settings, rng_seed, run, state)
         for batch in shown("adapt", trainer.batches(), trainer.iteration, settings.iterations):
             trainer.step(batch)
     write_csv(folder / "history.csv", trainer.history)
@@ -73,7 +76,7 @@ def train_adapter(
 
 
 class Trainer:
-    """Adapter, optimiser and progress of the run that ``about`` describes, which keeps its state in the file ``state``.
+    """Adapter, optimiser and progress of the run that ``run`` describes, which keeps its state in the file ``state``.
 
     The adapter is left in the pipeline's UNet.
     """
@@ -84,11 +87,11 @@ class Trainer:
         images: Unlabelled,
         settings: AdapterSettings,
         rng_seed: int,
-        about: Mapping[str, Any],
+        run: Mapping[str, Any],
         state: Path,
     ) -> None:
         self.pipe, self.settings, self.state = pipe, settings, state
-        self.name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+        self.name = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()
         self.views = noised_views(pipe, images, len(settings.prompts), rng_seed)
         self.text = encode_prompts(pipe, settings.prompts)
         torch.manual_seed(derive_seed(rng_seed, "initialization"))

@@ -131,8 +131,9 @@ def adapt(options: argparse.Namespace) -> None:
 
     images, output = folder_images(options.images), options.output
     from seediff.adaptation.train import train_adapter
+    from seediff.plan import VERSIONS
 
-    train_adapter(options.model, images, settings, output, output, options.rng_seed)
+    train_adapter(options.model, images, settings, output, output, options.rng_seed, VERSIONS["adapter"])
     print(f"{options.output / WEIGHTS}: give {options.output} to `seediff generate --adapter`")
 
 

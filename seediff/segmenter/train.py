@@ -46,6 +46,7 @@ def train(
     augmentation: Augmentation = Augmentation(),
     start: Path | None = None,
     pairs_digest: str = "",
+    version: int = 0,
     workers: int = 0,
 ) -> None:
     """Train and write ``model.safetensors``, ``config.json`` and ``history.csv`` to ``folder`` when done.
@@ -53,15 +54,16 @@ def train(
     ``classes``: names in label order, background first. Every ``checkpoint_every`` iterations the state goes to
     ``state_folder/state.safetensors``, from which the same run resumes; it is removed at the end. ``augmentation``
     makes new pairs of the given ones before each is viewed. ``start`` is the ``model.safetensors`` of a trained
-    segmenter to go on from. ``pairs_digest`` stands for the pairs' content: a state that other pairs left is not
-    resumed from. ``workers`` processes read and augment pairs (0: this one does). Runs on the GPU if there is one;
-    where several processes were started (``processes.py``), they share every batch.
+    segmenter to go on from. ``pairs_digest`` stands for the pairs' content, ``version`` for what training means: a
+    state that other pairs or another version left is not resumed from. ``workers`` processes read and augment pairs
+    (0: this one does). Runs on the GPU if there is one; where several processes were started (``processes.py``), they
+    share every batch.
     """
     if len(pairs) == 0:
         raise SeediffError(f"The training set for {folder} is empty.")
     with torch.random.fork_rng():
         views = Views(pairs, settings, augmentation, rng_seed)
-        name = run_name(views, classes, start, pairs_digest)
+        name = run_name(views, classes, start, pairs_digest, version)
         trainer = Trainer(views, len(classes), name, Path(state_folder) / STATE, start)
         trainer.carry_out(Path(folder), classes, workers)
 
@@ -205,10 +207,10 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, settings: SegmenterSetti
         group["lr"] = group["lr_factor"] * learning_rate(settings, iteration)
 
 
-def run_name(views: Views, classes: Sequence[str], start: Path | None, pairs_digest: str) -> str:
+def run_name(views: Views, classes: Sequence[str], start: Path | None, pairs_digest: str, version: int) -> str:
     """A digest of all that the weights follow from."""
     pairs = [len(views.pairs), pairs_digest]
-    settings = [as_json(views.settings), asdict(views.augmentation), list(classes), *pairs, views.rng_seed]
+    settings = [as_json(views.settings), asdict(views.augmentation), list(classes), *pairs, views.rng_seed, version]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     if start is not None:
         try:

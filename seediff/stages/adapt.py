@@ -9,11 +9,13 @@ from typing import Any
 from seediff.adaptation.settings import AdapterSettings
 from seediff.adaptation.train import train_adapter
 from seediff.datasets.unlabelled import benchmark_images, folder_images
+from seediff.plan import VERSIONS
 
 
 def adapt_model(spec: Mapping[str, Any], checkpoints: Path, output: Path) -> None:
-    """Train the adapter; goes on from a state in ``checkpoints`` where an earlier call was stopped."""
+    """Train the adapter; goes on from a state in ``checkpoints`` where the same call was stopped earlier."""
     where = spec["images"]
     folder = Path(where["folder"])
     images = benchmark_images(where["format"], folder, where["split"]) if where["format"] else folder_images(folder)
-    train_adapter(spec["model"], images, AdapterSettings(**spec["settings"]), output, checkpoints, spec["rng_seed"])
+    settings, version = AdapterSettings(**spec["settings"]), VERSIONS["adapter"]
+    train_adapter(spec["model"], images, settings, output, checkpoints, spec["rng_seed"], version)

@@ -12,6 +12,7 @@ from seediff.datasets.benchmarks import open_benchmark
 from seediff.datasets.training_sets import load_training_set
 from seediff.errors import SeediffError
 from seediff.files import write_json
+from seediff.plan import VERSIONS
 from seediff.provenance import provenance
 from seediff.rng import derive_seed
 from seediff.segmenter.evaluate import confusion, load_segmenter
@@ -24,7 +25,7 @@ from seediff.segmenter.train import train
 def train_model(
     spec: Mapping[str, Any], training_set: Path, start: Path | None, checkpoints: Path, output: Path
 ) -> None:
-    """Train on the listed pairs; goes on from a state in ``checkpoints`` where an earlier call was stopped.
+    """Train on the listed pairs; goes on from a state in ``checkpoints`` where the same call was stopped earlier.
 
     ``start``: the weights of the trained model to begin with, if any.
     """
@@ -41,6 +42,7 @@ def train_model(
         augmentation=Augmentation(**spec["augmentation"]) if spec["augmentation"] else Augmentation(),
         start=start,
         pairs_digest=pairs.digest,
+        version=VERSIONS["train"],
     )
 
 

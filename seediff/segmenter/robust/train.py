@@ -38,6 +38,7 @@ def train_robustly(
     augmentation: Augmentation = Augmentation(),
     start: Path | None = None,
     pairs_digest: str = "",
+    version: int = 0,
     workers: int = 0,
     *,
     doubts: Pairs,
@@ -55,7 +56,7 @@ def train_robustly(
     check_reliable(pairs, doubts, robust)
     with torch.random.fork_rng():
         views = Views(pairs, settings, augmentation, rng_seed)
-        name = _robust_name(run_name(views, classes, start, pairs_digest), robust)
+        name = _robust_name(run_name(views, classes, start, pairs_digest, version), robust)
         trainer = RobustTrainer(views, doubts, robust, len(classes), name, Path(state_folder) / STATE, start)
         trainer.carry_out(Path(folder), classes, workers)
 

@@ -1,0 +1,102 @@
+"""What a killed job left behind is gone on from by the very same job alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seediff import generation, plan
+from seediff.adaptation import train as adaptation
+from seediff.datasets.training_sets import assemble_real
+from seediff.errors import SeediffError
+from seediff.generation import generate
+from seediff.jobs import study_jobs
+from seediff.pictograms.domains import write_domain
+from seediff.segmenter import train as training
+from seediff.stages.adapt import adapt_model
+from seediff.stages.segment import train_model
+from seediff.study import load_study
+from tests.conftest import ROOT
+
+STUDY = load_study(ROOT / "config/studies/smoke.yaml")
+MODEL = str(ROOT / "assets/pictograms")
+ADAPTER = {"prompts": ["a photo of city"], "rank": 2, "iterations": 4, "batch_size": 1, "checkpoint_every": 2}
+
+
+@pytest.fixture(scope="module")
+def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("voc")
+    write_domain("voc", folder, 4, 1, 0)
+    return folder
+
+
+def train(voc: Path, folder: Path) -> None:
+    spec = plan.train_spec(STUDY, "exact", "resnet", "0")
+    assemble_real("voc", voc, "train", spec["classes"], 4, folder / "set.json")
+    train_model(spec, folder / "set.json", None, folder / "state", folder / "model")
+
+
+def adapter(voc: Path, folder: Path) -> None:
+    images = {"folder": str(voc), "format": "voc", "split": "train"}
+    settings = {**asdict(adaptation.AdapterSettings(**ADAPTER)), "target_modules": ["to_k"]}
+    adapt_model({"model": MODEL, "images": images, "settings": settings, "rng_seed": 0}, folder, folder / "out")
+
+
+Call = Callable[[Path, Path], None]
+RESUMABLE: dict[str, tuple[Call, Any]] = {"train": (train, training.Trainer), "adapter": (adapter, adaptation.Trainer)}
+
+
+def steps_until(monkeypatch: pytest.MonkeyPatch, trainer: Any, last: int) -> list[int]:
+    """The iterations that are computed from now on; a run dies before ``last``, as a killed job does."""
+    taken, step = [], trainer.step
+
+    def dying(self: Any, *batch: Any) -> None:
+        if self.iteration == last:
+            raise KeyboardInterrupt
+        taken.append(self.iteration)
+        step(self, *batch)
+
+    monkeypatch.setattr(trainer, "step", dying)
+    return taken
+
+
+@pytest.mark.parametrize(("raised", "first"), [(0, 2), (1, 0)])
+@pytest.mark.parametrize("stage", RESUMABLE)
+def test_a_stage_goes_on_from_the_state_of_its_own_version_alone(
+    stage: str, raised: int, first: int, voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, trainer = RESUMABLE[stage]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        steps_until(patch, trainer, 3)
+        run(voc, tmp_path)
+    monkeypatch.setitem(plan.VERSIONS, stage, plan.VERSIONS[stage] + raised)
+    steps = steps_until(monkeypatch, trainer, 99)
+    run(voc, tmp_path)
+    assert steps == list(range(first, 4))
+
+
+def test_every_stage_with_a_state_is_tried() -> None:
+    studies = [load_study(ROOT / f"config/studies/{name}.yaml") for name in ("smoke", "mini")]
+    assert {job.stage for study in studies for job in study_jobs(study) if job.state} == {*RESUMABLE}
+
+
+def test_a_folder_of_pairs_that_meant_something_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate(MODEL, ["cat"], 1, tmp_path, num_inference_steps=2)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    for stage in generation.VERSIONS:
+        with monkeypatch.context() as patch:
+            patch.setattr(generation, "VERSIONS", {**generation.VERSIONS, stage: 99})
+            with pytest.raises(SeediffError, match=r"(?s)other settings: versions was .*Choose another folder"):
+                generate(MODEL, ["cat"], 2, tmp_path, num_inference_steps=2)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+
+
+def test_pairs_mean_what_those_of_the_workflow_mean() -> None:
+    """Raise the number in ``generation`` where one of these stages comes to mean something else."""
+    assert {stage: plan.VERSIONS[stage] for stage in ("prompts", "synthesize", "refine")} == generation.VERSIONS
