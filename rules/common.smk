@@ -33,6 +33,7 @@ if workflow.is_main_process and "paths" not in config:  # what a job needs and d
 RESULTS = f"results/{STUDY.name}"
 CLASSES = {slug(name): name for name in STUDY.every_class()}
 TABLE_NAMES = plan.table_names(STUDY)
+HISTORIES = [f"{RESULTS}/models/{model}/history.csv" for model in plan.models(STUDY)]
 TABLES = [f"{RESULTS}/tables/{name}.{suffix}" for name in TABLE_NAMES for suffix in TABLE_SUFFIXES]
 
 
@@ -83,3 +84,17 @@ def output_stem(wildcards, output):
 
 def model_folder(wildcards, input):
     return str(Path(input.model).parent)
+
+
+def shard_of(wildcards, image_set):
+    """The planned shard that an output's class and block stand for."""
+    return plan.shard(STUDY, image_set, CLASSES[wildcards.class_slug], int(wildcards.block))
+
+
+def refuse_until_train():
+    """For studies with models that start from the weights of others."""
+    if "train" in workflow.dag_settings.until:
+        sys.exit(
+            "error: With --until train Snakemake never begins a training that starts from the weights of another.\n"
+            "Ask for the models themselves: snakemake --cores all models"
+        )

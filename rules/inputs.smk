@@ -18,11 +18,6 @@ def lexicon(wildcards):
     return [path] if path and Path(path).is_file() else []
 
 
-def shard_of(wildcards, image_set):
-    """The planned shard that an output's class and block stand for."""
-    return plan.shard(STUDY, image_set, CLASSES[wildcards.class_slug], int(wildcards.block))
-
-
 def shard_files(kind, shards):
     return [f"{RESULTS}/{kind}/{shard.name}.tar" for shard in shards]
 
@@ -108,6 +103,8 @@ def adapter_of(image_set):
 def start_model(wildcards):
     """The weights that a training starts from; nothing for one that starts from its backbone's."""
     model = plan.start_model(STUDY, wildcards.recipe, wildcards.segmenter, wildcards.repeat)
+    if model:
+        refuse_until_train()
     return [f"{RESULTS}/models/{model}/model.safetensors"] if model else []
 
 

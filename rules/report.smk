@@ -76,7 +76,7 @@ rule report:
         TABLES,
         STRIPS,
         expand("{figure}.png", figure=FIGURES),
-        histories=[f"{RESULTS}/models/{model}/history.csv" for model in plan.models(STUDY)],
+        histories=HISTORIES,
     output:
         report(f"{RESULTS}/report.html", category="Study"),
     log:

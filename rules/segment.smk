@@ -1,8 +1,7 @@
 """Which pairs are good enough, training sets, segmenters, and their evaluation.
 
 Makes: results/<study>/{filters,training_sets,models,metrics}/
-Training state that allows resuming lives under results/<study>/checkpoints/, outside the declared outputs,
-because Snakemake deletes those when a job fails.
+Training state to resume from lives under results/<study>/checkpoints/: Snakemake deletes outputs of failed jobs.
 """
 
 MODEL = f"{RESULTS}/models/{{recipe}}/{{segmenter}}/{{repeat}}"
@@ -91,6 +90,11 @@ rule train:
         " --processes {resources.processes}"
         " --output {params.folder:q}"
         " > {log:q} 2>&1"
+
+
+rule models:
+    input:
+        HISTORIES,  # for the weights may have been left out, where nothing asks for them
 
 
 rule evaluate:

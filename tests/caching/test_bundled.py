@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -56,6 +57,10 @@ def test_after_a_pull_nothing_is_to_be_done(pulled: Repository) -> None:
     assert pulled.planned() == {}
     assert "up to date" in pulled.run("dvc", "status")
     assert pulled.run("git", "status", "--short") == ""
+
+
+def test_the_models_can_be_asked_for_although_their_weights_are_not_published(pulled: Repository) -> None:
+    assert pulled.planned("models") == {}
 
 
 def test_without_a_pull_everything_is_to_be_done(published: Repository, tmp_path: Path) -> None:
@@ -185,3 +190,17 @@ def test_every_stage_can_be_asked_of_dvc(pulled: Repository) -> None:
     """Nothing has changed, so no stage calls the workflow."""
     said = pulled.run("dvc", "repro", "--dry")
     assert "Running stage" not in said
+
+
+def test_the_stages_run(pulled: Repository) -> None:
+    """One model and the one that it starts from are missing; all else is there, so each stage has little to do."""
+    tuned = "results/smoke/metrics/tuned/resnet/0/voc.json"
+    metrics = (pulled.folder / tuned).read_bytes()
+    for folder in ("models/tuned", "models/mixed", "metrics/tuned"):
+        shutil.rmtree(pulled.folder / "results/smoke" / folder)
+    said = pulled.run("dvc", "repro", "--force")
+    stages = yaml.safe_load((pulled.folder / "dvc.yaml").read_text())["stages"]
+    assert re.findall(r"Running stage '(\w+)'", said) == list(stages)
+    assert said.count("Nothing to be done") == len(stages) - 3  # all but segmenters, metrics, and what shows them
+    assert (pulled.folder / tuned).read_bytes() == metrics
+    assert pulled.planned() == {}

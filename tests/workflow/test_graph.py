@@ -34,6 +34,17 @@ def test_job_counts_of_the_smoke_study(workspace: Workspace) -> None:
     assert jobs["domain"] == 3
 
 
+def test_all_models_can_be_asked_for(workspace: Workspace) -> None:
+    """Those that others start from too, which --until train could never go on from."""
+    assert workspace.planned("models")["train"] == 6
+    refused = workspace.snakemake("--dry-run", "--until", "train")
+    assert refused.returncode == 1
+    assert refused.stderr.splitlines()[-2:] == [
+        "error: With --until train Snakemake never begins a training that starts from the weights of another.",
+        "Ask for the models themselves: snakemake --cores all models",
+    ]
+
+
 def test_the_graph_is_built_without_torch() -> None:
     modules = "seediff.cli, seediff.plan, seediff.study"
     program = f"import sys, {modules}; from pathlib import Path; seediff.study.load_study(Path('{SMOKE}'))"
