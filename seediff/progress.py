@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from seediff.jobs import Job, needed, study_jobs, targets
+from seediff.names import visible
 from seediff.study import Study
 
 SHORTEST_PATIENCE, LONGEST_PATIENCE = 5 * 60.0, 30 * 60.0
@@ -164,21 +165,26 @@ def _written(job: Job, results: Results) -> Iterator[Path]:
 
 
 def _last_lines(log: Path) -> list[str]:
-    """The end of a log, line by line; each state of a progress bar counts as a line."""
+    """The end of a log, line by line, made safe for a terminal; each state of a progress bar counts as a line."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - TAIL_BYTES))
             text = file.read().decode(errors="replace")
     except OSError:
         return []
-    return [line.rstrip() for line in _LINE_END.split(text) if line.strip()]
+    return [visible(line.rstrip()) for line in _LINE_END.split(text) if line.strip()]
+
+
+def last_error(log: Path) -> tuple[str, ...]:
+    """The lines of the error that a log ends in, for the terminal; none where it does not end in one."""
+    return _error(_last_lines(log))
 
 
 def _error(lines: Sequence[str]) -> tuple[str, ...]:
-    """The lines of the error that a log ends in, without what a progress bar left before it."""
+    """The lines of the error at the end of these, without what a progress bar left before it."""
     ending = [_BAR.sub("", line).strip() if _ERROR.search(line) else line for line in lines]
     ending = [line for line in ending if line and not _BAR.search(line)][-ERROR_LINES:]
-    told = any(_ERROR.match(line) or line.startswith("Traceback ") for line in ending)
+    told = any(_ERROR.match(line) or line.startswith("Traceback ") or line == "interrupted" for line in ending)
     return tuple(ending) if told else ()
 
 

@@ -1,0 +1,26 @@
+"""How a run goes wrong: what failed jobs said is shown at once, and a terminal that is closed leaves no lock.
+
+Snakemake's own account of a failed job, which profiles/default keeps quiet, is long and does not hold what the job said.
+"""
+
+import logging
+import signal
+
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from seediff.failures import failed_job
+
+
+class FailedJobs(logging.Handler):
+    """Shows how the log ends of each job that Snakemake reports as failed."""
+
+    def emit(self, record):
+        if getattr(record, "event", None) is LogEvent.JOB_ERROR and record.log:
+            print(failed_job(record.rule_name, Path(record.log[0]), record.rule_msg or ""), file=sys.stderr, flush=True)
+
+
+logger.addHandler(FailedJobs())
+
+# As after SIGTERM, jobs that still run are waited for, and the lock is taken away. (nohup has it ignored.)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+    signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
