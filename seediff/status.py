@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seediff.errors import SeediffError
+from seediff.leftovers import leftovers
 from seediff.progress import Pace, Progress, Results, State, study_progress
 from seediff.study import Study
 
 LISTED = 10
-"""Jobs that run or have failed are named one by one up to here."""
+"""Jobs that run or have failed, and leftovers, are named one by one up to here."""
 
 
 def status_text(study: Study, folder: Path, now: float | None = None) -> str:
-    """A table of the stages, the jobs that run or have failed, and the time left, for the terminal."""
+    """A table of the stages, the jobs that run or have failed, leftovers, and the time left, for the terminal."""
     if not folder.is_dir():
         raise SeediffError(
             f"There are no results in {folder}.\nRun `snakemake --cores all --config study={study.name}`, or give "
@@ -29,6 +30,7 @@ def status_text(study: Study, folder: Path, now: float | None = None) -> str:
         "\n".join(_table(progress, pace)),
         _listing("running", [_running_line(one, pace) for one in progress if one.state is State.RUNNING]),
         _listing("failed", [_failed_lines(one, folder, study) for one in progress if one.state is State.FAILED]),
+        _listing("of nothing in the study, so they may be deleted", [[str(file)] for file in leftovers(study, folder)]),
         _time_left(progress, pace),
     ]
     return "\n\n".join(block for block in blocks if block)

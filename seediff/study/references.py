@@ -14,6 +14,7 @@ from seediff.masks.variants import VARIANTS
 from seediff.names import MASK_QUALITY, nearest, slug
 from seediff.prompts import too_few
 from seediff.segmenter.robust.settings import BACKENDS
+from seediff.study.clashes import check_clashes
 from seediff.study.mask_sets import mask_sets
 from seediff.study.outputs import Column, Figures, Row, Table
 from seediff.study.sections import (
@@ -42,6 +43,7 @@ def check_references(study: Study) -> None:
         _check_recipe(study, f"recipes.{name}", recipe)
         _check_start(study, name)
     _check_mask_sets(study)
+    check_clashes(study)
     for name, benchmark in study.benchmarks.items():
         if benchmark.embedded and not study.embedded:
             raise SeediffError(

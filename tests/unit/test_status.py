@@ -91,6 +91,19 @@ def test_a_table_line_counts_a_stage(folder: Folder) -> None:
     assert line == ["train", "6", "5", "–", "–", "1", "10", "s"]
 
 
+def test_files_of_what_was_removed_from_the_study_are_named(folder: Folder) -> None:
+    assert "may be deleted" not in folder.text()
+    job = JOBS[TRAIN]
+    for own in (job.log, job.state, job.outputs[0] + ".partial", "results/smoke/.gitignore"):
+        folder.write(own)
+    assert "may be deleted" not in folder.text()
+    gone = ["models/old/swin/0/model.safetensors", "tables/table3.csv", "tables/table3.md"]
+    for file in gone:
+        folder.write(f"results/smoke/{file}")
+    listed = "".join(f"  {folder.results.folder / file}\n" for file in gone)
+    assert f"of nothing in the study, so they may be deleted:\n{listed}" in folder.text()
+
+
 def test_weights_that_nothing_waits_for_are_not_missed(folder: Folder) -> None:
     folder.results.path(JOBS[TRAIN].outputs[0]).unlink()
     assert folder.progress()[TRAIN].state is State.DONE

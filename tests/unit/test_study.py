@@ -439,6 +439,28 @@ def test_a_robust_recipe_must_fit() -> None:
     assert "which has another head" in problem(start("mixed", "fcn"))
 
 
+@pytest.mark.parametrize(
+    "section", ["prompt_sets", "image_sets", "passes", "filters", "recipes", "segmenters", "benchmarks", "tables"]
+)
+def test_names_that_are_one_without_capital_letters_are_refused(section: str) -> None:
+    """Their files would be each other's on the usual file system of a Mac."""
+    name = next(iter(CONTENT[section]))
+    message = problem(lambda content: content[section].update({name.upper(): content[section][name]}))
+    assert message.startswith(f"{section} has {name!r} and {name.upper()!r}")
+
+
+def test_classes_and_masks_that_are_one_without_capital_letters_are_refused() -> None:
+    assert problem(lambda content: content.update(classes=["cat", "car", "Car"])).startswith(
+        "classes has 'car' and 'Car'"
+    )
+
+    def masks(content: dict[str, Any]) -> None:
+        content["refinements"]["Raw"] = {"pamr": None, "threshold": 0.5}
+        content["recipes"]["another"] = {**content["recipes"]["caa"], "refinement": "Raw"}
+
+    assert "masks of basic" in problem(masks) and "'caa-Raw'" in problem(masks)
+
+
 def test_a_name_of_masks_is_not_taken_twice() -> None:
     def change(content: dict[str, Any]) -> None:
         robust()(content)

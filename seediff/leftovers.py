@@ -1,0 +1,28 @@
+"""Files of a study's results that are no longer the study's: of a table, a recipe or a variant that was removed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from seediff.jobs import study_jobs
+from seediff.progress import Results
+from seediff.study import Study
+
+OF_NO_JOB = {"logs", "benchmarks", "checkpoints"}
+"""Folders of the results that hold what jobs say, and nothing that they leave."""
+
+
+def leftovers(study: Study, folder: Path) -> list[Path]:
+    """Files in the study's results ``folder`` that no job of the study leaves, in order; hidden ones do not count."""
+    results = Results(study.name, folder)
+    own = {os.fspath(results.path(output)) for job in study_jobs(study) for output in job.outputs}
+    return sorted(Path(file) for file in _files(folder) if file.removesuffix(".partial") not in own)
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for place, folders, names in os.walk(folder):
+        if Path(place) == folder:
+            folders[:] = [name for name in folders if name not in OF_NO_JOB]
+        yield from (os.path.join(place, name) for name in names if not name.startswith("."))
