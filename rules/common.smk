@@ -1,6 +1,7 @@
 """What all rules share: the study, where its results live, and what their params are made of."""
 
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -29,6 +30,9 @@ if workflow.is_main_process and "paths" not in config:  # what a job needs and d
     except SeediffError as error:
         without = f"To plan without, or to run what does without: --config study={config['study']} paths=unchecked"
         sys.exit(f"error: {error}\n{without}")
+
+# Under SLURM, its commands are asked again where it does not answer (docs/cluster.md).
+os.environ.update(PATH=os.pathsep.join([f"{workflow.basedir}/profiles/slurm/bin", *os.get_exec_path()]))
 
 RESULTS = f"results/{STUDY.name}"
 CLASSES = {slug(name): name for name in STUDY.every_class()}

@@ -58,8 +58,8 @@ def generate(
         raise SeediffError(f"The template {template!r} has no '{{word}}', the place of the class.")
     if len(classes) > MOST_CLASSES:
         raise SeediffError(f"There are {len(classes)} classes, but masks have room for {MOST_CLASSES}.")
-    if len({slug(name) for name in classes}) < len(classes):
-        raise SeediffError("A class is named twice (spaces and dashes count as one).")
+    if len({slug(name).lower() for name in classes}) < len(classes):
+        raise SeediffError("A class is named twice (spaces count as dashes, and capital as small letters).")
     named_steps(variant)  # a misspelt variant is said before anything is drawn
     prompts = make_prompts("generate", classes, number, template, rng_seed=rng_seed)
     settings = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.caching.conftest import Repository
 
@@ -192,15 +192,15 @@ def test_every_stage_can_be_asked_of_dvc(pulled: Repository) -> None:
     assert "Running stage" not in said
 
 
-def test_the_stages_run(pulled: Repository) -> None:
-    """One model and the one that it starts from are missing; all else is there, so each stage has little to do."""
+def test_stages_run_what_is_missing(pulled: Repository) -> None:
+    """A model and the one that it starts from: few jobs, which are done in a minute."""
     tuned = "results/smoke/metrics/tuned/resnet/0/voc.json"
     metrics = (pulled.folder / tuned).read_bytes()
     for folder in ("models/tuned", "models/mixed", "metrics/tuned"):
         shutil.rmtree(pulled.folder / "results/smoke" / folder)
-    said = pulled.run("dvc", "repro", "--force")
-    stages = yaml.safe_load((pulled.folder / "dvc.yaml").read_text())["stages"]
-    assert re.findall(r"Running stage '(\w+)'", said) == list(stages)
-    assert said.count("Nothing to be done") == len(stages) - 3  # all but segmenters, metrics, and what shows them
+    said = pulled.run("dvc", "repro")
+    assert re.findall(r"Running stage '(\w+)'", said)[:2] == ["segmenters", "metrics"]
+    finished = Counter(re.findall(r"\(Rule: (\w+)\)", said))
+    assert finished["train"] == 2 and finished["evaluate"] == 1
     assert (pulled.folder / tuned).read_bytes() == metrics
     assert pulled.planned() == {}

@@ -14,8 +14,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -100,13 +100,32 @@ class Cluster:
         state = [f"--{name}-file={self.folder}/munge.{name}" for name in ("pid", "seed", "log")]
         self._spawn("munged", "--foreground", "--force", f"--key-file={key}", f"--socket={socket_file}", *state)
         wait_for(socket_file.exists, "munge's socket")
-        self._spawn("slurmctld", "-D")
+        self.start_controller()
         for node in NODES:
             self.start_node(node)
 
     def start_node(self, node: str) -> None:
         self._spawn("slurmd", "-D", "-N", node, name=node)
         wait_for(lambda: self._is_up(node), f"{node} to come up")
+
+    def stop_controller(self) -> None:
+        daemon = self._daemons.pop("slurmctld")
+        daemon.terminate()
+        daemon.wait(timeout=30)
+
+    def start_controller(self) -> None:
+        self._spawn("slurmctld", "-D")
+
+    @contextmanager
+    def refusing(self, message: str) -> Iterator[None]:
+        """sbatch takes no job inside the with-block."""
+        program = self.folder / "bin" / "sbatch"
+        program.write_text(f"#!/bin/sh\necho 'sbatch: error: Batch job submission failed: {message}' >&2\nexit 1\n")
+        program.chmod(0o755)
+        try:
+            yield
+        finally:
+            program.unlink()
 
     def kill_node(self, node: str) -> None:
         """SIGKILL, all at once, to the node's slurmd and to everything that runs on it."""

@@ -40,9 +40,9 @@ class Head:
     cluster: Cluster
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         command = ["snakemake", *SETTINGS, *arguments, "--config", "study=smoke"]
-        environment = {**os.environ, **self.cluster.environment}
+        environment = {**os.environ, **self.cluster.environment, **environment}
         with (self.folder / "head.log").open("a") as log:
             run = subprocess.Popen(command, cwd=self.folder, env=environment, text=True, stdout=log, stderr=log)
         self.started.append(run)

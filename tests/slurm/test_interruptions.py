@@ -1,15 +1,16 @@
-"""Whatever is killed, the run ends well: one job, a node with its job, and Snakemake itself."""
+"""Whatever is killed or silent, the run ends well: one job, a node with its job, Snakemake itself, SLURM."""
 
 from __future__ import annotations
 
 import os
 import re
 import subprocess
+import time
 
 import pytest
 
 from seediff.datasets.shards import read_shard
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Workspace
 from tests.slurm.cluster import wait_for
 from tests.slurm.conftest import Head
 
@@ -46,6 +47,46 @@ def test_a_job_outlives_its_node(head: Head) -> None:
         head.cluster.start_node(node)
     assert {job.node for job in head.jobs("COMPLETED")} == {"node1", "node2"} - {node}
     assert_whole(head)
+
+
+def test_the_controller_may_be_away(head: Head) -> None:
+    """For twice as long as the plugin alone bears with it, and while the job that it watches ends."""
+    run = head.start(SHARD)
+    head.running("synthesize")
+    head.cluster.stop_controller()
+    try:
+        time.sleep(40)
+    finally:
+        head.cluster.start_controller()
+    head.finish(run)
+    assert [(job.rule, job.state) for job in head.jobs()] == [("synthesize", "COMPLETED")], "none was submitted twice"
+    assert_whole(head)
+
+
+def test_jobs_that_slurm_does_not_take_are_offered_again(head: Head) -> None:
+    with head.cluster.refusing("Socket timed out on send/recv operation"):
+        run = head.start(SHARD)
+        time.sleep(30)
+        assert run.poll() is None, head.log
+    head.finish(run)
+    assert "failed:" not in head.log
+    assert_whole(head)
+
+
+def test_a_run_ends_where_slurm_goes_on_to_take_nothing(head: Head) -> None:
+    with head.cluster.refusing("Socket timed out on send/recv operation"):
+        run = head.start(SHARD, SEEDIFF_SBATCH_SECONDS="10")
+        assert run.wait(timeout=120) == 1
+    failed = head.log[head.log.index("failed: synthesize (results/smoke/logs/synthesize/basic/cat/0000.log)") :]
+    assert "  SLURM sbatch failed. The error message was 'sbatch: error: Batch job submission failed: Socket" in failed
+
+
+def test_a_job_that_slurm_can_never_take_is_not_offered_again(head: Head) -> None:
+    Workspace(head.folder).edit("profiles/slurm/config.yaml", "&gpus gpu ", "&gpus x ")
+    begun = time.monotonic()
+    assert head.start(SHARD).wait(timeout=120) == 1
+    assert time.monotonic() - begun < 60
+    assert "invalid partition specified: x" in head.log
 
 
 def test_the_next_call_goes_on_where_snakemake_was_killed(head: Head) -> None:

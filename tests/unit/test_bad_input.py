@@ -135,7 +135,9 @@ def test_generate_keeps_images_of_other_settings_apart(said: Any, tmp_path: Path
 
 
 def test_two_classes_of_one_file_name(said: Any, tmp_path: Path) -> None:
-    assert "named twice" in said("generate", "--model", MODEL, "--class", "a b", "--class", "a-b", "--output", tmp_path)
+    for other in ("a-b", "A b"):
+        classes = ("--class", "a b", "--class", other)
+        assert "named twice" in said("generate", "--model", MODEL, *classes, "--output", tmp_path)
 
 
 def test_a_file_where_a_folder_should_be(said: Any, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT, Workspace, make_workspace
 
@@ -43,6 +44,16 @@ def test_all_models_can_be_asked_for(workspace: Workspace) -> None:
         "error: With --until train Snakemake never begins a training that starts from the weights of another.",
         "Ask for the models themselves: snakemake --cores all models",
     ]
+
+
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_of_dvc_can_be_planned(stage: str, workspace: Workspace) -> None:
+    command = STAGES[stage]["cmd"].replace("${study}", "smoke").removeprefix("snakemake --cores all")
+    arguments = command.replace("--config study=smoke", "").split()
+    assert workspace.planned(*arguments)
 
 
 def test_the_graph_is_built_without_torch() -> None:
@@ -177,9 +188,15 @@ def test_a_tampered_shard_is_noticed(copy_of_finished: Workspace) -> None:
     assert log.startswith("error: ") and "0000.tar" in log and len(log.splitlines()) <= 3
 
 
-def test_a_failed_run_ends_with_what_the_job_said(tmp_path: Path) -> None:
+def test_a_failed_run_shows_what_the_job_said_at_once_and_at_its_end(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path)
-    workspace.edit("config/studies/smoke.yaml", "model: assets/pictograms", "model: assets/pictogram")
+    workspace.edit("config/studies/smoke.yaml", "model: assets/pictograms", "model: broken")
+    (workspace.folder / "broken").mkdir()
+    (workspace.folder / "broken/model_index.json").write_text("{}")
     run = workspace.snakemake("--until", "mask_quality")
     assert run.returncode != 0
-    assert "There is no model folder assets/pictogram." in run.stdout + run.stderr
+    log = "results/smoke/logs/mask_quality/voc.log"
+    error = next(line for line in (workspace.folder / log).read_text().splitlines() if line.startswith("error: "))
+    at_once, at_end = run.stderr.partition(f"\nfailed: mask_quality ({log})\n")[2], run.stdout
+    assert f"  {error}\n" in at_once.partition("Exiting because a job execution failed")[0]
+    assert f"    {error}\n" in at_end.partition("\nfailed:\n")[2]
