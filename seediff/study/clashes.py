@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 
 from seediff.errors import SeediffError
 from seediff.names import MASK_QUALITY, slug
-from seediff.study.mask_sets import mask_sets
 from seediff.study.sections import Study
 
 
@@ -28,9 +27,6 @@ def _names_of_files(study: Study) -> Iterator[tuple[str, Iterable[str]]]:
     yield from ((section, getattr(study, section)) for section in sections)
     yield "tables", [*study.tables, MASK_QUALITY]
     yield "classes", map(slug, study.every_class())
-    for image_set in study.image_sets:
-        masks = {one.name for one in mask_sets(study) if one.image_set == image_set}
-        yield f"masks of {image_set} (variant-refinement)", masks
 
 
 def _alike(names: Iterable[str]) -> tuple[str, str] | None:

@@ -35,6 +35,7 @@ MOST_SHARDS = 100_000
 
 def check_references(study: Study) -> None:
     """Every name a study uses must be defined in it, and every value must fit the others."""
+    check_clashes(study)
     _check_names(study)
     _check_classes(study)
     _check_adaptations(study)
@@ -43,7 +44,6 @@ def check_references(study: Study) -> None:
         _check_recipe(study, f"recipes.{name}", recipe)
         _check_start(study, name)
     _check_mask_sets(study)
-    check_clashes(study)
     for name, benchmark in study.benchmarks.items():
         if benchmark.embedded and not study.embedded:
             raise SeediffError(
@@ -207,14 +207,14 @@ def _check_recipe(study: Study, where: str, recipe: Recipe) -> None:
 
 
 def _check_mask_sets(study: Study) -> None:
-    """No two pairs of variant and refinement may have one folder."""
+    """No two pairs of variant and refinement may have one folder, on any file system."""
     folders: dict[str, tuple[str, str]] = {}
     for masks in mask_sets(study):
         pair = masks.variant, masks.refinement
-        if folders.setdefault(masks.name, pair) != pair:
+        if (first := folders.setdefault(masks.name.lower(), pair)) != pair:
             raise SeediffError(
-                f"Variant {pair[0]!r} with refinement {pair[1]!r} and another pair are both called {masks.name!r}.\n"
-                "Rename one of them."
+                f"Variant {first[0]!r} with refinement {first[1]!r} and variant {pair[0]!r} with {pair[1]!r} are both "
+                f"called {masks.name!r}, on some file systems at least.\nRename one of them."
             )
 
 
