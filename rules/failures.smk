@@ -5,6 +5,7 @@ Snakemake's own account of a failed job, which profiles/default keeps quiet, is 
 
 import logging
 import signal
+from contextlib import suppress
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
@@ -16,7 +17,9 @@ class FailedJobs(logging.Handler):
 
     def emit(self, record):
         if getattr(record, "event", None) is LogEvent.JOB_ERROR and record.log:
-            print(failed_job(record.rule_name, Path(record.log[0]), record.rule_msg or ""), file=sys.stderr, flush=True)
+            said = failed_job(record.rule_name, Path(record.log[0]), record.rule_msg or "")
+            with suppress(OSError):  # of a terminal that was closed
+                print(said, file=sys.stderr, flush=True)
 
 
 logger.addHandler(FailedJobs())
