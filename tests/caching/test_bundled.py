@@ -193,14 +193,16 @@ def test_every_stage_can_be_asked_of_dvc(pulled: Repository) -> None:
 
 
 def test_stages_run_what_is_missing(pulled: Repository) -> None:
-    """A model and the one that it starts from: few jobs, which are done in a minute."""
+    """A model, the one that it starts from, and what follows: few jobs, which are done in a minute."""
     tuned = "results/smoke/metrics/tuned/resnet/0/voc.json"
     metrics = (pulled.folder / tuned).read_bytes()
     for folder in ("models/tuned", "models/mixed", "metrics/tuned"):
         shutil.rmtree(pulled.folder / "results/smoke" / folder)
+    for table in (pulled.folder / "results/smoke/tables").glob("domains.*"):
+        table.unlink()
     said = pulled.run("dvc", "repro")
-    assert re.findall(r"Running stage '(\w+)'", said)[:2] == ["segmenters", "metrics"]
+    assert re.findall(r"Running stage '(\w+)'", said)[:3] == ["segmenters", "metrics", "tables"]
     finished = Counter(re.findall(r"\(Rule: (\w+)\)", said))
-    assert finished["train"] == 2 and finished["evaluate"] == 1
+    assert (finished["train"], finished["evaluate"], finished["tabulate"]) == (2, 1, 1)
     assert (pulled.folder / tuned).read_bytes() == metrics
     assert pulled.planned() == {}
