@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seediff.cli.options import add_command, file, folder
+from seediff.cli.output import say
 from seediff.errors import SeediffError
 from seediff.names import nearest
 
@@ -110,7 +111,7 @@ def generate(options: argparse.Namespace) -> None:
         rng_seed=options.rng_seed,
         adapter=options.adapter,
     )
-    print(f"{number} images with masks in {folder} (train/images, train/masks, overlays, classes.csv)")
+    say(f"{number} images with masks in {folder} (train/images, train/masks, overlays, classes.csv)")
 
 
 def adapt(options: argparse.Namespace) -> None:
@@ -133,7 +134,7 @@ def adapt(options: argparse.Namespace) -> None:
     from seediff.adaptation.train import train_adapter
 
     train_adapter(options.model, images, settings, output, output, options.rng_seed)
-    print(f"{options.output / WEIGHTS}: give {options.output} to `seediff generate --adapter`")
+    say(f"{options.output / WEIGHTS}: give {options.output} to `seediff generate --adapter`")
 
 
 def check(options: argparse.Namespace) -> None:
@@ -144,11 +145,11 @@ def check(options: argparse.Namespace) -> None:
     study = load_study(find_study(options.study))
     check_paths(study)
     drawn = {name: len(shards(study, name)) for name in study.image_sets}
-    print(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, shards {drawn}")
+    say(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, shards {drawn}")
     if options.words:
         from seediff.synonyms.report import study_words
 
-        print(study_words(study))
+        say(study_words(study))
 
 
 def plan_study(options: argparse.Namespace) -> None:
@@ -158,7 +159,7 @@ def plan_study(options: argparse.Namespace) -> None:
 
     if not 0.001 <= options.tflops < float("inf"):
         raise SeediffError(f"--tflops is {options.tflops:g}, but has to be finite and above 0.")
-    print(plan_text(load_study(find_study(options.study)), options.tflops))
+    say(plan_text(load_study(find_study(options.study)), options.tflops))
 
 
 def status(options: argparse.Namespace) -> None:
@@ -167,14 +168,14 @@ def status(options: argparse.Namespace) -> None:
     from seediff.study import find_study, load_study
 
     study = load_study(find_study(options.study))
-    print(status_text(study, options.results or Path("results", study.name)))
+    say(status_text(study, options.results or Path("results", study.name)))
 
 
 def data_list(options: argparse.Namespace) -> None:
     """Say which benchmarks are known, where they are had, and which are here."""
     from seediff.datasets.inventory import list_datasets
 
-    print(list_datasets(options.root))
+    say(list_datasets(options.root))
 
 
 def data_check(options: argparse.Namespace) -> int:
@@ -182,7 +183,7 @@ def data_check(options: argparse.Namespace) -> int:
     from seediff.datasets.verification import check_dataset
 
     report = check_dataset(options.name, options.folder, options.splits, None if options.all else 50)
-    print(report.text)
+    say(report.text)
     return 0 if report.ok else 1
 
 
@@ -203,7 +204,7 @@ def figure(options: argparse.Namespace) -> None:
     from seediff.stages.illustrate import publish_figure
 
     publish_figure(figures_spec(study), options.name, options.point, options.output)
-    print(f"{options.output / options.name}.png and .pdf")
+    say(f"{options.output / options.name}.png and .pdf")
 
 
 def show(options: argparse.Namespace) -> None:
