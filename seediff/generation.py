@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from seediff.datasets.classes import BACKGROUND
 from seediff.datasets.images import VOC_COLOURS, Array, encode_mask, encode_png
 from seediff.errors import SeediffError
 from seediff.files import partial, read_json, write_json
@@ -43,16 +44,20 @@ def generate(
     rng_seed: int = 0,
     adapter: Path | None = None,
 ) -> int:
-    """Write ``number`` images a class with masks and overlays below ``folder``; returns how many there are.
+    """Write ``number`` images a class with masks and overlays below ``folder``; returns how many pairs there are.
 
     ``adapter``: a LoRA file, or its folder, that the model is adapted by. Mask values: 0 background, k for the k-th
     class (``classes.csv``). ``train/metadata.jsonl`` names the pairs the way Hugging Face's imagefolder reads them.
     Finished images of an earlier call with the same settings (``settings.json``) are kept, so a killed call goes on
-    where it was; a folder made with other settings is refused.
+    where it was; more of them than are asked for stay and count. A folder made with other settings is refused.
     """
     sampling = Sampling(num_inference_steps, guidance_scale, batch_size)
     if PLACE not in template:
         raise SeediffError(f"The template {template!r} has no '{{word}}', the place of the class.")
+    if not classes:
+        raise SeediffError("There is no class to draw. Name one at least.")
+    if named := [name for name in classes if name.casefold() == BACKGROUND]:
+        raise SeediffError(f"{named[0]!r} is what is of no class, and cannot be drawn.\nLeave it out.")
     if len(classes) > MOST_CLASSES:
         raise SeediffError(f"There are {len(classes)} classes, but masks have room for {MOST_CLASSES}.")
     if len({slug(name) for name in classes}) < len(classes):
@@ -83,8 +88,7 @@ def generate(
                 write_json(folder / SETTINGS, settings)
             _write_pair(folder, drawn, mask)
     _write_classes(folder, classes)
-    _write_metadata(folder, prompts, classes)
-    return len(prompts)
+    return _write_metadata(folder, prompts, classes)
 
 
 def _unfinished_batches(folder: Path, prompts: Sequence[Prompt], size: int) -> list[Prompt]:
@@ -135,14 +139,14 @@ def _write_classes(folder: Path, classes: Sequence[str]) -> None:
         csv.writer(file).writerows([("label", "class"), (0, "background"), *enumerate(classes, start=1)])
 
 
-def _write_metadata(folder: Path, prompts: Sequence[Prompt], classes: Sequence[str]) -> None:
-    """A line for each pair that is there, those of an earlier call for more images too."""
+def _write_metadata(folder: Path, prompts: Sequence[Prompt], classes: Sequence[str]) -> int:
+    """A line for each pair that is there, those of an earlier call for more images too; returns their number."""
     of_class = {_class_part(prompt.key): prompt for prompt in prompts}
     there = [path.name for path in sorted((folder / IMAGES).glob("*.png")) if (folder / MASKS / path.name).exists()]
     with partial(folder / METADATA) as unfinished, unfinished.open("w", encoding="utf-8") as file:
-        for name in there:
-            if prompt := of_class.get(_class_part(name)):
-                file.write(json.dumps(_metadata(name, prompt, classes), ensure_ascii=False) + "\n")
+        rows = [(name, of_class[_class_part(name)]) for name in there if _class_part(name) in of_class]
+        file.writelines(json.dumps(_metadata(*row, classes), ensure_ascii=False) + "\n" for row in rows)
+    return len(rows)
 
 
 def _metadata(name: str, prompt: Prompt, classes: Sequence[str]) -> dict[str, Any]:

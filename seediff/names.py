@@ -51,10 +51,15 @@ def one_line(text: str) -> str:
     return visible(" ".join(text.split()))
 
 
-def reason(error: Exception, most: int = 300) -> str:
-    """What an error of another library says, for a line of ours: no objects' addresses, no end in mid-word."""
-    text = re.sub(r"\s*<[\w.]+ object at 0x[0-9a-f]+>", "", " ".join(str(error).split())) or type(error).__name__
+def cut(text: str, most: int = 400) -> str:
+    """The text, or as many of its words as ``most`` characters hold, and dots that say so."""
     return text if len(text) <= most else f"{text[:most].rpartition(' ')[0] or text[:most]} ..."
+
+
+def reason(error: Exception) -> str:
+    """What an error of another library says, as a part of a line of ours: without the addresses of objects."""
+    words = re.sub(r"\s*<[\w.]+ object at 0x[0-9a-f]+>", "", " ".join(str(error).split()))
+    return cut(words or type(error).__name__)
 
 
 def slug(name: str) -> str:

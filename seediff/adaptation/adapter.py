@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from seediff.adaptation.settings import WEIGHTS, AdapterSettings
 from seediff.errors import SeediffError
+from seediff.names import reason
 from seediff.quiet import errors_only
 from seediff.segmenter.checkpoint import save_tensors
 
@@ -79,9 +80,9 @@ def fuse_adapter(pipe: StableDiffusionPipeline, path: Path) -> None:
         _check_fit(pipe, tensors)
         pipe.fuse_lora(safe_fusing=True)
     except Exception as error:  # diffusers and peft raise a dozen different types for tensors that do not fit
-        reason = " ".join(str(error).split())[:200]
         raise SeediffError(
-            f"The adapter {file} does not fit the model: {reason}\nIt has to be a LoRA of this very architecture."
+            f"The adapter {file} does not fit the model: {reason(error)}\n"
+            "It has to be a LoRA of this very architecture."
         ) from None
     pipe.unload_lora_weights()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from seediff.errors import SeediffError
-from seediff.names import check_name, check_text, nearest
+from seediff.names import check_name, check_text, cut, nearest
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 TARGET_MODULES = (
@@ -59,7 +59,7 @@ def _check_line(what: str, text: str) -> None:
     try:
         check_text(text)
     except ValueError as error:
-        raise SeediffError(f"Adaptation: the {what} {text[:60]!r} {error}.") from None
+        raise SeediffError(f"Adaptation: the {what} {cut(text, 60)!r} {error}.") from None
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,9 @@ def generate(options: argparse.Namespace) -> None:
         rng_seed=options.rng_seed,
         adapter=options.adapter,
     )
-    say(f"{number} images with masks in {folder} (train/images, train/masks, overlays, classes.csv)")
+    asked = len(options.classes) * options.number
+    fewer = f"; {asked} of them were asked for now, the others earlier" if number > asked else ""
+    say(f"{number} images with masks in {folder} (train/images, train/masks, overlays, classes.csv){fewer}")
 
 
 def adapt(options: argparse.Namespace) -> None:

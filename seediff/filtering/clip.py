@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from seediff.errors import SeediffError
+from seediff.hub import not_loaded
 
 if TYPE_CHECKING:
     from transformers import CLIPModel
@@ -49,8 +50,6 @@ def load_clip(model: str) -> Clip:
         clip = CLIPModel.from_pretrained(model, use_safetensors=True)
         tokenizer, preparation = (kind.from_pretrained(model) for kind in (CLIPTokenizer, CLIPImageProcessorPil))
     except Exception as error:  # the parts' readers raise a dozen different types for files that make no sense
-        reason = " ".join(str(error).split())[:160]
-        raise SeediffError(
-            f"No CLIP model could be loaded from {model}: {reason}\nGive the folder or the id of a CLIP model."
-        ) from None
+        problem = f"No CLIP model could be loaded from {model}"
+        raise not_loaded(problem, model, error, "Give the folder or the id of a CLIP model.") from None
     return Clip(clip.eval().to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer, preparation)

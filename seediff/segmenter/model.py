@@ -22,7 +22,7 @@ from transformers import (
     SwinConfig,
 )
 
-from seediff.errors import SeediffError
+from seediff.hub import not_loaded
 from seediff.segmenter import deformable_attention
 from seediff.segmenter.initialization import initialize_head
 from seediff.segmenter.loss import alone, make_targets, set_loss
@@ -134,14 +134,9 @@ def _pretrained_backbone(settings: SegmenterSettings) -> nn.Module:
     try:
         return backbone_class.from_pretrained(settings.pretrained, config=config, use_safetensors=True)
     except (OSError, RuntimeError, ValueError) as error:
-        raise SeediffError(
-            f"Backbone weights {settings.pretrained!r} could not be loaded: {_first_line(error)}\n"
-            "Give a hub id or a local folder with config.json and model.safetensors as 'pretrained', or null for none."
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+        problem = f"Backbone weights {settings.pretrained!r} could not be loaded"
+        advice = "Give a hub id or a local folder with config.json and model.safetensors as 'pretrained', or null."
+        raise not_loaded(problem, str(settings.pretrained), error, advice) from error
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):

@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from seediff.errors import SeediffError
-from seediff.names import nearest, visible
+from seediff.names import cut, nearest, reason, visible
 from seediff.study.references import check_references
 from seediff.study.sections import Study
 
@@ -46,7 +46,7 @@ def _read_yaml(path: Path) -> Any:
     except RecursionError:
         raise SeediffError(f"{path} is not valid YAML: it is nested too deeply.") from None
     except Exception as error:  # PyYAML lets through whatever a scalar such as the date 2026-99-99 makes Python raise
-        raise SeediffError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}") from None
+        raise SeediffError(f"{path} is not valid YAML: {reason(error)}") from None
 
 
 class _StudyLoader(yaml.SafeLoader):
@@ -105,7 +105,7 @@ def explain(error: ValidationError, section: Any) -> str:
     where = visible(".".join(parts)) or "all of it"
     if first["type"] in unknown:
         return f"unknown key '{where}'.\n{nearest(str(first['loc'][-1]), _keys_at(section, first['loc'][:-1]))}"
-    return f"'{where}': {visible(first['msg'].removeprefix('Value error, '))[:300]}."
+    return f"'{where}': {cut(visible(first['msg'].removeprefix('Value error, ')))}."
 
 
 def _keys_at(section: Any, location: Iterable[Any]) -> list[str]:

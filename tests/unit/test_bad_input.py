@@ -111,6 +111,12 @@ def test_generate_refuses_what_it_cannot_draw(said: Any, tmp_path: Path) -> None
     assert "'seediff'" in generate(said, tmp_path, "--variant", "seedif")
 
 
+@pytest.mark.parametrize("name", ["background", "Background"])
+def test_generate_draws_no_background(said: Any, tmp_path: Path, name: str) -> None:
+    assert "cannot be drawn" in generate(said, tmp_path / "out", name=name)
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_mask_sets_of_one_name(said: Any, tmp_path: Path) -> None:
     text = (ROOT / "config" / "studies" / "smoke.yaml").read_text()
     text = text.replace("  raw: {pamr: null}", "  raw: {pamr: null}\n  x-raw: {pamr: null}", 1)

@@ -15,7 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seediff.cli import main
+from seediff.datasets.images import decode_rgb
+from seediff.errors import SeediffError
 from seediff.files import read_csv, write_csv, write_json, write_page
+from seediff.names import cut, reason
 from seediff.prompts import make_prompts, read_prompts, write_prompts
 from seediff.reporting.figures import bar_chart
 from seediff.reporting.formats import Column, Grid, Note, html, latex, markdown, plain
@@ -201,3 +204,18 @@ def test_a_chart_holds_the_names_as_they_are() -> None:
     numbers = {"iou_mean": 0.5, "iou_std": 0.1, "best_iou": 0.6, "best_threshold": 0.4, "auc": 0.9}
     chart = bar_chart({"images": 2, "variants": {r"$\frac$": numbers, STEERING: numbers}})
     assert not CONTROL.search(chart.decode())
+
+
+def test_what_another_library_says() -> None:
+    with pytest.raises(SeediffError) as raised:
+        decode_rgb(b"no picture", "x.png")
+    assert str(raised.value).startswith("x.png is not a readable PNG") and "0x" not in str(raised.value)
+    assert reason(ValueError("a  b\n<_io.BytesIO object at 0x7f0> c")) == "a b c"
+    assert reason(ValueError()) == "ValueError"
+
+
+@given(st.text(), st.integers(1, 50))
+def test_what_is_cut_off_says_so(text: str, most: int) -> None:
+    found = cut(text, most)
+    assert found == text if len(text) <= most else found.endswith(" ...") and text.startswith(found[:-4])
+    assert len(found) <= most + 4

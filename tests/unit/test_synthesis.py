@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 import seediff
+from seediff.cli import main
 from seediff.datasets.shards import open_shard
 from seediff.files import write_csv
 from seediff.generation import generate
@@ -232,6 +233,24 @@ def test_imagefolder_reads_the_pairs(pairs: Path, tmp_path: Path) -> None:
     assert set(read) == {"train"} and len(read["train"]) == 8
     for row in read["train"]:
         assert row["image"].mode == "RGB" and set(np.unique(np.asarray(row["mask"]))) <= {0, row["label"]}
+
+
+def test_a_folder_of_more_images_than_are_asked_for_says_so(tmp_path: Path, capsys: Any) -> None:
+    line = ["generate", "--model", str(MODEL), "--class", "cat", "--steps", "1", "--output", str(tmp_path)]
+    said = []
+    for number in ("2", "1"):
+        assert main([*line, "--number", number]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0].startswith("2 images with masks in ") and "asked" not in said[0]
+    assert said[1].startswith("2 images with masks in ") and "1 of them were asked for" in said[1]
+
+
+def test_there_is_a_class_to_draw(tmp_path: Path) -> None:
+    with pytest.raises(seediff.SeediffError, match="no class to draw"):
+        generate(str(MODEL), [], 1, tmp_path)
+    with pytest.raises(seediff.SeediffError, match="Prompts need a class"):
+        make_prompts("basic", [], 1)
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_folder_that_lost_its_settings_is_refused(tmp_path: Path) -> None:
