@@ -23,10 +23,10 @@ from seediff.study.load import explain
 from seediff.study.outputs import OpenPrompt, Timesteps
 from seediff.study.references import check_references
 from seediff.study.sections import Diffusion, Embedded, Format, PromptAugmentation, PromptSet, Segmenter, Study
-from seediff.study.values import AnyNames, Count, Name, Names, Section, Share, Text
+from seediff.study.values import AnyNames, Count, Name, Names, Repeats, Section, Share, Text
 
 Seed = Annotated[int, Field(ge=0)]
-Repeat = Annotated[int, Field(ge=0)]
+Repeat = Annotated[int, Field(ge=0, lt=1000)]
 
 
 def _possible(steps: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
@@ -201,7 +201,7 @@ class TableSpec(Section):
     caption: str
     embedded: bool = False
     reported_on: str = ""
-    repeats: Count = 1
+    repeats: Repeats = 1
     columns: Annotated[list[ColumnSpec], Field(min_length=1)]
     rows: Annotated[list[RowSpec], Field(min_length=1)]
 

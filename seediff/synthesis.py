@@ -41,6 +41,10 @@ OTHERS = (
 )
 
 
+MOST_STEPS, MOST_AT_ONCE = 1000, 4096
+"""The models know a thousand timesteps; no machine has memory for so many images."""
+
+
 @dataclass(frozen=True)
 class Sampling:
     """How images are sampled; ``batch_size`` images at a time, which changes speed and, at most, last digits."""
@@ -50,9 +54,9 @@ class Sampling:
     batch_size: int = 8
 
     def __post_init__(self) -> None:
-        for name in ("num_inference_steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise SeediffError(f"{name} is {getattr(self, name)}, but has to be 1 or more.")
+        for name, most in (("num_inference_steps", MOST_STEPS), ("batch_size", MOST_AT_ONCE)):
+            if not 1 <= getattr(self, name) <= most:
+                raise SeediffError(f"{name} is {getattr(self, name)}, but has to be from 1 to {most:,}.")
         if not 1 < self.guidance_scale < float("inf"):
             raise SeediffError(f"guidance_scale is {self.guidance_scale}, but has to be above 1 and finite.")
 

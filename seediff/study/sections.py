@@ -15,7 +15,7 @@ from seediff.masks.variants import VARIANTS, Steps, resolve
 from seediff.segmenter.robust.settings import RobustTraining
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, SegmenterSettings, segmenter_settings
 from seediff.study.outputs import Figures, MaskQuality, Table
-from seediff.study.values import AnyNames, Count, Name, Names, Section, Share, Text
+from seediff.study.values import AnyNames, AtOnce, Count, Name, Names, Repeats, Section, Share, Text
 
 _UNLESS_EMPTY: Any = Field(exclude_if=lambda value: not value)
 """Not written out where it says nothing, so that a study that leaves it out reads as it did before there was one."""
@@ -34,7 +34,7 @@ class Diffusion(Section):
     model: Annotated[Text, Field(pattern=r"^[^{}]*$")]  # braces are wildcards in the workflow's paths
     num_inference_steps: Annotated[int, Field(gt=0, le=1000)] = 50  # the model knows a thousand timesteps
     guidance_scale: Annotated[float, Field(gt=1)] = 7.5
-    batch_size: Count = 8
+    batch_size: AtOnce = 8
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
 
 
@@ -206,7 +206,7 @@ class Study(Section):
     notes: tuple[str, ...] = ()
     embedded: bool = False
     rng_seed: Annotated[int, Field(ge=0)] = 0
-    repeats: Count = 1
+    repeats: Repeats = 1
     classes: Annotated[Names, Field(max_length=MOST_CLASSES)]
     listed_classes: AnyNames = ()
     reported_on: str = "VOC 2012 val"
