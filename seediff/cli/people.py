@@ -61,7 +61,7 @@ def add_commands_for_people(commands: Any) -> None:
         "status",
         status,
         ("--study", {"required": True, "help": "name of a study, or its file"}),
-        ("--results", {"type": Path, "help": "the folder of its results, results/NAME by default"}),
+        ("--results", {"type": file, "help": "the folder of its results, results/NAME by default"}),
     )
     data = commands.add_parser("data", help="Benchmarks on this machine.").add_subparsers(
         required=True, metavar="command"
