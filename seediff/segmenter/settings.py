@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from seediff.errors import SeediffError
@@ -16,7 +16,7 @@ _MOST = {
     "queries": 10_000, "points": 10_000_000, "batch_size": 4096, "crop": 8192, "scale_max": 100, "test_edge": 16_384,
     "test_window": 16_384,
 }  # fmt: skip
-"""What is more than any machine has memory for; other settings can be ``LARGEST`` at most."""
+"""What is more than any machine has memory for; other whole numbers can be ``LARGEST`` at most."""
 _KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
@@ -69,8 +69,8 @@ class SegmenterSettings:
                 raise SeediffError(f"Segmenter setting {field.name} is {value!r}, but has to be of type {field.type}.")
             if isinstance(value, float) and not isfinite(value):
                 raise SeediffError(f"Segmenter setting {field.name} is {value}, but has to be finite.")
-            most = _MOST.get(field.name, LARGEST)
             for number in value if isinstance(value, tuple) else (value,):
+                most = _MOST.get(field.name, LARGEST if isinstance(number, int) else inf)
                 if isinstance(number, (int, float)) and number > most:
                     raise SeediffError(f"Segmenter setting {field.name} is {number:,}, but can be {most:,} at most.")
         positive = ("queries", "points", "iterations", "batch_size", "learning_rate", "clip", "scale_min")

@@ -41,7 +41,8 @@ def state() -> bytes:
 
 
 def maps() -> bytes:
-    words = {"prompt": "a cat", "tokens": ["a</w>", "cat</w>"], "latent_side": 2}
+    text = {"text": "a cat", "tokens": ["a", "cat"], "spans": [[0, 1], [2, 5]], "names": [], "cut": [0, 0]}
+    words = {"prompt": text, "latent_side": 2}
     tensors = {"cross_attention.2": torch.rand(4, 2), "self_attention.2": torch.rand(4, 4)}
     return save(tensors, {"attention_maps": json.dumps(words)})
 
