@@ -25,10 +25,13 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def is_local(model: str | Path) -> bool:
-    """Whether it stands for a path of this machine, be there one or not."""
+    """Whether it is a file or folder of this machine, there or not, and no id of the hub (``owner/name``, ``name``)."""
     text = str(model)
-    looks_local = text.startswith((".", "/", "~", "assets/")) or text.endswith(".safetensors")
-    return isinstance(model, Path) or looks_local or Path(text).exists()
+    parts = Path(text.partition("@")[0]).parts
+    looks_local = text.startswith((".", "/", "~", "assets/")) or text.endswith(".safetensors") or len(parts) > 2
+    return (
+        isinstance(model, Path) or looks_local or Path(text).exists() or (len(parts) == 2 and Path(parts[0]).is_dir())
+    )
 
 
 def is_hub_id(model: str) -> bool:

@@ -233,6 +233,8 @@ def test_imagefolder_reads_the_pairs(pairs: Path, tmp_path: Path) -> None:
     assert set(read) == {"train"} and len(read["train"]) == 8
     for row in read["train"]:
         assert row["image"].mode == "RGB" and set(np.unique(np.asarray(row["mask"]))) <= {0, row["label"]}
+
+
 def test_the_same_model_by_another_path_is_the_same_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     for model in ("assets/pictograms", str(MODEL), "./assets/../assets/pictograms"):
