@@ -14,6 +14,7 @@ container: "docker://condaforge/miniforge3"
 
 include: "rules/common.smk"
 include: "rules/inputs.smk"
+include: "rules/outside.smk"
 include: "rules/data.smk"
 include: "rules/adapt.smk"
 include: "rules/synthesize.smk"

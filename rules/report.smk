@@ -76,6 +76,8 @@ rule report:
         TABLES,
         STRIPS,
         expand("{figure}.png", figure=FIGURES),
+        model=model_files(),
+        mask_quality=mask_quality_file,
         histories=[f"{RESULTS}/models/{model}/history.csv" for model in plan.models(STUDY)],
     output:
         report(f"{RESULTS}/report.html", category="Study"),
@@ -84,7 +86,7 @@ rule report:
     params:
         spec=spec_of(plan.report_spec),
         version=plan.VERSIONS["report"],
-        results=results_folder,
+        results=results_folder,  # the report reads the jobs' times there as well, whichever there are
     shell:
         "seediff report"
         " --spec {params.spec:q}"

@@ -18,8 +18,8 @@ from seediff.attention.recording import record_attention
 from seediff.attention.tokens import tokenize
 from seediff.errors import SeediffError
 from seediff.files import parse_json
-from seediff.hub import not_loaded
 from seediff.masks.variants import apply
+from seediff.model_files import INDEX, PARTS, is_local, not_loaded, split_reference
 from seediff.names import reason
 from seediff.prompts import Prompt
 from seediff.quiet import errors_only
@@ -27,8 +27,7 @@ from seediff.quiet import errors_only
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
-NEEDED = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
-KNOWN = (*NEEDED, "safety_checker", "feature_extractor", "image_encoder")
+KNOWN = (*PARTS, "safety_checker", "feature_extractor", "image_encoder")
 LIBRARIES = ("diffusers", "transformers", "stable_diffusion")
 """Where a pipeline's parts may come from; the last is diffusers' own name for its safety checker."""
 _PART_CLASS = re.compile(r"(CLIP|UNet2D|Autoencoder)\w+|\w+Scheduler|StableDiffusionSafetyChecker")
@@ -77,7 +76,7 @@ class Drawn:
 def load(
     model: str | Path, dtype: str = "float32", device: str | None = None, adapter: str | Path | None = None
 ) -> StableDiffusionPipeline:
-    """Load a Stable Diffusion pipeline from a hub id or a local folder (safetensors only).
+    """Load a Stable Diffusion pipeline from a local folder or a hub id, also ``id@revision`` (safetensors only).
 
     ``dtype`` is 'float32', 'bfloat16' or 'float16'; ``device`` defaults to the GPU where there is one. ``adapter``: a
     LoRA file in diffusers' format, or the folder that holds it, to be fused into the weights.
@@ -93,8 +92,9 @@ def load(
 
         with errors_only(logging):  # it warns of a torchvision that nobody needs here
             from diffusers import StableDiffusionPipeline
+        name, revision = split_reference(model)
         pipe = StableDiffusionPipeline.from_pretrained(
-            str(model), dtype=getattr(torch, dtype), safety_checker=None, use_safetensors=True
+            name, revision=revision, dtype=getattr(torch, dtype), safety_checker=None, use_safetensors=True
         )
     except Exception as error:  # the parts' readers raise a dozen different types for files that make no sense
         problem = f"No diffusion pipeline could be loaded from {model}"
@@ -124,13 +124,13 @@ def _device(name: str | None) -> torch.device:
 
 def _check_folder(model: str | Path) -> None:
     folder = Path(model)
-    looks_local = isinstance(model, Path) or folder.exists() or str(model).startswith((".", "/", "~", "assets/"))
-    if looks_local and not folder.is_dir():
+    if not is_local(model):
+        return
+    if not folder.is_dir():
         raise SeediffError(f"There is no model folder {model}.\nGive a diffusers pipeline folder or a model id.")
-    if looks_local and not (folder / "model_index.json").is_file():
-        raise SeediffError(f"{model} is not a diffusion pipeline: it has no model_index.json.")
-    if looks_local:
-        _check_index(folder, parse_json(folder / "model_index.json", "The pipeline's index"))
+    if not (folder / INDEX).is_file():
+        raise SeediffError(f"{model} is not a diffusion pipeline: it has no {INDEX}.")
+    _check_index(folder, parse_json(folder / INDEX, "The pipeline's index"))
 
 
 def _check_index(folder: Path, index: Any) -> None:
@@ -147,7 +147,7 @@ def _check_index(folder: Path, index: Any) -> None:
                 f"{folder} has its part {name!r} made by {'.'.join(map(str, origin))}, which is not run.\n"
                 "Parts have to be those of Stable Diffusion, from diffusers and transformers."
             )
-    for name in NEEDED:
+    for name in PARTS:
         if index.get(name, [None, None]) == [None, None]:
             raise SeediffError(f"{folder} holds {_kind(index)}, without a part {name!r}.\n{OTHERS}")
         if not (folder / name).is_dir():

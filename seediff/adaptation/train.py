@@ -28,6 +28,7 @@ from seediff.datasets.unlabelled import Unlabelled
 from seediff.errors import SeediffError
 from seediff.files import write_csv
 from seediff.iterations import shown
+from seediff.model_files import identity
 from seediff.provenance import provenance
 from seediff.rng import derive_seed
 from seediff.segmenter.checkpoint import Progress, load_state, save_state
@@ -64,7 +65,8 @@ def train_adapter(
         "rng_seed": rng_seed,
     }
     with torch.random.fork_rng():
-        trainer = Trainer(pipe, images, settings, rng_seed, about, state_folder / "state.safetensors")
+        run = {**about, "model": identity(model)}
+        trainer = Trainer(pipe, images, settings, rng_seed, run, state_folder / "state.safetensors")
         for batch in shown("adapt", trainer.batches(), trainer.iteration, settings.iterations):
             trainer.step(batch)
     write_csv(folder / "history.csv", trainer.history)
@@ -73,7 +75,7 @@ def train_adapter(
 
 
 class Trainer:
-    """Adapter, optimiser and progress of the run that ``about`` describes, which keeps its state in the file ``state``.
+    """Adapter, optimiser and progress of the run that ``run`` describes, which keeps its state in the file ``state``.
 
     The adapter is left in the pipeline's UNet.
     """
@@ -84,11 +86,11 @@ class Trainer:
         images: Unlabelled,
         settings: AdapterSettings,
         rng_seed: int,
-        about: Mapping[str, Any],
+        run: Mapping[str, Any],
         state: Path,
     ) -> None:
         self.pipe, self.settings, self.state = pipe, settings, state
-        self.name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+        self.name = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()
         self.views = noised_views(pipe, images, len(settings.prompts), rng_seed)
         self.text = encode_prompts(pipe, settings.prompts)
         torch.manual_seed(derive_seed(rng_seed, "initialization"))

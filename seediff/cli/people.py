@@ -192,6 +192,7 @@ def data_check(options: argparse.Namespace) -> int:
 def figure(options: argparse.Namespace) -> None:
     """Draw one figure of the paper from a study's own images."""
     from seediff.plan import FIGURES, figures_spec
+    from seediff.sources import pinned, read_sources
     from seediff.study import find_study, load_study
 
     if options.name not in FIGURES:
@@ -199,6 +200,7 @@ def figure(options: argparse.Namespace) -> None:
     if options.point and options.name != "figure4":
         raise SeediffError("Only figure4 looks from a point. Leave --point out.")
     study = load_study(find_study(options.study))
+    study = pinned(study, read_sources(Path("results", study.name)).commits)
     if study.figures is None:
         raise SeediffError(f"{options.study} has no section 'figures', which says what they show.")
     if options.output.suffix in (".png", ".pdf"):

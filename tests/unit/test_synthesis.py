@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,37 @@ def test_there_is_a_class_to_draw(tmp_path: Path) -> None:
     with pytest.raises(seediff.SeediffError, match="Prompts need a class"):
         make_prompts("basic", [], 1)
     assert not any(tmp_path.iterdir())
+
+
+def test_the_same_model_by_another_path_is_the_same_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for model in ("assets/pictograms", str(MODEL), "./assets/../assets/pictograms"):
+        assert generate(model, ["cat"], 1, tmp_path / "out", num_inference_steps=2) == 1
+    (tmp_path / "out" / "train" / "images" / "cat-000000.png").unlink()
+    assert generate(str(MODEL), ["cat"], 1, tmp_path / "out", num_inference_steps=2) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "words"),
+    [
+        ("unet/diffusion_pytorch_model.safetensors", lambda content: content[:-1] + b"\x01", "other weights, by"),
+        (
+            "scheduler/scheduler_config.json",
+            lambda content: content.replace(b"v_prediction", b"epsilon"),
+            "other configuration,",
+        ),
+    ],
+)
+def test_images_of_a_model_that_has_changed_at_its_path_are_not_gone_on_with(
+    tmp_path: Path, file: str, edit: Callable[[bytes], bytes], words: str
+) -> None:
+    model, out = Path(shutil.copytree(MODEL, tmp_path / "model")), tmp_path / "out"
+    assert generate(str(model), ["cat"], 1, out, num_inference_steps=2) == 1
+    (model / file).write_bytes(edit((model / file).read_bytes()))
+    before = sorted(out.rglob("*"))
+    with pytest.raises(seediff.SeediffError, match=f"another model: {words}"):
+        generate(str(model), ["cat"], 2, out, num_inference_steps=2)
+    assert sorted(out.rglob("*")) == before
 
 
 def test_a_folder_that_lost_its_settings_is_refused(tmp_path: Path) -> None:
