@@ -14,6 +14,7 @@ container: "docker://condaforge/miniforge3"
 
 include: "rules/common.smk"
 include: "rules/inputs.smk"
+include: "rules/outside.smk"
 include: "rules/failures.smk"
 include: "rules/data.smk"
 include: "rules/adapt.smk"
@@ -37,14 +38,6 @@ rule all:
         f"{RESULTS}/report.html",
 
 
-# Where a run was asked for some files alone, the rest may not be there.
-onsuccess:
-    if tables := [table for table in TABLES if table.endswith(".md") and Path(table).exists()]:
-        shell("seediff show {tables:q}", tables=tables)
-    if Path(f"{RESULTS}/report.html").exists():
-        print(f"Report: {RESULTS}/report.html")
-
-
-# What went wrong stands in the job's own log; Snakemake itself shows only the command.
-onerror:
-    shell("seediff status --study {study:q} || true", study=str(config["study"]))
+rule models:
+    input:
+        HISTORIES,  # for the weights may have been left out, where nothing asks for them

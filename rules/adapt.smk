@@ -17,7 +17,7 @@ rule adapter:
     benchmark:
         f"{RESULTS}/benchmarks/adapter/{{adaptation}}.tsv"
     params:
-        spec=spec_of(plan.adapter_spec, "adaptation"),
+        spec=spec_of(plan.adapter_spec, "adaptation", add=adaptation_data_of),
         version=plan.VERSIONS["adapter"],
         checkpoints=f"{RESULTS}/checkpoints/adapters/{{adaptation}}",
         folder=output_folder,

@@ -12,6 +12,7 @@ from seediff.errors import SeediffError
 from seediff.jobs import TABLE_SUFFIXES
 from seediff.names import MASK_QUALITY, slug
 from seediff.ranges import shortened
+from seediff.sources import find_commits, pinned, read_sources
 from seediff.study import RealRecipe, check_paths, find_study, load_study, mask_sets
 
 for key in config.keys() - {"study", "paths"}:
@@ -20,13 +21,16 @@ if config.get("paths", "unchecked") != "unchecked":
     sys.exit("error: The setting 'paths' can be 'unchecked' alone; without it they are looked at.")
 
 try:
-    STUDY = load_study(find_study(str(config["study"] or "")))
+    WRITTEN = load_study(find_study(str(config["study"] or "")))
+    RESULTS = f"results/{WRITTEN.name}"
+    SOURCES = read_sources(Path(RESULTS))
+    STUDY = pinned(WRITTEN, find_commits(WRITTEN, SOURCES))
 except SeediffError as error:
     sys.exit(f"error: {error}")
 
 if workflow.is_main_process and "paths" not in config:  # what a job needs and does not find, it says itself
     try:
-        check_paths(STUDY)
+        check_paths(WRITTEN)
     except SeediffError as error:
         without = f"To plan without, or to run what does without: --config study={config['study']} paths=unchecked"
         sys.exit(f"error: {error}\n{without}")
@@ -34,7 +38,6 @@ if workflow.is_main_process and "paths" not in config:  # what a job needs and d
 # Under SLURM, its commands are asked again where it does not answer (docs/cluster.md).
 os.environ.update(PATH=os.pathsep.join([f"{workflow.basedir}/profiles/slurm/bin", *os.get_exec_path()]))
 
-RESULTS = f"results/{STUDY.name}"
 CLASSES = {slug(name): name for name in STUDY.every_class()}
 TABLE_NAMES = plan.table_names(STUDY)
 HISTORIES = [f"{RESULTS}/models/{model}/history.csv" for model in plan.models(STUDY)]
@@ -64,9 +67,16 @@ wildcard_constraints:
     table=one_of(TABLE_NAMES),
 
 
-def spec_of(make, *names):
-    """A params function: what ``make`` says of the study and these wildcards, as the command line takes it."""
-    return lambda wildcards: json.dumps(make(STUDY, *(wildcards[name] for name in names)), sort_keys=True)
+def spec_of(make, *names, add=lambda spec, wildcards: spec):
+    """A params function: what ``make`` says of the study and these wildcards, as the command line takes it.
+
+    ``add``: adds what the spec says of files outside of the study.
+    """
+
+    def spec(wildcards):
+        return json.dumps(add(make(STUDY, *(wildcards[name] for name in names)), wildcards), sort_keys=True)
+
+    return spec
 
 
 def ranges_of(key):

@@ -27,3 +27,8 @@ logger.addHandler(FailedJobs())
 # As after SIGTERM, jobs that still run are waited for, and the lock is taken away. (nohup has it ignored.)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
     signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+
+# What went wrong stands in the job's own log; Snakemake itself shows only the command.
+onerror:
+    shell("seediff status --study {study:q} || true", study=str(config["study"]))

@@ -1,25 +1,23 @@
-"""Which files a job reads: one function for each kind, named after what it finds."""
+"""Which files of other jobs a job reads: one function for each kind, named after what it finds."""
 
 from itertools import chain
-
-from seediff.provenance import weight_files
-
-
-def model_files():
-    """The weights of a local diffusion model, so that another model reruns what it drew."""
-    return list(map(str, weight_files(Path(STUDY.diffusion.model))))
-
-
-def lexicon(wildcards):
-    """The WordNet that a prompt set takes words from, so that another one makes it anew; one that is missing is said by
-    the job."""
-    augmentation = STUDY.prompt_sets[wildcards.prompt_set].augmentation
-    path = augmentation.lexicon if augmentation else None
-    return [path] if path and Path(path).is_file() else []
 
 
 def shard_files(kind, shards):
     return [f"{RESULTS}/{kind}/{shard.name}.tar" for shard in shards]
+
+
+def manifests_of(*inputs):
+    """An input function: the manifests of the shards that these functions find, without which no shard is read.
+
+    They follow from the shards, so whether they have changed is no question; whether they are there is.
+    """
+
+    def manifests(wildcards):
+        shards = (path for find in inputs for path in find(wildcards) if path.endswith(".tar"))
+        return [ancient(path.removesuffix(".tar") + ".json") for path in shards]
+
+    return manifests
 
 
 PARTS = {image_set: plan.parts(STUDY, image_set) for image_set in STUDY.image_sets}
@@ -85,16 +83,6 @@ def filter_other_masks(wildcards):
     return [path for masks in others for path in mask_files(masks)]
 
 
-def benchmark_ready(name):
-    """The file that says an embedded benchmark is drawn; nothing for a benchmark that is there already."""
-    return [f"{plan.benchmark_folder(STUDY, name)}/domain.json"] if STUDY.benchmarks[name].embedded else []
-
-
-def adaptation_images(wildcards):
-    benchmark = STUDY.adaptations[wildcards.adaptation].benchmark
-    return benchmark_ready(benchmark) if benchmark else []
-
-
 def adapter_of(image_set):
     """The weights that adapt the model to an image set; nothing for one that is drawn by the model as it is."""
     return plan.adapter_file(STUDY, STUDY.image_sets[image_set].adaptation) or []
@@ -108,9 +96,13 @@ def start_model(wildcards):
     return [f"{RESULTS}/models/{model}/model.safetensors"] if model else []
 
 
+def mask_quality_file(wildcards):
+    return [f"{RESULTS}/mask_quality/{STUDY.mask_quality.benchmark}.json"] if STUDY.mask_quality else []
+
+
 def table_metrics(wildcards):
     """The metrics files a table is made from."""
     if wildcards.table == MASK_QUALITY:
-        return f"{RESULTS}/mask_quality/{STUDY.mask_quality.benchmark}.json"
+        return mask_quality_file(wildcards)
     rows = STUDY.tables[wildcards.table].rows
     return [f"{RESULTS}/{plan.metrics_file(run)}" for row in rows for run in plan.runs_of(STUDY, row)]

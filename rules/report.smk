@@ -76,6 +76,8 @@ rule report:
         TABLES,
         STRIPS,
         expand("{figure}.png", figure=FIGURES),
+        model=model_files(),
+        mask_quality=mask_quality_file,
         histories=HISTORIES,
     output:
         report(f"{RESULTS}/report.html", category="Study"),
@@ -84,10 +86,18 @@ rule report:
     params:
         spec=spec_of(plan.report_spec),
         version=plan.VERSIONS["report"],
-        results=results_folder,
+        results=results_folder,  # the report reads the jobs' times there as well, whichever there are
     shell:
         "seediff report"
         " --spec {params.spec:q}"
         " --results {params.results:q}"
         " --output {output:q}"
         " > {log:q} 2>&1"
+
+
+# Where a run was asked for some files alone, the rest may not be there.
+onsuccess:
+    if tables := [table for table in TABLES if table.endswith(".md") and Path(table).exists()]:
+        shell("seediff show {tables:q}", tables=tables)
+    if Path(f"{RESULTS}/report.html").exists():
+        print(f"Report: {RESULTS}/report.html")

@@ -1,7 +1,6 @@
 """Which pairs are good enough, training sets, segmenters, and their evaluation.
 
 Makes: results/<study>/{filters,training_sets,models,metrics}/
-Training state to resume from lives under results/<study>/checkpoints/: Snakemake deletes outputs of failed jobs.
 """
 
 MODEL = f"{RESULTS}/models/{{recipe}}/{{segmenter}}/{{repeat}}"
@@ -13,6 +12,8 @@ rule filter:
         scores=filter_scores,
         masks=filter_masks,
         other_masks=filter_other_masks,
+        manifests=manifests_of(filter_images, filter_scores, filter_masks, filter_other_masks),
+        clip=clip_files,
     output:
         f"{RESULTS}/filters/{{image_set}}/{{variant}}-{{refinement}}/{{filter}}.csv",
     log:
@@ -41,13 +42,14 @@ rule assemble:
     input:
         images=recipe_images,
         masks=recipe_masks,
+        manifests=manifests_of(recipe_images, recipe_masks),
         filter=recipe_filter,  # named in the spec
     output:
         f"{RESULTS}/training_sets/{{recipe}}.json",
     log:
         f"{RESULTS}/logs/assemble/{{recipe}}.log",
     params:
-        spec=spec_of(plan.assemble_spec, "recipe"),
+        spec=spec_of(plan.assemble_spec, "recipe", add=recipe_data),
         images=ranges_of("images"),
         masks=ranges_of("masks"),
         version=plan.VERSIONS["assemble"],
@@ -64,8 +66,10 @@ rule train:
     input:
         images=recipe_images,
         masks=recipe_masks,
+        manifests=manifests_of(recipe_images, recipe_masks),
         training_set=f"{RESULTS}/training_sets/{{recipe}}.json",
         start=start_model,
+        backbone=backbone_files,
     output:
         model=f"{MODEL}/model.safetensors",
         config=f"{MODEL}/config.json",
@@ -77,7 +81,7 @@ rule train:
     params:
         spec=spec_of(plan.train_spec, "recipe", "segmenter", "repeat"),
         version=plan.VERSIONS["train"],
-        checkpoints=f"{RESULTS}/checkpoints/{{recipe}}/{{segmenter}}/{{repeat}}",
+        checkpoints=f"{RESULTS}/checkpoints/{{recipe}}/{{segmenter}}/{{repeat}}",  # outputs are deleted after a failure
         folder=output_folder,
     resources:
         processes=1,  # how many GPUs share one training; a profile may set more
@@ -92,16 +96,12 @@ rule train:
         " > {log:q} 2>&1"
 
 
-rule models:
-    input:
-        HISTORIES,  # for the weights may have been left out, where nothing asks for them
-
-
 rule evaluate:
     input:
         benchmark=lambda wildcards: benchmark_ready(wildcards.benchmark),
         model=f"{MODEL}/model.safetensors",
         config=f"{MODEL}/config.json",
+        diffusion=evaluated_model_files,
     output:
         f"{RESULTS}/metrics/{{recipe}}/{{segmenter}}/{{repeat}}/{{benchmark}}.json",
     log:
@@ -109,7 +109,7 @@ rule evaluate:
     benchmark:
         f"{RESULTS}/benchmarks/evaluate/{{recipe}}/{{segmenter}}/{{repeat}}/{{benchmark}}.tsv"
     params:
-        spec=spec_of(plan.evaluate_spec, "recipe", "segmenter", "repeat", "benchmark"),
+        spec=spec_of(plan.evaluate_spec, "recipe", "segmenter", "repeat", "benchmark", add=evaluated_data),
         version=plan.VERSIONS["evaluate"],
         model=model_folder,
     shell:

@@ -69,6 +69,7 @@ rule refine:
     input:
         images=part_images,
         scores=part_scores,
+        manifests=manifests_of(part_images, part_scores),
     output:
         masks=f"{RESULTS}/masks/{{image_set}}/{{variant}}-{{refinement}}{{rated}}/{{part}}.tar",
         manifest=f"{RESULTS}/masks/{{image_set}}/{{variant}}-{{refinement}}{{rated}}/{{part}}.json",
@@ -100,7 +101,7 @@ rule mask_quality:
     benchmark:
         f"{RESULTS}/benchmarks/mask_quality/{{benchmark}}.tsv"
     params:
-        spec=spec_of(plan.mask_quality_spec),
+        spec=spec_of(plan.mask_quality_spec, add=evaluated_data),
         version=plan.VERSIONS["mask_quality"],
     shell:
         "seediff mask-quality"

@@ -13,6 +13,7 @@ from math import prod
 from seediff import plan
 from seediff.datasets.inventory import DATA_SETS
 from seediff.errors import SeediffError
+from seediff.names import one_line
 from seediff.segmenter.settings import SegmenterSettings
 from seediff.study import Study
 from seediff.study.mask_sets import all_filtered, compared, mask_sets
@@ -177,7 +178,7 @@ def plan_text(study: Study, tflops: float) -> str:
     heading = ("stage", "jobs", "work", "GPU hours", "core hours", "GB")
     lines = [_line(one, tflops) for one in costs]
     return "\n".join([
-        f"{study.title}: {len(study.tables)} tables, {len(plan.runs(study))} runs, {models} models to train",
+        f"{one_line(study.title)}: {len(study.tables)} tables, {len(plan.runs(study))} runs, {models} models to train",
         *(f"  {name}: {_number_of_runs(study, name)} runs" for name in study.tables),
         "",
         *_aligned([heading, *lines, _line(_sum(costs), tflops)]),

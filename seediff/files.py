@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from seediff.errors import SeediffError
 from seediff.seals import check_seal, name_of, seal
+from seediff.spreadsheets import escaped, unescaped
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -100,14 +101,18 @@ def parse_json(path: Path, what: str) -> Any:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of the same columns, each with a seal that also counts them."""
+    """Write rows of the same columns, one at least, each with a seal that also counts them.
+
+    Cells that a spreadsheet would run are written as text; ``read_csv`` gives them back as they were.
+    """
     name = name_of(path)
     texts = [{column: str(value) for column, value in row.items()} for row in rows]
     with partial(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [*texts[0], "seal"])
         writer.writeheader()
         for number, row in enumerate(texts):
-            writer.writerow({**row, "seal": seal(name, _of_row(row, number, len(texts)))})
+            cells = {column: escaped(text) for column, text in row.items()}
+            writer.writerow({**cells, "seal": seal(name, _of_row(row, number, len(texts)))})
 
 
 def read_csv(path: Path, what: str) -> list[dict[str, str]]:
@@ -116,6 +121,9 @@ def read_csv(path: Path, what: str) -> list[dict[str, str]]:
         rows = list(csv.DictReader(io.StringIO(_text(path, what), newline=""), restkey="", restval=""))
     except csv.Error as error:
         raise SeediffError(f"{what} {path} is broken ({error}).\nDelete it and run the workflow again.") from None
+    rows = [
+        {column: unescaped(cell) if isinstance(cell, str) else cell for column, cell in row.items()} for row in rows
+    ]
     for number, row in enumerate(rows or [{}]):
         stored = row.pop("seal", None)
         check_seal(path, what, name_of(path), stored, _of_row(row, number, len(rows)))

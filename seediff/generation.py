@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from seediff.adaptation.adapter import adapter_file
+from seediff.datasets.classes import BACKGROUND
 from seediff.datasets.images import VOC_COLOURS, Array, encode_mask, encode_png
 from seediff.errors import SeediffError
 from seediff.files import partial, read_json, write_json
 from seediff.label_values import MOST_CLASSES
 from seediff.masks.make import make_mask
 from seediff.masks.variants import named_steps
+from seediff.model_files import identity, local_folder
 from seediff.names import slug
 from seediff.prompts import Prompt, make_prompts
 from seediff.reporting.figures import overlay, png_bytes
@@ -46,16 +49,21 @@ def generate(
     rng_seed: int = 0,
     adapter: Path | None = None,
 ) -> int:
-    """Write ``number`` images a class with masks and overlays below ``folder``; returns how many there are.
+    """Write ``number`` images a class with masks and overlays below ``folder``; returns how many pairs there are.
 
     ``adapter``: a LoRA file, or its folder, that the model is adapted by. Mask values: 0 background, k for the k-th
     class (``classes.csv``). ``train/metadata.jsonl`` names the pairs the way Hugging Face's imagefolder reads them.
     Finished images of an earlier call with the same settings (``settings.json``) are kept, so a killed call goes on
-    where it was; a folder made with other settings, or by a program whose pairs meant something else, is refused.
+    where it was; more of them than are asked for stay and count. A folder made with other settings is refused, as is
+    one of another model or adapter, by the checksums of their files, or of pairs that meant something else.
     """
     sampling = Sampling(num_inference_steps, guidance_scale, batch_size)
     if PLACE not in template:
         raise SeediffError(f"The template {template!r} has no '{{word}}', the place of the class.")
+    if not classes:
+        raise SeediffError("There is no class to draw. Name one at least.")
+    if named := [name for name in classes if name.casefold() == BACKGROUND]:
+        raise SeediffError(f"{named[0]!r} is what is of no class, and cannot be drawn.\nLeave it out.")
     if len(classes) > MOST_CLASSES:
         raise SeediffError(f"There are {len(classes)} classes, but masks have room for {MOST_CLASSES}.")
     if len({slug(name).lower() for name in classes}) < len(classes):
@@ -63,14 +71,17 @@ def generate(
     named_steps(variant)  # a misspelt variant is said before anything is drawn
     prompts = make_prompts("generate", classes, number, template, rng_seed=rng_seed)
     settings = {
-        "model": model, "classes": list(classes), "template": template, "variant": variant, "dtype": dtype,
+        "classes": list(classes), "template": template, "variant": variant, "dtype": dtype,
         "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "rng_seed": rng_seed,
-        "adapter": str(adapter) if adapter else None, "versions": VERSIONS,
+        "versions": VERSIONS,
     }  # fmt: skip
     _check_folder(folder, settings)
     unfinished = _unfinished_batches(folder, prompts, batch_size)
-    if unfinished:
+    if unfinished or local_folder(model) is None:
         pipe = load(model, dtype, adapter=adapter)
+    checksums = identity(model, adapter_file(adapter) if adapter else None)
+    _check_model(folder, checksums)
+    if unfinished:
         for drawn in draw(pipe, unfinished, sampling):
             if _is_finished(folder, drawn.prompt):
                 continue
@@ -83,11 +94,10 @@ def generate(
                 starts=drawn.prompt.word_starts,
             )
             if not (folder / SETTINGS).exists():
-                write_json(folder / SETTINGS, settings)
+                write_json(folder / SETTINGS, {"model": model, **settings, "checksums": checksums})
             _write_pair(folder, drawn, mask)
     _write_classes(folder, classes)
-    _write_metadata(folder, prompts, classes)
-    return len(prompts)
+    return _write_metadata(folder, prompts, classes)
 
 
 def _unfinished_batches(folder: Path, prompts: Sequence[Prompt], size: int) -> list[Prompt]:
@@ -113,13 +123,33 @@ def _check_folder(folder: Path, settings: Mapping[str, Any]) -> None:
             f"{folder} holds images and masks where an earlier version put them.\n"
             f"Move the folders {' and '.join(EARLIER)} into {folder / 'train'}, or choose another folder."
         )
-    before = read_json(folder / SETTINGS, "The file of settings")
+    before = _settings(folder)
     for key, value in settings.items():
         if before.get(key) != value:
             raise SeediffError(
                 f"{folder} holds images of other settings: {key} was {before.get(key)!r}, is {value!r}.\n"
                 "Choose another folder, or delete this one."
             )
+
+
+def _check_model(folder: Path, checksums: Mapping[str, str]) -> None:
+    """Nor those of another model, wherever the two lie: what counts is what the files hold."""
+    if not (folder / SETTINGS).exists():
+        return
+    before = _settings(folder).get("checksums")
+    if before is None:
+        raise SeediffError(
+            f"{folder} holds images of a model that was not noted.\nChoose another folder, or delete it."
+        )
+    if changed := sorted(kind for kind in {*before, *checksums} if before.get(kind) != checksums.get(kind)):
+        raise SeediffError(
+            f"{folder} holds images of another model: other {' and '.join(changed)}, by their checksums.\n"
+            "Choose another folder, or delete this one."
+        )
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    return read_json(folder / SETTINGS, "The file of settings")
 
 
 def _file(folder: Path, kind: str, prompt: Prompt) -> Path:
@@ -138,14 +168,14 @@ def _write_classes(folder: Path, classes: Sequence[str]) -> None:
         csv.writer(file).writerows([("label", "class"), (0, "background"), *enumerate(classes, start=1)])
 
 
-def _write_metadata(folder: Path, prompts: Sequence[Prompt], classes: Sequence[str]) -> None:
-    """A line for each pair that is there, those of an earlier call for more images too."""
+def _write_metadata(folder: Path, prompts: Sequence[Prompt], classes: Sequence[str]) -> int:
+    """A line for each pair that is there, those of an earlier call for more images too; returns their number."""
     of_class = {_class_part(prompt.key): prompt for prompt in prompts}
     there = [path.name for path in sorted((folder / IMAGES).glob("*.png")) if (folder / MASKS / path.name).exists()]
     with partial(folder / METADATA) as unfinished, unfinished.open("w", encoding="utf-8") as file:
-        for name in there:
-            if prompt := of_class.get(_class_part(name)):
-                file.write(json.dumps(_metadata(name, prompt, classes), ensure_ascii=False) + "\n")
+        rows = [(name, of_class[_class_part(name)]) for name in there if _class_part(name) in of_class]
+        file.writelines(json.dumps(_metadata(*row, classes), ensure_ascii=False) + "\n" for row in rows)
+    return len(rows)
 
 
 def _metadata(name: str, prompt: Prompt, classes: Sequence[str]) -> dict[str, Any]:

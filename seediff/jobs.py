@@ -152,7 +152,7 @@ def _refine(study: Study) -> Iterator[Job]:
         files = _mask_files(study, masks)
         for part, (shards, mask) in enumerate(zip(plan.parts(study, masks.image_set), files, strict=True)):
             images = _shard_files(study, f"images/{masks.image_set}", shards)
-            inputs = [*images, *_shard_files(study, scores, shards)]
+            inputs = _with_manifests([*images, *_shard_files(study, scores, shards)])
             name = f"{masks.image_set}/{masks.name}/{part:04d}"
             images_of_part = sum(shard.count for shard in shards)
             kind = f"{masks.image_set}/{masks.refinement}"
@@ -171,6 +171,7 @@ def _filter(study: Study) -> Iterator[Job]:
         folders = f"images/{image_set}", plan.scores_folder(study, image_set, variant)
         inputs = [file for folder in folders for file in _shard_files(study, folder, shards)]
         inputs += [file for masks in (one.masks, *compared(study, one)) for file in _mask_files(study, masks)]
+        inputs = _with_manifests(inputs)
         images = sum(shard.count for shard in shards)
         yield _job(study, "filter", one.name, inputs, [filter_table(study, one)], kind=one.filter, work=images)
 
@@ -178,8 +179,11 @@ def _filter(study: Study) -> Iterator[Job]:
 def _mask_quality(study: Study) -> Iterator[Job]:
     if study.mask_quality:
         benchmark = study.mask_quality.benchmark
-        output = [f"results/{study.name}/mask_quality/{benchmark}.json"]
-        yield _job(study, "mask_quality", benchmark, _domain_files(study, benchmark), output)
+        yield _job(study, "mask_quality", benchmark, _domain_files(study, benchmark), _mask_quality_file(study))
+
+
+def _mask_quality_file(study: Study) -> list[str]:
+    return [f"results/{study.name}/mask_quality/{study.mask_quality.benchmark}.json"] if study.mask_quality else []
 
 
 def _pair_files(study: Study, recipe: str) -> list[str]:
@@ -188,7 +192,8 @@ def _pair_files(study: Study, recipe: str) -> list[str]:
     if isinstance(one, RealRecipe):
         return _domain_files(study, one.benchmark)
     shards = plan.shards(study, one.image_set)
-    return [*_shard_files(study, f"images/{one.image_set}", shards), *_mask_files(study, mask_set(one))]
+    images = _shard_files(study, f"images/{one.image_set}", shards)
+    return _with_manifests([*images, *_mask_files(study, mask_set(one))])
 
 
 def _training_set(study: Study, recipe: str) -> str:
@@ -254,8 +259,7 @@ def _tabulate(study: Study) -> Iterator[Job]:
 def _measurements(study: Study, table: str) -> list[str]:
     """The files a table is made from."""
     if table == MASK_QUALITY:
-        assert study.mask_quality is not None
-        return [f"results/{study.name}/mask_quality/{study.mask_quality.benchmark}.json"]
+        return _mask_quality_file(study)
     runs = (run for row in study.tables[table].rows for run in plan.runs_of(study, row))
     return [f"results/{study.name}/{plan.metrics_file(run)}" for run in runs]
 
@@ -281,5 +285,6 @@ def _figure_files(study: Study, suffixes: Sequence[str]) -> list[str]:
 
 def _report(study: Study) -> Iterator[Job]:
     histories = [_model_file(study, model, "history.csv") for model in plan.models(study)]
-    inputs = [*_tables(study), *_strip_files(study), *_figure_files(study, ["png"]), *histories]
+    pictures = [*_strip_files(study), *_figure_files(study, ["png"])]
+    inputs = [*_tables(study), *pictures, *_mask_quality_file(study), *histories]
     yield _job(study, "report", "", inputs, [f"results/{study.name}/report.html"], timed=False)

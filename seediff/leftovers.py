@@ -8,6 +8,7 @@ from pathlib import Path
 
 from seediff.jobs import study_jobs
 from seediff.progress import Results
+from seediff.sources import FILE as SOURCES
 from seediff.study import Study
 
 OF_NO_JOB = {"logs", "benchmarks", "checkpoints"}
@@ -18,6 +19,7 @@ def leftovers(study: Study, folder: Path) -> list[Path]:
     """Files in the study's results ``folder`` that no job of the study leaves, in order; hidden ones do not count."""
     results = Results(study.name, folder)
     own = {os.fspath(results.path(output)) for job in study_jobs(study) for output in job.outputs}
+    own.add(os.fspath(folder / SOURCES))
     return sorted(Path(file) for file in _files(folder) if file.removesuffix(".partial") not in own)
 
 

@@ -14,8 +14,8 @@ MASK_QUALITY = "mask_quality"
 MOST_SHOWN = 40
 """So many known names are listed where none is close."""
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""What breaks a line, steers a terminal, or cannot be written as UTF-8."""
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What breaks a line, steers a terminal, changes the order in which text is shown, or cannot be written as UTF-8."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
 
 
@@ -39,6 +39,27 @@ def check_text(text: str) -> str:
 def visible(text: str) -> str:
     """``text`` with its control characters written out ('\\x1b'), line breaks included."""
     return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def visible_lines(text: str) -> str:
+    """The same of each line; the lines stay."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
+def one_line(text: str) -> str:
+    """The words of ``text`` with one space between them, control characters written out."""
+    return visible(" ".join(text.split()))
+
+
+def cut(text: str, most: int = 400) -> str:
+    """The text, or as many of its words as ``most`` characters hold, and dots that say so."""
+    return text if len(text) <= most else f"{text[:most].rpartition(' ')[0] or text[:most]} ..."
+
+
+def reason(error: Exception) -> str:
+    """What an error of another library says, as a part of a line of ours: without the addresses of objects."""
+    words = re.sub(r"\s*<[\w.]+ object at 0x[0-9a-f]+>", "", " ".join(str(error).split()))
+    return cut(words or type(error).__name__)
 
 
 def slug(name: str) -> str:

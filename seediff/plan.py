@@ -185,7 +185,7 @@ def adapter_spec(study: Study, adaptation: str) -> Spec:
         format = study.benchmarks[one.benchmark].format
         images = {"folder": benchmark_folder(study, one.benchmark), "format": format, "split": one.split}
     settings = {field.name: getattr(one, field.name) for field in fields(AdapterSettings)}
-    return {"model": study.diffusion.model, "images": images, "settings": settings, "rng_seed": study.rng_seed}
+    return {"model": study.diffusion.reference, "images": images, "settings": settings, "rng_seed": study.rng_seed}
 
 
 def _steps(study: Study, variants: Sequence[str]) -> Spec:
@@ -254,7 +254,7 @@ def evaluate_spec(study: Study, recipe: str, segmenter: str, repeat: str, benchm
         "segmenter": segmenter,
         "repeat": int(repeat),
         "benchmark": benchmark,
-        "model": study.diffusion.model if _learns_from_drawn_images(study, recipe) else None,
+        "model": study.diffusion.reference if learns_from_drawn_images(study, recipe) else None,
         "format": study.benchmarks[benchmark].format,
         "folder": benchmark_folder(study, benchmark),
         "split": study.benchmarks[benchmark].split,
@@ -268,11 +268,11 @@ def _classes(study: Study, benchmark: str, classes: Sequence[str]) -> Spec:
     return {"classes": list(classes), **({"lacks": lacks} if lacks else {})}
 
 
-def _learns_from_drawn_images(study: Study, recipe: str) -> bool:
+def learns_from_drawn_images(study: Study, recipe: str) -> bool:
     """Itself, or in the model that its training starts from."""
     one = study.recipes[recipe]
     return isinstance(one, SyntheticRecipe) or (
-        one.start is not None and _learns_from_drawn_images(study, one.start.recipe)
+        one.start is not None and learns_from_drawn_images(study, one.start.recipe)
     )
 
 
@@ -291,7 +291,7 @@ def mask_quality_spec(study: Study) -> Spec:
         **_classes(study, one.benchmark, study.classes),
         **({"words": words} if words else {}),
         "rng_seed": study.rng_seed,
-        "model": study.diffusion.model,
+        "model": study.diffusion.reference,
         "variants": _steps(study, one.variants),
         "refinements": {name: asdict(study.refinement(name)) for name in one.refinements},
     }

@@ -207,5 +207,5 @@ def _iteration(state: Path) -> int:
         with state.open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         return int(json.loads(header["__metadata__"]["seediff"])["about"]["iteration"])
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError, RecursionError):
         return 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
+
+from seediff.model_files import local_folder, weights_checksum
 
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "snakemake")
 
@@ -21,38 +21,9 @@ def provenance(model: str | None = None) -> dict[str, Any]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
     }
     if model is not None:
-        about["model"] = {"name": model, "sha256": weights_checksum(_local_folder(model))}
+        folder = local_folder(model)
+        about["model"] = {"name": model, "sha256": weights_checksum(folder) if folder else None}
     return about
-
-
-def _local_folder(model: str) -> Path:
-    """The folder itself, or where the hub's files of that id lie on this machine."""
-    if Path(model).is_dir():
-        return Path(model)
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(model, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError):
-        return Path(model)
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The weights of a pipeline: those of its parts, each in a folder of its own."""
-    return sorted(folder.glob("*/*.safetensors"))
-
-
-def weights_checksum(folder: Path) -> str | None:
-    """One sha256 over the weights of a pipeline folder's parts, in path order; None where there are none."""
-    files = weight_files(folder)
-    if not files:
-        return None
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(str(file.relative_to(folder)).encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _version(name: str) -> str:

@@ -23,10 +23,12 @@ from seediff.study.load import explain
 from seediff.study.outputs import OpenPrompt, Timesteps
 from seediff.study.references import check_references
 from seediff.study.sections import Diffusion, Embedded, Format, PromptAugmentation, PromptSet, Segmenter, Study
-from seediff.study.values import AnyNames, Count, Name, Names, Section, Share, Text
+from seediff.study.values import AnyNames, Count, Name, Names, Repeats, Section, Share, Text
 
 Seed = Annotated[int, Field(ge=0)]
-Repeat = Annotated[int, Field(ge=0)]
+Repeat = Annotated[int, Field(ge=0, lt=1000)]
+Fingerprint = Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$", exclude_if=lambda value: value is None)]
+"""Of a real data set's files (``datasets.fingerprint``); a stand-in has none, for it is one of the stage's files."""
 
 
 def _possible(steps: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
@@ -71,6 +73,7 @@ class TargetImages(Section):
     folder: Text
     format: Format | None
     split: Name | None
+    data: Fingerprint = None
 
     @model_validator(mode="after")
     def _has_both_or_none(self) -> TargetImages:
@@ -121,6 +124,7 @@ class RealSpec(Section):
     format: Format
     folder: Text
     split: Name
+    data: Fingerprint = None
 
 
 class AssembleSpec(RootModel[Annotated[SyntheticSpec | RealSpec, Field(discriminator="kind")]]):
@@ -145,6 +149,7 @@ class EvaluateSpec(Section):
     format: Format
     folder: Text
     split: Name
+    data: Fingerprint = None
     classes: Names
     lacks: AnyNames = ()
 
@@ -154,6 +159,7 @@ class MaskQualitySpec(Section):
     format: Format
     folder: Text
     split: Name
+    data: Fingerprint = None
     images: Count
     timesteps: Timesteps
     classes: Names
@@ -201,7 +207,7 @@ class TableSpec(Section):
     caption: str
     embedded: bool = False
     reported_on: str = ""
-    repeats: Count = 1
+    repeats: Repeats = 1
     columns: Annotated[list[ColumnSpec], Field(min_length=1)]
     rows: Annotated[list[RowSpec], Field(min_length=1)]
 

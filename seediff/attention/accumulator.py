@@ -43,6 +43,10 @@ class Accumulator:
 
     def begin(self, latents: torch.Size) -> None:
         """Prepare for one UNet call with latents (batch, channels, side, side)."""
+        if len(latents) != 4:
+            raise SeediffError(
+                f"Attention is recorded for images only; the latents have {len(latents)} dimensions, as of a video."
+            )
         batch, _, height, width = latents
         if height != width:
             raise SeediffError(
@@ -51,10 +55,16 @@ class Accumulator:
             )
         if self._images is None:
             self._images, self._batches = batch, (batch,)
-        if batch not in self._batches or self._latent_side not in (0, height):
+        if self._latent_side not in (0, height):
             raise SeediffError(
-                f"The UNet was given {batch} latents of side {height} while recording {self._images} images"
-                f" of side {self._latent_side or height}.\nRecord one batch at a time."
+                f"The UNet was given latents of side {height} while recording images of side {self._latent_side}.\n"
+                "Record images of one size at a time."
+            )
+        if batch not in self._batches:
+            raise SeediffError(
+                f"The UNet was given {batch} latents at once while recording {self._images} images, for which"
+                f" {' or '.join(map(str, self._batches))} were expected.\n"
+                "Record one batch at a time, without guidance that adds latents of its own."
             )
         self._latent_side = height
 
@@ -75,9 +85,7 @@ class Accumulator:
         ``SeediffError`` if nothing was recorded, or not for these prompts.
         """
         if not self._sums:
-            raise SeediffError(
-                "No attention has been recorded yet.\nRun the pipeline inside the with-block before asking for maps."
-            )
+            raise SeediffError(f"No attention has been recorded yet.\n{self._why_nothing(bool(prompts))}")
         recorded = {sums.shape[2] for (kind, _), sums in self._sums.items() if kind == "cross"}
         given = {len(prompt.tokens) for prompt in prompts}
         if self._images != len(prompts) or recorded - given:
@@ -86,6 +94,17 @@ class Accumulator:
                 f" {len(prompts)} prompts with {sorted(given)} tokens given."
             )
         return [self._image_maps(at, prompt) for at, prompt in enumerate(prompts)]
+
+    def _why_nothing(self, is_called: bool) -> str:
+        """What to do, by how far the pipeline and its UNet have come."""
+        if self._latent_side:
+            return (
+                "The UNet ran, but with other attention processors than those that record, or it has no attention.\n"
+                "Change processors before the with-block, not inside of it."
+            )
+        if is_called:
+            return "The pipeline was called, but not the UNet that it had when the with-block began. Give it that one."
+        return "Run the pipeline inside the with-block before asking for maps."
 
     def _image_maps(self, image: int, prompt: TokenizedPrompt) -> AttentionMaps:
         means: dict[str, dict[int, Tensor]] = {"cross": {}, "self": {}}

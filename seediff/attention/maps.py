@@ -14,13 +14,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, float32, zeros_like
 
 from seediff.attention.tokens import TokenizedPrompt
 from seediff.errors import SeediffError
 from seediff.files import partial
+from seediff.tensor_files import read_tensors
 from seediff.words import Span
 
 
@@ -111,7 +111,7 @@ class AttentionMaps:
         """Read what ``save`` wrote; ``SeediffError`` if the file is missing, broken, or something else."""
         try:
             maps = cls._read(path)
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise SeediffError(
                 f"{os.fspath(path)} is no readable file of attention maps ({type(error).__name__}: {error}).\n"
                 "Record the image again and save its maps with AttentionMaps.save."
@@ -121,11 +121,10 @@ class AttentionMaps:
     @classmethod
     def _read(cls, path: str | os.PathLike[str]) -> AttentionMaps:
         maps: dict[str, dict[int, Tensor]] = {"cross_attention": {}, "self_attention": {}}
-        with safe_open(path, "pt") as file:
-            words: dict[str, Any] = json.loads((file.metadata() or {})["attention_maps"])
-            for name in file.keys():  # noqa: SIM118 - not a dict: it cannot be iterated over
-                kind, side = name.split(".")
-                maps[kind][int(side)] = file.get_tensor(name)
+        tensors, words = read_tensors(Path(path), "attention_maps")
+        for name, tensor in tensors.items():
+            kind, side = name.split(".")
+            maps[kind][int(side)] = tensor
         read = cls(_read_text(words["prompt"]), latent_side=int(words["latent_side"]), **maps)
         _check_tensors(read)
         return read
@@ -152,6 +151,8 @@ def _read_spans(written: Any, text: str) -> tuple[Span, ...]:
 def _check_tensors(maps: AttentionMaps) -> None:
     expected = [(tensor, (r * r, len(maps.tokens))) for r, tensor in maps.cross_attention.items()]
     expected += [(tensor, (r * r, r * r)) for r, tensor in maps.self_attention.items()]
+    if maps.latent_side < 1:
+        raise ValueError(f"the side of its latents is {maps.latent_side}")
     for tensor, shape in expected:
         if tensor.shape != shape or tensor.dtype != float32:
             raise ValueError(f"a map is {tuple(tensor.shape)} {tensor.dtype}, not {shape} float32")

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from diffusers.models.attention_processor import Attention, AttnProcessor2_0, FusedAttnProcessor2_0
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from seediff.attention import head_sums
@@ -90,6 +90,7 @@ def record_unet(unet: Any) -> Iterator[Accumulator]:
     Averages run over all calls; ``Accumulator.restart`` begins another batch. ``SeediffError`` if the UNet is
     being recorded already or computes attention in a way that cannot be recorded.
     """
+    _check_plain(unet)
     accumulator = Accumulator()
     before = unet.attn_processors
     during = {name: _listen(name, processor, accumulator) for name, processor in before.items()}
@@ -104,6 +105,16 @@ def record_unet(unet: Any) -> Iterator[Accumulator]:
     finally:
         unet.set_attn_processor(dict(before))
         hook.remove()
+
+
+def _check_plain(unet: Any) -> None:
+    """Compiled code does not pass where it could be listened to."""
+    if not isinstance(unet, nn.Module) or not hasattr(unet, "attn_processors"):
+        raise SeediffError(f"A {type(unet).__name__} has no attention processors: its attention cannot be recorded.")
+    if any(hasattr(one, "_orig_mod") or one._compiled_call_impl is not None for one in unet.modules()):
+        raise SeediffError(
+            "A compiled UNet's attention cannot be recorded.\nRecord the plain one, without torch.compile."
+        )
 
 
 def _listen(name: str, processor: Any, accumulator: Accumulator) -> Any:
@@ -173,6 +184,11 @@ def _announcing(pipe: Any, recording: Recording) -> Callable[..., Any]:
     def encode_and_begin(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
+        if getattr(pipe, "do_perturbed_attention_guidance", False):
+            raise SeediffError(
+                "Perturbed-attention guidance (PAG) gives the UNet latents besides those of the prompt: it cannot be"
+                " recorded.\nCall the pipeline with pag_scale=0, or use one without PAG."
+            )
         prompts = tokenize(pipe, _prompts(bound.arguments["prompt"]))
         copies = bound.arguments["num_images_per_prompt"]
         recording.begin([prompt for prompt in prompts for _ in range(copies)])

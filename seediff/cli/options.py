@@ -12,6 +12,7 @@ from seediff.errors import SeediffError
 from seediff.ranges import named
 
 Option = tuple[str, dict[str, Any]]
+MOST_PROCESSES = 64
 
 
 def add_command(among: Any, name: str, run: Callable[[argparse.Namespace], int | None], *options: Option) -> None:
@@ -33,6 +34,13 @@ def folder(text: str) -> Path:
     if file(text).is_file():
         raise argparse.ArgumentTypeError(f"{text!r} is a file; name a folder")
     return Path(text)
+
+
+def number_of_processes(text: str) -> int:
+    """A whole number; as many processes are started where there is no GPU, too."""
+    if not text.isdecimal() or not 1 <= int(text[:9]) <= MOST_PROCESSES:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes from 1 to {MOST_PROCESSES}")
+    return int(text)
 
 
 def path(option: str) -> Option:

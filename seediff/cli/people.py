@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seediff.cli.options import add_command, file, folder
+from seediff.cli.output import say
 from seediff.errors import SeediffError
 from seediff.names import nearest
 
@@ -60,7 +61,7 @@ def add_commands_for_people(commands: Any) -> None:
         "status",
         status,
         ("--study", {"required": True, "help": "name of a study, or its file"}),
-        ("--results", {"type": Path, "help": "the folder of its results, results/NAME by default"}),
+        ("--results", {"type": file, "help": "the folder of its results, results/NAME by default"}),
     )
     data = commands.add_parser("data", help="Benchmarks on this machine.").add_subparsers(
         required=True, metavar="command"
@@ -110,7 +111,9 @@ def generate(options: argparse.Namespace) -> None:
         rng_seed=options.rng_seed,
         adapter=options.adapter,
     )
-    print(f"{number} images with masks in {folder} (train/images, train/masks, overlays, classes.csv)")
+    asked = len(options.classes) * options.number
+    fewer = f"; {asked} of them were asked for now, the others earlier" if number > asked else ""
+    say(f"{number} images with masks in {folder} (train/images, train/masks, overlays, classes.csv){fewer}")
 
 
 def adapt(options: argparse.Namespace) -> None:
@@ -134,7 +137,7 @@ def adapt(options: argparse.Namespace) -> None:
     from seediff.plan import VERSIONS
 
     train_adapter(options.model, images, settings, output, output, options.rng_seed, VERSIONS["adapter"])
-    print(f"{options.output / WEIGHTS}: give {options.output} to `seediff generate --adapter`")
+    say(f"{options.output / WEIGHTS}: give {options.output} to `seediff generate --adapter`")
 
 
 def check(options: argparse.Namespace) -> None:
@@ -145,11 +148,11 @@ def check(options: argparse.Namespace) -> None:
     study = load_study(find_study(options.study))
     check_paths(study)
     drawn = {name: len(shards(study, name)) for name in study.image_sets}
-    print(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, shards {drawn}")
+    say(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, shards {drawn}")
     if options.words:
         from seediff.synonyms.report import study_words
 
-        print(study_words(study))
+        say(study_words(study))
 
 
 def plan_study(options: argparse.Namespace) -> None:
@@ -159,7 +162,7 @@ def plan_study(options: argparse.Namespace) -> None:
 
     if not 0.001 <= options.tflops < float("inf"):
         raise SeediffError(f"--tflops is {options.tflops:g}, but has to be finite and above 0.")
-    print(plan_text(load_study(find_study(options.study)), options.tflops))
+    say(plan_text(load_study(find_study(options.study)), options.tflops))
 
 
 def status(options: argparse.Namespace) -> None:
@@ -168,14 +171,14 @@ def status(options: argparse.Namespace) -> None:
     from seediff.study import find_study, load_study
 
     study = load_study(find_study(options.study))
-    print(status_text(study, options.results or Path("results", study.name)))
+    say(status_text(study, options.results or Path("results", study.name)))
 
 
 def data_list(options: argparse.Namespace) -> None:
     """Say which benchmarks are known, where they are had, and which are here."""
     from seediff.datasets.inventory import list_datasets
 
-    print(list_datasets(options.root))
+    say(list_datasets(options.root))
 
 
 def data_check(options: argparse.Namespace) -> int:
@@ -183,13 +186,14 @@ def data_check(options: argparse.Namespace) -> int:
     from seediff.datasets.verification import check_dataset
 
     report = check_dataset(options.name, options.folder, options.splits, None if options.all else 50)
-    print(report.text)
+    say(report.text)
     return 0 if report.ok else 1
 
 
 def figure(options: argparse.Namespace) -> None:
     """Draw one figure of the paper from a study's own images."""
     from seediff.plan import FIGURES, figures_spec
+    from seediff.sources import pinned, read_sources
     from seediff.study import find_study, load_study
 
     if options.name not in FIGURES:
@@ -197,6 +201,7 @@ def figure(options: argparse.Namespace) -> None:
     if options.point and options.name != "figure4":
         raise SeediffError("Only figure4 looks from a point. Leave --point out.")
     study = load_study(find_study(options.study))
+    study = pinned(study, read_sources(Path("results", study.name)).commits)
     if study.figures is None:
         raise SeediffError(f"{options.study} has no section 'figures', which says what they show.")
     if options.output.suffix in (".png", ".pdf"):
@@ -204,7 +209,7 @@ def figure(options: argparse.Namespace) -> None:
     from seediff.stages.illustrate import publish_figure
 
     publish_figure(figures_spec(study), options.name, options.point, options.output)
-    print(f"{options.output / options.name}.png and .pdf")
+    say(f"{options.output / options.name}.png and .pdf")
 
 
 def show(options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
-from seediff.cli.options import add_command, file, path, paths
+from seediff.cli.options import add_command, file, number_of_processes, path, paths
 from seediff.devices import claimed
 
 
@@ -30,7 +30,10 @@ def add_stages(commands: Any) -> None:
     command("filter", select, spec, *pairs, output)
     command("assemble", assemble, spec, paths("--images"), paths("--masks"), output)
     start = ("--start", {"type": file, "nargs": "?", "help": "weights to go on from"})
-    processes = ("--processes", {"type": int, "default": 1, "help": "that share every batch, a GPU each"})
+    processes = (
+        "--processes",
+        {"type": number_of_processes, "default": 1, "help": "that share every batch, a GPU each"},
+    )
     command("train", train, spec, path("--training-set"), start, path("--checkpoints"), processes, output)
     command("evaluate", evaluate, spec, path("--model"), output)
     command("mask-quality", mask_quality, spec, output)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from seediff.names import visible
+
 AGAIN = "Unpack the archive again; `seediff data list` says which and where it is had."
 
 
@@ -19,7 +21,8 @@ class Finding:
     remedy: str = ""
 
     def __str__(self) -> str:
-        return f"{self.severity}: {self.text}" + (f"\n  {self.remedy}" if self.remedy else "")
+        """A line or two, whatever the names of files in it hold."""
+        return f"{self.severity}: {visible(self.text)}" + (f"\n  {visible(self.remedy)}" if self.remedy else "")
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Report:
 
     @property
     def text(self) -> str:
-        lines = [self.heading, *(f"  {line}" for line in self.checked), *map(str, self.findings)]
+        lines = [visible(self.heading), *(f"  {line}" for line in self.checked), *map(str, self.findings)]
         if self.checked:
             lines.append(
                 "The checksums cover the sampled files, names and order included: two copies checked with the same\n"

@@ -15,6 +15,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from seediff.datasets.findings import Problem
 from seediff.datasets.palettes import VOC_COLOURS, in_order, labels_of_indices
 from seediff.errors import SeediffError
+from seediff.names import reason
 
 Array = NDArray[np.uint8]
 
@@ -153,9 +154,9 @@ def displayed_size(path: Path) -> tuple[int, int]:
 
 def _check_kind(picture: Image.Image, name: str) -> None:
     """Raise ``PictureError`` unless the picture can be taken as one of 8 bits in RGB."""
-    for reason in _reasons_against(picture):
+    for objection in _reasons_against(picture):
         advice = "Save it as one picture in RGB, 8 bits a colour, without transparency."
-        raise PictureError(f"{name} {reason}.\n{advice}", Problem.UNUSUAL, reason)
+        raise PictureError(f"{name} {objection}.\n{advice}", Problem.UNUSUAL, objection)
 
 
 def _reasons_against(picture: Image.Image) -> Iterator[str]:
@@ -269,10 +270,10 @@ def _opened(content: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
 
 def _broken(name: str, formats: tuple[str, ...], error: Exception) -> PictureError:
     """``error``: what Pillow said."""
-    reason = "it begins otherwise" if isinstance(error, UnidentifiedImageError) else str(error)
+    why = "it begins otherwise" if isinstance(error, UnidentifiedImageError) else reason(error)
     *others, last = formats
     kinds = f"{', '.join(others)} or {last}" if others else last
-    return PictureError(f"{name} is not a readable {kinds} ({reason}).", Problem.BROKEN)
+    return PictureError(f"{name} is not a readable {kinds} ({why}).", Problem.BROKEN)
 
 
 def read_file(path: Path) -> bytes:
@@ -289,7 +290,7 @@ def read_png(path: Path) -> bytes:
     try:
         Image.open(BytesIO(content), formats=("PNG",)).verify()
     except Exception as error:  # PIL's decoders raise a dozen different types for bytes that make no sense
-        raise SeediffError(f"The picture {path} is broken ({error}).\nDelete it and run again.") from None
+        raise SeediffError(f"The picture {path} is broken ({reason(error)}).\nDelete it and run again.") from None
     return content
 
 

@@ -16,7 +16,7 @@ import hashlib
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
@@ -62,11 +62,16 @@ class Member:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a whole shard holds; ``size`` and ``sha256`` are those of the tar file."""
+    """What a whole shard holds; ``size`` and ``sha256`` are those of the tar file.
+
+    ``model``: the checksums of the model that drew it (``model_files.identity``); nothing where none did, or where
+    it was not noted.
+    """
 
     size: int
     sha256: str
     members: tuple[Member, ...]
+    model: Mapping[str, str] = field(default_factory=dict)
 
 
 def manifest_path(path: Path) -> Path:
@@ -76,16 +81,17 @@ def manifest_path(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def write_shard(path: Path, samples: Iterable[Sample]) -> None:
+def write_shard(path: Path, samples: Iterable[Sample], model: Mapping[str, str] | None = None) -> None:
     """Write the samples in their order; the same samples give the same bytes.
 
-    One sample is held at a time. Raises ``SeediffError`` for a key that is not a plain name or comes twice, and
-    when the disk is full; nothing unfinished is left behind.
+    ``model``: the checksums of the model that drew them, for the manifest. One sample is held at a time. Raises
+    ``SeediffError`` for a key that is not a plain name or comes twice, and when the disk is full; nothing unfinished is
+    left behind.
     """
     manifest_file = manifest_path(path)
     with partial(manifest_file) as unfinished_manifest, partial(path) as unfinished:
         with unfinished.open("wb") as file:
-            manifest = _write_tar(_HashedWriter(file), samples)
+            manifest = replace(_write_tar(_HashedWriter(file), samples), model=model or {})
         unfinished_manifest.write_text(sealed_json(name_of(manifest_file), _content(manifest)), encoding="utf-8")
         # From here until the new manifest is in place there is none, so no old one can vouch for the new tar.
         manifest_file.unlink(missing_ok=True)
@@ -149,8 +155,10 @@ def _padding(size: int) -> int:
 
 
 def _content(manifest: Manifest) -> dict[str, Any]:
-    about = {"format_version": FORMAT_VERSION, "samples": _samples(manifest.members)}
-    return {**about, **asdict(manifest)}
+    content = {"format_version": FORMAT_VERSION, "samples": _samples(manifest.members), **asdict(manifest)}
+    if not manifest.model:
+        del content["model"]
+    return content
 
 
 def _samples(members: Iterable[Member]) -> int:
@@ -182,9 +190,9 @@ def _parse_manifest(content: Any, path: Path) -> Manifest:
         if content["format_version"] != FORMAT_VERSION:
             raise _broken(path, f"format version {content['format_version']!r} is not {FORMAT_VERSION}")
         members = tuple(Member(**member) for member in content["members"])
-        manifest = Manifest(content["size"], content["sha256"], members)
+        manifest = Manifest(content["size"], content["sha256"], members, dict(content.get("model", {})))
         consistent = _is_consistent(manifest) and _samples(members) == content["samples"]
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise _broken(path, f"its manifest {manifest_path(path).name} is not a shard manifest") from None
     if not consistent:
         raise _broken(path, "its manifest contradicts itself")
@@ -242,11 +250,15 @@ def _read_member(file: BinaryIO, member: Member, path: Path) -> bytes:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """Random access to a shard of checksum ``sha256``. It holds no open file, so other processes can have it."""
+    """Random access to a shard of checksum ``sha256``. It holds no open file, so other processes can have it.
+
+    ``model``: as in the manifest.
+    """
 
     path: Path
     sha256: str
     members: Mapping[str, Member]
+    model: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def keys(self) -> tuple[str, ...]:
@@ -265,7 +277,7 @@ class ShardIndex:
 def open_shard(path: Path) -> ShardIndex:
     """Open a shard for reading by key; raises ``SeediffError`` like ``read_manifest``."""
     manifest = read_manifest(path)
-    return ShardIndex(path, manifest.sha256, {member.name: member for member in manifest.members})
+    return ShardIndex(path, manifest.sha256, {member.name: member for member in manifest.members}, manifest.model)
 
 
 def shards_by_key(paths: Iterable[Path]) -> dict[str, ShardIndex]:
@@ -284,3 +296,19 @@ def check_same_keys(first: Mapping[str, ShardIndex], second: Mapping[str, ShardI
     for key in sorted(first.keys() ^ second.keys()):
         lacking, present = (other, first) if key in first else (one, second)
         raise SeediffError(f"{key} in {present[key].path} has no {lacking}.\nDelete what is outdated and run again.")
+
+
+def check_same_model(models: Iterable[tuple[Path, Mapping[str, str]]]) -> None:
+    """Raise ``SeediffError`` unless the shards, each with its manifest's ``model``, were drawn by the same model.
+
+    One without a note, as earlier versions wrote them, goes with any.
+    """
+    known: tuple[Path, Mapping[str, str]] | None = None
+    for path, model in models:
+        if model and known and model != known[1]:
+            kinds = sorted(kind for kind in {*model, *known[1]} if model.get(kind) != known[1].get(kind))
+            raise SeediffError(
+                f"{known[0]} and {path} were drawn by different models: other {' and '.join(kinds)}.\n"
+                "Delete those of the wrong one and run again."
+            )
+        known = known or ((path, model) if model else None)

@@ -6,7 +6,7 @@ The file, ``training_sets/<recipe>.json``, has a list of entries, read one after
     {"kind": "benchmark", "format": ..., "folder": ..., "split": ..., "classes": [...], "names": [...]}
 
 Shards are given relative to the file, so that a results folder can be moved whole; a benchmark's folder is as the
-study gives it, relative to the working directory.
+study gives it, relative to the working directory. A real one's entry has ``data``, too: its fingerprint.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from seediff.datasets.classes import check_learnable
 from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
 from seediff.datasets.pairs import Pair, Pairs
 from seediff.datasets.prompt_rows import class_of
-from seediff.datasets.shards import ShardIndex, check_same_keys, open_shard, shards_by_key
+from seediff.datasets.shards import ShardIndex, check_same_keys, check_same_model, open_shard, shards_by_key
 from seediff.errors import SeediffError
 from seediff.files import read_json, write_json
 from seediff.label_values import MOST_CLASSES
@@ -160,9 +160,21 @@ def assemble(
     write_training_set(pair_entries(image_shards, mask_shards, per_class, out.parent, kept), out)
 
 
-def assemble_real(format: str, folder: Path, split: str, classes: Sequence[str], number: int | None, out: Path) -> None:
-    """Write the training set of a benchmark's own images and labels; see ``benchmark_entry``."""
-    write_training_set([benchmark_entry(format, folder, split, classes, number)], out)
+def assemble_real(
+    format: str,
+    folder: Path,
+    split: str,
+    classes: Sequence[str],
+    number: int | None,
+    out: Path,
+    data: str | None = None,
+) -> None:
+    """Write the training set of a benchmark's own images and labels; see ``benchmark_entry``.
+
+    ``data``: the fingerprint of its files, so that the training set is another one whenever they are.
+    """
+    entry = benchmark_entry(format, folder, split, classes, number)
+    write_training_set([{**entry, "data": data} if data else entry], out)
 
 
 def write_training_set(entries: Sequence[Entry], out: Path) -> None:
@@ -201,6 +213,7 @@ class _BenchmarkEntry(BaseModel):
     split: str
     classes: Annotated[list[str], Field(min_length=1, max_length=MOST_CLASSES)]
     names: list[str]
+    data: str | None = None
 
 
 class _Content(BaseModel):
@@ -222,6 +235,7 @@ def pair_entries(
     image, if a key comes twice, if ``kept`` is of other keys, or if a class has fewer than ``per_class`` images.
     """
     images, masks = shards_by_key(image_shards), shards_by_key(mask_shards)
+    check_same_model((shard.path, shard.model) for shard in images.values())
     check_same_keys(images, masks, "image", "mask")
     if kept is not None:
         images = _kept(images, kept)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from seediff.errors import SeediffError
+from seediff.model_files import is_local, not_loaded, split_reference
 
 if TYPE_CHECKING:
     from transformers import CLIPModel
@@ -37,20 +38,20 @@ class Clip:
 
 
 def load_clip(model: str) -> Clip:
-    """Load a CLIP model from a hub id or a folder (safetensors only), on the GPU where there is one.
+    """Load a CLIP model from a hub id (also ``id@revision``) or a folder, safetensors only; on the GPU if there is one.
 
     Raises ``SeediffError`` if there is none.
     """
     from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
-    if model.startswith((".", "/", "~")) and not Path(model).is_dir():
+    if is_local(model) and not Path(model).is_dir():
         raise SeediffError(f"There is no model folder {model}.\nGive the folder or the id of a CLIP model.")
     try:
-        clip = CLIPModel.from_pretrained(model, use_safetensors=True)
-        tokenizer, preparation = (kind.from_pretrained(model) for kind in (CLIPTokenizer, CLIPImageProcessorPil))
+        name, revision = split_reference(model)
+        at = revision or "main"
+        clip = CLIPModel.from_pretrained(name, revision=at, use_safetensors=True)
+        words, pixels = (kind.from_pretrained(name, revision=at) for kind in (CLIPTokenizer, CLIPImageProcessorPil))
     except Exception as error:  # the parts' readers raise a dozen different types for files that make no sense
-        reason = " ".join(str(error).split())[:160]
-        raise SeediffError(
-            f"No CLIP model could be loaded from {model}: {reason}\nGive the folder or the id of a CLIP model."
-        ) from None
-    return Clip(clip.eval().to("cuda" if torch.cuda.is_available() else "cpu"), tokenizer, preparation)
+        problem = f"No CLIP model could be loaded from {model}"
+        raise not_loaded(problem, model, error, "Give the folder or the id of a CLIP model.") from None
+    return Clip(clip.eval().to("cuda" if torch.cuda.is_available() else "cpu"), words, pixels)

@@ -33,6 +33,7 @@ def pamr(
     """Refine ``score`` (n, c, H, W) by ``image`` (n, channels, H, W); both float32 or both float64, on one device.
 
     Values of the image count in proportion only, those of the score stay within their range (up to rounding).
+    ``SeediffError`` for shapes that do not fit, and unless there are dilations, all of them 1 or more.
     Images are done one by one, each with 8 * len(dilations) * H * W weights.
     """
     if image.ndim != 4 or score.ndim != 4 or image.shape[::2] != score.shape[::2] or image.shape[3] != score.shape[3]:
@@ -40,6 +41,8 @@ def pamr(
             f"PAMR needs image (n, channels, H, W) and score (n, c, H, W) of one n, H and W;\n"
             f"got {tuple(image.shape)} and {tuple(score.shape)}."
         )
+    if not dilations or min(dilations) < 1:
+        raise SeediffError(f"PAMR needs dilations, each 1 or more; got {tuple(dilations)}.")
     refined = torch.empty_like(score)
     for one_image, one_score, result in zip(image, score, refined, strict=True):
         weights = _weights(one_image, dilations, sigma_factor)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from seediff.errors import SeediffError
 
-MOST_ROUNDS, MOST_PIXELS = 100_000, 4096
+MOST_ROUNDS, MOST_DILATIONS, MOST_PIXELS = 100_000, 100, 4096
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class PamrSettings:
     sigma_factor: float = 0.1
 
     def __post_init__(self) -> None:
+        if len(self.dilations) > MOST_DILATIONS:
+            raise SeediffError(f"PAMR can have {MOST_DILATIONS} dilations at most, not {len(self.dilations)}.")
         distances = [0 < distance <= MOST_PIXELS for distance in self.dilations] or [False]
         if not (0 < self.iterations <= MOST_ROUNDS and all(distances) and 0 < self.sigma_factor < float("inf")):
             raise SeediffError(

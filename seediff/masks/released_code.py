@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from seediff.errors import SeediffError
 from seediff.masks.scores import normalize, resize
 
 if TYPE_CHECKING:
@@ -48,8 +49,13 @@ def spread_similar(seeds: Tensor, self_attention: Tensor) -> Tensor:
 def otsu_region(values: Tensor) -> Tensor:
     """Values above the split with the largest variance between its two classes (Otsu 1979); same shape, bool.
 
-    Of a constant map nothing is above, and nothing is a seed.
+    Of a constant map nothing is above, and nothing is a seed. ``SeediffError`` for a map of one position.
     """
+    if values.numel() < 2:
+        raise SeediffError(
+            "The steps of the released code split a map in two, but this one has a single position.\n"
+            "Take images of larger latents: their side has to be 8 or more."
+        )
     ordered = values.flatten().double().sort().values
     below = ordered.cumsum(0)
     count = ordered.new_ones(ordered.shape).cumsum(0)

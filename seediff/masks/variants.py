@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from seediff.attention.maps import ClassMaps
 
+MOST = 1000
+"""Layers, or the power of a matrix."""
+
 Step = tuple[str, dict[str, Any]]
 Steps = tuple[Step, ...]
 
@@ -165,7 +168,7 @@ def _share(value: Any) -> float:
 
 
 def _count(value: Any) -> int:
-    if value != int(value) or value < 1:
+    if value != int(value) or not 1 <= value <= MOST:
         raise ValueError
     return int(value)
 
@@ -196,7 +199,7 @@ def _layers(values: Any) -> dict[str, int]:
 _VALUES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "alpha": (_share, "a number from 0 to 1"),
     "layers": (_layers, "the number of layers by resolution such as {'1/4': 5, '1/2': 5}"),
-    "power": (_count, "a whole number from 1"),
+    "power": (_count, f"a whole number from 1 to {MOST:,}"),
     "resolution": (_fraction, "a fraction of the latents' side such as '1/4', at most '1'"),
     "resolutions": (_fractions, "a list of fractions of the latents' side such as ['1/4', '1/2']"),
 }

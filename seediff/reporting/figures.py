@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw, ImageFont
 from seediff.errors import SeediffError
 from seediff.files import read_csv
 from seediff.label_values import IGNORE_LABEL
+from seediff.names import visible
 from seediff.reporting.mask_quality import is_baseline
 
 Tile: TypeAlias = "Image.Image | NDArray[Any]"
@@ -206,7 +207,7 @@ def bar_chart(quality: Mapping[str, Any]) -> bytes:
         axis = figure.subplots()
         for place, (name, one) in enumerate(variants.items()):
             _bar(axis, place, one, FAINT if is_baseline(name) else ACCENT, one.get("objects", quality["images"]))
-        axis.set_yticks(range(len(variants)), list(variants), fontsize=9, color=INK)
+        axis.set_yticks(range(len(variants)), list(map(visible, variants)), fontsize=9, color=INK, parse_math=False)
         axis.invert_yaxis()
         axis.set_xlim(0, 100)
         axis.set_xlabel(

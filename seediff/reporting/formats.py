@@ -9,6 +9,8 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from seediff.names import one_line, visible, visible_lines
+
 MISSING = "–"
 """Stands in a cell that has no number."""
 
@@ -69,7 +71,11 @@ def markdown(grid: Grid) -> str:
     rule = ["-" * (len(cell) - 1) + (":" if right else "-") for cell, right in zip(header, numeric, strict=True)]
     lines = [f"| {' | '.join(row)} |" for row in (header, rule, *body)]
     blocks = [f"### {_md(grid.title)}", _md(grid.caption), "\n".join(lines)]
-    blocks += ["\n".join(f"- {_md(note.text)}" + (f" `{note.command}`" if note.command else "") for note in grid.notes)]
+    blocks += [
+        "\n".join(
+            f"- {_md(note.text)}" + (f" `{visible(note.command)}`" if note.command else "") for note in grid.notes
+        )
+    ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -87,7 +93,7 @@ def _padded(rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> list[list
 
 def _md(text: str) -> str:
     """One line of Markdown that reads as ``text``; an underscore inside a word needs no escape."""
-    return re.sub(r"[\\|`*<\[\]#]|(?<!\w)_|_(?!\w)", r"\\\g<0>", " ".join(text.split()))
+    return re.sub(r"[\\|`*<\[\]#]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)", r"\\\g<0>", one_line(text))
 
 
 _LATEX = {
@@ -99,7 +105,7 @@ _LATEX = {
 
 def escape_latex(text: str) -> str:
     """``text`` as LaTeX prints it: every character special to TeX is escaped, white space is one space."""
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    return "".join(_LATEX.get(character, character) for character in one_line(text))
 
 
 def latex(grid: Grid) -> str:
@@ -171,7 +177,7 @@ def html(grid: Grid) -> str:
 
 
 def _text(text: str) -> str:
-    return htmllib.escape(text, quote=True)
+    return htmllib.escape(visible_lines(text), quote=True)
 
 
 def _html_heading(column: Column) -> str:
@@ -223,4 +229,4 @@ def _plain_table(table: Sequence[str]) -> list[str]:
 def _unmarked(markdown_text: str) -> str:
     """The words of a line: heading marks, bold and code marks gone, escaped characters themselves."""
     bare = re.sub(r"(?<!\\)(?:\*\*|`)|^### ", "", markdown_text.strip())
-    return re.sub(r"\\([\\|`*<\[\]#_])", r"\1", bare)
+    return re.sub(r"\\([\\|`*<\[\]#_&])", r"\1", bare)

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from seediff.errors import SeediffError
 from seediff.files import read_page, write_text
+from seediff.names import visible_lines
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def write_report(
     environment = Environment(
         loader=PackageLoader("seediff.reporting"),
         autoescape=True,
+        finalize=_without_control_characters,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -87,6 +89,11 @@ def write_report(
         total_minutes=sum(stage.minutes for stage in stages),
     )
     write_text(out, page)
+
+
+def _without_control_characters(value: Any) -> Any:
+    """What the template prints, with control characters written out; a table is markup and has none."""
+    return visible_lines(value) if type(value) is str else value
 
 
 def data_uri(picture: bytes) -> str:

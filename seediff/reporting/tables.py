@@ -18,11 +18,13 @@ import pandas as pd
 
 from seediff.errors import SeediffError
 from seediff.files import read_page, write_page, write_text
+from seediff.names import visible, visible_lines
 from seediff.reporting.formats import html, latex, markdown, plain
 from seediff.reporting.layouts import segmentation_grid
 from seediff.reporting.mask_quality import mask_quality_frame, mask_quality_grid
 from seediff.reporting.measurements import measure_rows, segmentation_frame
 from seediff.reporting.specs import MaskQualitySpec, TableSpec
+from seediff.spreadsheets import escaped
 
 
 def write_table(spec: TableSpec | MaskQualitySpec, results_folder: Path, out_stem: Path) -> None:
@@ -39,7 +41,7 @@ def write_table(spec: TableSpec | MaskQualitySpec, results_folder: Path, out_ste
         frame, grid = segmentation_frame(spec, rows), segmentation_grid(spec, rows)
         numbers = _reproduced(frame)
     texts = {
-        "csv": frame.to_csv(index=False, lineterminator="\n"),
+        "csv": _csv(frame),
         "tex": latex(grid),
         "json": json.dumps(numbers, indent=1) + "\n",
     }
@@ -47,6 +49,12 @@ def write_table(spec: TableSpec | MaskQualitySpec, results_folder: Path, out_ste
         write_text(out_stem.with_name(f"{out_stem.name}.{suffix}"), text)
     for suffix, text in {"md": markdown(grid), "html": html(grid)}.items():
         write_page(out_stem.with_name(f"{out_stem.name}.{suffix}"), text)
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    """For people, who open it in a terminal or a spreadsheet: text steers neither; numbers are as they are."""
+    texts = frame.map(lambda cell: escaped(visible(cell)) if isinstance(cell, str) else cell)
+    return texts.to_csv(index=False, lineterminator="\n")
 
 
 def _reproduced(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
@@ -66,4 +74,4 @@ def print_tables(paths: Iterable[Path], out: TextIO | None = None) -> None:
             text = plain(read_page(path, "The table"))
         except (ValueError, IndexError):
             raise SeediffError(f"{path} is no table as `seediff tabulate` writes them.") from None
-        print(text, file=out or sys.stdout)
+        print(visible_lines(text), file=out or sys.stdout)

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn, uint8
 from torch.optim import Optimizer
 
 from seediff.errors import SeediffError
 from seediff.files import partial
+from seediff.names import reason
 from seediff.seals import Bytes, check_seal, name_of, seal
+from seediff.tensor_files import read_tensors
 
 _KEY = "seediff"
 """The one entry of the files' metadata; several would come in another order each time."""
@@ -42,14 +43,13 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
 def load_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and what is to be known about them; ``what`` names the file in the error if it is not as written."""
     try:
-        with safe_open(path, "pt") as file:
-            sealed = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
-    except (OSError, SafetensorError, ValueError) as error:
+        tensors, sealed = read_tensors(path, _KEY)
+    except ValueError as error:
         raise SeediffError(f"{what} {path} cannot be read: {error}\nDelete it and run again to make it anew.") from None
     stored = sealed.pop("seal", None)
     check_seal(path, what, sealed.get("file"), stored, _contents(tensors, sealed))
-    return tensors, sealed["about"]
+    about = sealed.get("about")
+    return tensors, about if isinstance(about, dict) else {}
 
 
 def _contents(tensors: Mapping[str, Tensor], named: Mapping[str, Any]) -> Iterator[Bytes]:
@@ -71,17 +71,22 @@ def save_state(path: Path, run: str, progress: Progress, model: nn.Module, optim
 def load_state(path: Path, run: str, model: nn.Module, optimizer: Optimizer) -> Progress | None:
     """Restore what ``save_state`` stored, in place; ``None`` if there is no state of this very run.
 
-    Raises ``SeediffError`` when the file is damaged.
+    Raises ``SeediffError`` when the file is damaged, or holds another model's.
     """
     if not path.exists():
         return None
     tensors, about = load_tensors(path, "The training state")
-    if about["run"] != run:
+    if about.get("run") != run:
         print(f"{path} belongs to another run: training from the beginning", file=sys.stderr, flush=True)
         return None
-    model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model/")})
-    _load_optimizer(optimizer, tensors)
-    return Progress(about["iteration"], about["history"])
+    try:
+        model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model/")})
+        _load_optimizer(optimizer, tensors)
+        return Progress(int(about["iteration"]), list(about["history"]))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise SeediffError(
+            f"The training state {path} does not fit this training: {reason(error)}\nDelete it and run again."
+        ) from None
 
 
 def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -45,7 +45,7 @@ def load_segmenter(folder: Path) -> Segmenter:
         own = backend(settings.backend)
         model = (paired(own) if "robust" in config else own).empty(settings, len(classes))
         model.load_state_dict(load_tensors(folder / "model.safetensors", "The model")[0])
-    except (KeyError, TypeError, RuntimeError, SeediffError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SeediffError) as error:
         raise SeediffError(
             f"Segmenter {folder} could not be read: {(str(error) or repr(error)).splitlines()[0]}\nTrain it again."
         ) from error

@@ -22,7 +22,7 @@ from transformers import (
     SwinConfig,
 )
 
-from seediff.errors import SeediffError
+from seediff.model_files import not_loaded, split_reference
 from seediff.segmenter import deformable_attention
 from seediff.segmenter.initialization import initialize_head
 from seediff.segmenter.loss import alone, make_targets, set_loss
@@ -90,7 +90,7 @@ _FAMILIES: dict[str, tuple[Callable[..., PreTrainedConfig], type[PreTrainedModel
 def build_segmenter(settings: SegmenterSettings, num_classes: int) -> Mask2FormerForUniversalSegmentation:
     """A new segmenter for ``num_classes`` classes, background included, drawn from torch's global generator.
 
-    The backbone's weights come from ``settings.pretrained`` (a hub id or a local folder) if it is given.
+    The backbone's weights come from ``settings.pretrained`` (a hub id, also ``id@revision``, or a folder) if given.
     Raises ``SeediffError`` when they cannot be loaded.
     """
     model = empty_segmenter(settings, num_classes)
@@ -131,17 +131,13 @@ def load_pretrained(encoder: nn.Module, settings: SegmenterSettings) -> None:
 
 def _pretrained_backbone(settings: SegmenterSettings) -> nn.Module:
     config, backbone_class = _backbone_plan(settings)
+    name, revision = split_reference(str(settings.pretrained))
     try:
-        return backbone_class.from_pretrained(settings.pretrained, config=config, use_safetensors=True)
+        return backbone_class.from_pretrained(name, config=config, revision=revision or "main", use_safetensors=True)
     except (OSError, RuntimeError, ValueError) as error:
-        raise SeediffError(
-            f"Backbone weights {settings.pretrained!r} could not be loaded: {_first_line(error)}\n"
-            "Give a hub id or a local folder with config.json and model.safetensors as 'pretrained', or null for none."
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+        problem = f"Backbone weights {settings.pretrained!r} could not be loaded"
+        advice = "Give a hub id or a local folder with config.json and model.safetensors as 'pretrained', or null."
+        raise not_loaded(problem, str(settings.pretrained), error, advice) from error
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from seediff.errors import SeediffError
@@ -12,6 +12,11 @@ from seediff.names import nearest
 BACKENDS = ("transformers", "pixel", "detectron2", "mask2former")
 
 LARGEST = 1_000_000_000
+_MOST = {
+    "queries": 10_000, "points": 10_000_000, "batch_size": 4096, "crop": 8192, "scale_max": 100, "test_edge": 16_384,
+    "test_window": 16_384,
+}  # fmt: skip
+"""What is more than any machine has memory for; other whole numbers can be ``LARGEST`` at most."""
 _KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
@@ -64,8 +69,10 @@ class SegmenterSettings:
                 raise SeediffError(f"Segmenter setting {field.name} is {value!r}, but has to be of type {field.type}.")
             if isinstance(value, float) and not isfinite(value):
                 raise SeediffError(f"Segmenter setting {field.name} is {value}, but has to be finite.")
-            if isinstance(value, int) and value > LARGEST:
-                raise SeediffError(f"Segmenter setting {field.name} can be {LARGEST:,} at most.")
+            for number in value if isinstance(value, tuple) else (value,):
+                most = _MOST.get(field.name, LARGEST if isinstance(number, int) else inf)
+                if isinstance(number, (int, float)) and number > most:
+                    raise SeediffError(f"Segmenter setting {field.name} is {number:,}, but can be {most:,} at most.")
         positive = ("queries", "points", "iterations", "batch_size", "learning_rate", "clip", "scale_min")
         for name in (*positive, "checkpoint_every"):
             if getattr(self, name) <= 0:
@@ -83,6 +90,8 @@ class SegmenterSettings:
                 raise SeediffError(f"Segmenter setting {name} is {getattr(self, name)}, but cannot be negative.")
         if self.backbone not in PRESETS_BY_BACKBONE:
             raise SeediffError(f"Unknown backbone {self.backbone!r}.\n{nearest(self.backbone, PRESETS_BY_BACKBONE)}")
+        if {*"{}"} & {*(self.pretrained or "")}:  # wildcards in the workflow's paths
+            raise SeediffError(f"Segmenter setting pretrained is {self.pretrained!r}, but cannot hold braces.")
         if self.backend not in BACKENDS:
             raise SeediffError(f"Unknown segmenter backend {self.backend!r}.\n{nearest(self.backend, BACKENDS)}")
         if not _is_crop(self.crop):

@@ -24,6 +24,7 @@ from seediff.datasets.pairs import Pairs
 from seediff.errors import SeediffError
 from seediff.files import write_csv, write_json
 from seediff.iterations import shown
+from seediff.model_files import network_files
 from seediff.rng import derive_seed
 from seediff.segmenter.backends import Backend, backend
 from seediff.segmenter.checkpoint import Progress, load_state, load_tensors, save_state, save_tensors
@@ -217,6 +218,9 @@ def run_name(views: Views, classes: Sequence[str], start: Path | None, pairs_dig
             digest.update(start.read_bytes())
         except OSError as error:
             raise _unfit(start, error) from None
+    elif views.settings.pretrained is not None:
+        for path in network_files(Path(views.settings.pretrained)):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

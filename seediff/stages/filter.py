@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
 from seediff.datasets.prompt_rows import class_of, prompt_of
-from seediff.datasets.shards import ShardIndex, check_same_keys, shards_by_key
+from seediff.datasets.shards import ShardIndex, check_same_keys, check_same_model, shards_by_key
 from seediff.devices import claimed
 from seediff.errors import SeediffError
 from seediff.filtering.clip import load_clip
@@ -73,6 +73,7 @@ def _open(
 ) -> Sources:
     drawn, scored, made = shards_by_key(images), shards_by_key(scores), shards_by_key(masks)
     sources = Sources(drawn, scored, made, [*map(shards_by_key, others)])
+    check_same_model((shard.path, shard.model) for shard in (*drawn.values(), *scored.values()))
     check_same_keys(sources.images, sources.scores, "image", "scores")
     for one in (sources.masks, *sources.others):
         check_same_keys(sources.images, one, "image", "mask")

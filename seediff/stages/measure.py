@@ -29,4 +29,5 @@ def measure_masks(spec: Mapping[str, Any], output: Path) -> None:
         rng_seed=spec["rng_seed"],
     )
     about = {"benchmark": spec["benchmark"], "timesteps": spec["timesteps"]}
+    about |= {"data": spec["data"]} if spec.get("data") else {}
     write_json(output, {**about, **result, "provenance": provenance(spec["model"])})

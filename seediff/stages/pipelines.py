@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seediff.model_files import identity, reference
 from seediff.segmenter.checkpoint import load_tensors
 from seediff.synthesis import Sampling, load
 
@@ -18,4 +19,11 @@ def open_pipeline(spec: Mapping[str, Any]) -> tuple[StableDiffusionPipeline, Sam
     settings, adapter = dict(spec["diffusion"]), spec.get("adapter")
     if adapter:
         load_tensors(Path(adapter), "The adapter")
-    return load(settings.pop("model"), settings.pop("dtype"), adapter=adapter), Sampling(**settings)
+    model = reference(settings.pop("model"), settings.pop("revision", None))
+    return load(model, settings.pop("dtype"), adapter=adapter), Sampling(**settings)
+
+
+def pipeline_identity(spec: Mapping[str, Any]) -> dict[str, str]:
+    """The checksums of the model that a spec asks for, and of its adapter."""
+    model = reference(spec["diffusion"]["model"], spec["diffusion"].get("revision"))
+    return identity(model, Path(spec["adapter"]) if spec.get("adapter") else None)

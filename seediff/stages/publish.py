@@ -33,7 +33,7 @@ def publish_report(spec: Mapping[str, Any], results: Path, output: Path) -> None
         strips=[(name, read_png(results / "strips" / f"{slug(name)}.png")) for name in spec["strips"]],
         figures=_figures(spec["figures"], results),
         curves=_charts(study, results),
-        provenance=provenance(study.diffusion.model),
+        provenance=provenance(study.diffusion.reference),
         out=output,
         stages=stage_times(results),
     )
@@ -64,7 +64,7 @@ def _charts(study: Study, results: Path) -> dict[str, bytes]:
 def _about(study: Study) -> dict[str, Any]:
     images = {name: study.prompt_sets[one.prompt_set].per_class for name, one in study.image_sets.items()}
     facts = {
-        "diffusion_model": study.diffusion.model,
+        "diffusion_model": study.diffusion.reference,
         "denoising_steps": study.diffusion.num_inference_steps,
         "guidance_scale": study.diffusion.guidance_scale,
         "classes": list(study.classes),

@@ -14,7 +14,7 @@ from safetensors.numpy import load
 from torch import Tensor
 
 from seediff.datasets.images import decode_rgb, encode_labels, encode_mask
-from seediff.datasets.shards import Sample, read_shard, write_shard
+from seediff.datasets.shards import Sample, check_same_model, read_manifest, read_shard, write_shard
 from seediff.datasets.training_sets import RELIABILITY
 from seediff.errors import SeediffError
 from seediff.masks.labels import refine, to_mask
@@ -30,6 +30,7 @@ def refine_part(spec: Mapping[str, Any], images: Sequence[Path], scores: Sequenc
     """
     if len(images) != len(scores):
         raise SeediffError(f"There are {len(images)} shards of images, but {len(scores)} of scores.")
+    check_same_model((path, read_manifest(path).model) for path in (*images, *scores))
     write_shard(output, (sample for pair in zip(images, scores) for sample in _masks(spec, *pair)))
 
 

@@ -59,4 +59,5 @@ def evaluate_model(spec: Mapping[str, Any], model: Path, output: Path) -> None:
     matrix = confusion(segmenter, samples)
     names = {key: spec[key] for key in ("recipe", "segmenter", "repeat", "benchmark")}
     counts = {"images": len(benchmark), "classes": list(segmenter.classes), "confusion": matrix.tolist()}
-    write_json(output, {**names, **counts, "provenance": provenance(spec["model"])})
+    data = {"data": spec["data"]} if spec.get("data") else {}
+    write_json(output, {**names, **counts, **data, "provenance": provenance(spec["model"])})

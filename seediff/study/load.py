@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import ValidationError
 
 from seediff.errors import SeediffError
-from seediff.names import nearest, visible
+from seediff.names import cut, nearest, reason, visible
 from seediff.study.references import check_references
 from seediff.study.sections import Study
 
@@ -46,14 +46,17 @@ def _read_yaml(path: Path) -> Any:
     except RecursionError:
         raise SeediffError(f"{path} is not valid YAML: it is nested too deeply.") from None
     except Exception as error:  # PyYAML lets through whatever a scalar such as the date 2026-99-99 makes Python raise
-        raise SeediffError(f"{path} is not valid YAML: {' '.join(str(error).split())[:200]}") from None
+        raise SeediffError(f"{path} is not valid YAML: {reason(error)}") from None
 
 
 class _StudyLoader(yaml.SafeLoader):
-    """Safe YAML in which a key that comes twice is an error instead of the last one's victory.
+    """Safe YAML that reads words and numbers as YAML 1.2 does, and as people do: 'no' and '1:30' are words.
 
-    So is content that is enormous once its aliases are written out.
+    PyYAML alone reads 1.1, where they are false and 90, and 010 is 8; that last one is an error here. So is a key that
+    comes twice, instead of the last one's victory, and content that is enormous once its aliases are written out.
     """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
     def get_single_node(self) -> yaml.Node | None:
         node = super().get_single_node()
@@ -68,11 +71,37 @@ class _StudyLoader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} comes twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        text = str(self.construct_scalar(node))
+        if not re.fullmatch(_PLAIN["int"][0], text) or re.fullmatch(r"[-+]?0[0-9_]+", text):
+            problem = f"{text} can be read as more than one number; write it without a 0 before it, or in quotes"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return int(super().construct_yaml_int(node))
 
-# YAML 1.1, which PyYAML reads, takes 1e-3 for a word.
-_StudyLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        text = str(self.construct_scalar(node))
+        if not re.fullmatch(_PLAIN["float"][0], text):
+            raise yaml.constructor.ConstructorError(None, None, f"{text} is no number", node.start_mark)
+        return float(super().construct_yaml_float(node))
+
+
+_PLAIN = {
+    "null": (r"~|null|Null|NULL|", ("~", "n", "N", "")),
+    "bool": (r"true|True|TRUE|false|False|FALSE", tuple("tTfF")),
+    "int": (r"[-+]?(0x[0-9a-fA-F]+|[0-9][0-9_]*)", tuple("-+0123456789")),
+    "float": (
+        r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        tuple("-+.0123456789"),
+    ),
+    "merge": (r"<<", ("<",)),
+}
+"""What a value without quotes is taken for, the first that fits: its pattern, and the characters it begins with."""
+for kind, (pattern, beginnings) in _PLAIN.items():
+    _StudyLoader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(f"(?:{pattern})$"), beginnings)
+
+
+for kind in ("int", "float"):
+    _StudyLoader.add_constructor(f"tag:yaml.org,2002:{kind}", getattr(_StudyLoader, f"construct_yaml_{kind}"))
 
 
 def _written_out(node: yaml.Node, known: dict[int, float]) -> float:
@@ -105,7 +134,7 @@ def explain(error: ValidationError, section: Any) -> str:
     where = visible(".".join(parts)) or "all of it"
     if first["type"] in unknown:
         return f"unknown key '{where}'.\n{nearest(str(first['loc'][-1]), _keys_at(section, first['loc'][:-1]))}"
-    return f"'{where}': {visible(first['msg'].removeprefix('Value error, '))[:300]}."
+    return f"'{where}': {cut(visible(first['msg'].removeprefix('Value error, ')))}."
 
 
 def _keys_at(section: Any, location: Iterable[Any]) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from seediff.study.values import Count, Name, Names, Section, Text, each_once
+from seediff.study.values import AtOnce, Count, Name, Names, Section, Text, each_once
 
 
 class Column(Section):
@@ -109,5 +109,5 @@ class Figures(Section):
 
     image_set: Name
     classes: Names
-    candidates: Count
+    candidates: AtOnce
     open: Annotated[tuple[OpenPrompt, ...], Field(min_length=1)]

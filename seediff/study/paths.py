@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from seediff.datasets.inventory import DATA_SETS
 from seediff.errors import SeediffError
+from seediff.model_files import is_local
 from seediff.names import visible
 from seediff.study.sections import Benchmark, RealRecipe, Study
 
@@ -60,15 +61,8 @@ def named_paths(study: Study) -> Iterator[NamedPath]:
 
 def _model(key: str, model: str | None, index: str) -> Iterator[NamedPath]:
     """A file of weights, or a folder with its ``index``."""
-    if model and is_path(model):
+    if model and is_local(model):
         yield NamedPath(key, Path(model, index) if os.path.isdir(model) else Path(model), os.path.isfile)
-
-
-def is_path(model: str) -> bool:
-    """Whether it is a file or folder of this machine, there or not, and no id of a hub (``owner/name`` or ``name``)."""
-    parts = Path(model).parts
-    looks_local = model.startswith((".", "/", "~")) or model.endswith(".safetensors") or len(parts) > 2
-    return looks_local or os.path.exists(model) or (len(parts) == 2 and os.path.isdir(parts[0]))
 
 
 def _split(key: str, benchmark: Benchmark, split: str) -> Iterator[NamedPath]:

@@ -31,6 +31,7 @@ from seediff.synonyms.vocabulary import shipped_words
 from seediff.words import PLACE, place_word
 
 MOST_SHARDS = 100_000
+MOST_RUNS = 100_000
 
 
 def check_references(study: Study) -> None:
@@ -57,6 +58,7 @@ def check_references(study: Study) -> None:
         _no_row_twice(f"tables.{name}", table)
         for row in table.rows:
             _check_row(study, table, row, f"tables.{name}, row {row.label!r}")
+    _check_number_of_runs(study)
     for name, refinement in study.refinements.items():
         _check_refinement(study, f"refinements.{name}", refinement)
     if study.figures:
@@ -162,6 +164,16 @@ def _check_shards(study: Study, image_set: str) -> None:
         raise SeediffError(
             f"image_sets.{image_set} would have {number:,} shards, but can have {MOST_SHARDS:,}.\n"
             f"Raise its shard_size, which is {size}."
+        )
+
+
+def _check_number_of_runs(study: Study) -> None:
+    """A run is a job as well."""
+    rows = sum(row.recipe is not None for table in study.tables.values() for row in table.rows)
+    if rows * study.repeats > MOST_RUNS:
+        raise SeediffError(
+            f"tables have {rows:,} rows of runs, each repeated {study.repeats:,} times, but {MOST_RUNS:,} runs is the"
+            " most.\nLower 'repeats'."
         )
 
 

@@ -12,10 +12,11 @@ from seediff.filtering.settings import Filter
 from seediff.label_values import MOST_CLASSES
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS, Steps, resolve
+from seediff.model_files import is_hub_id, reference, split_reference
 from seediff.segmenter.robust.settings import RobustTraining
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, SegmenterSettings, segmenter_settings
 from seediff.study.outputs import Figures, MaskQuality, Table
-from seediff.study.values import AnyNames, Count, Name, Names, Section, Share, Text
+from seediff.study.values import AnyNames, AtOnce, Count, Name, Names, Repeats, Section, Share, Text
 
 _UNLESS_EMPTY: Any = Field(exclude_if=lambda value: not value)
 """Not written out where it says nothing, so that a study that leaves it out reads as it did before there was one."""
@@ -29,13 +30,30 @@ class Thresholds(Section):
 
 
 class Diffusion(Section):
-    """The text-to-image model and how it is sampled; ``model`` is a hub id or a local folder."""
+    """The text-to-image model and how it is sampled; ``model`` is a hub id or a local folder.
+
+    ``revision``: the commit, tag or branch of a hub id; without one, what the id stands for when a run begins.
+    """
 
     model: Annotated[Text, Field(pattern=r"^[^{}]*$")]  # braces are wildcards in the workflow's paths
+    revision: Annotated[Text | None, Field(pattern=r"^[\w./-]+$"), _UNLESS_EMPTY] = None
     num_inference_steps: Annotated[int, Field(gt=0, le=1000)] = 50  # the model knows a thousand timesteps
     guidance_scale: Annotated[float, Field(gt=1)] = 7.5
-    batch_size: Count = 8
+    batch_size: AtOnce = 8
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+
+    @model_validator(mode="after")
+    def _has_a_revision_of_a_hub_id_alone(self) -> Diffusion:
+        if self.revision and split_reference(self.model)[1]:
+            raise ValueError("'model' has its revision behind the @ already, so leave 'revision' out")
+        if self.revision and not is_hub_id(self.model):
+            raise ValueError("'revision' is that of a hub id, and a folder has none")
+        return self
+
+    @property
+    def reference(self) -> str:
+        """The model with its revision (``model_files``)."""
+        return reference(self.model, self.revision)
 
 
 class PromptAugmentation(Section):
@@ -206,7 +224,7 @@ class Study(Section):
     notes: tuple[str, ...] = ()
     embedded: bool = False
     rng_seed: Annotated[int, Field(ge=0)] = 0
-    repeats: Count = 1
+    repeats: Repeats = 1
     classes: Annotated[Names, Field(max_length=MOST_CLASSES)]
     listed_classes: AnyNames = ()
     reported_on: str = "VOC 2012 val"

@@ -9,6 +9,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from seediff.names import check_name, check_text
 
 Count = Annotated[int, Field(gt=0, le=1_000_000)]
+"""Of images; what takes more of each has a lower bound of its own."""
+Repeats = Annotated[int, Field(gt=0, le=1000)]
+AtOnce = Annotated[int, Field(gt=0, le=4096)]
+"""What is in memory at one time."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, AfterValidator(lambda name: check_name("Name", name))]
 Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(check_text)]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from seediff.errors import SeediffError
+from seediff.names import reason
 
 _PLAIN = re.compile(r"[a-z]+([ '-][a-z]+)*")
 
@@ -56,9 +57,9 @@ def read_lexicon(path: str) -> Lexicon:
     try:
         return _nouns(lmf.load(path, progress_handler=None)["lexicons"])
     except Exception as error:  # the reader of the package asserts and looks up whatever a file should have
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise SeediffError(
-            f"{path} is no WordNet in the format WN-LMF ({reason}).\nGive the unpacked .xml file as it was published."
+            f"{path} is no WordNet in the format WN-LMF ({reason(error)}).\n"
+            "Give the unpacked .xml file as it was published."
         ) from None
 
 

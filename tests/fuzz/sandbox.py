@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import stat
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from hypothesis import HealthCheck, settings
 
 from seediff.cli import main
 
+STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What no terminal is to be given; progress bars, which go to the other stream, need some of it."""
 LIMIT_SECONDS = 300
 """A case takes milliseconds; one that takes so long hangs, on however busy a machine."""
 
@@ -58,7 +61,7 @@ def _content(path: Path) -> str:
 
 
 def run(arguments: list[str]) -> tuple[int, str]:
-    """The command line's exit code and its error message, which must be short."""
+    """The command line's exit code and its error message, which must be short and, as all it says, steer nothing."""
     out, err = (TextIOWrapper(BytesIO(), "utf-8", write_through=True) for _ in range(2))
     with redirect_stdout(out), redirect_stderr(err), _limited_time():
         try:
@@ -68,6 +71,8 @@ def run(arguments: list[str]) -> tuple[int, str]:
     text = err.buffer.getvalue().decode()
     message = text[text.index("error: ") :] if "error: " in text else ""
     assert code in (0, 1, 2), text
+    assert not STEERING.search(out.buffer.getvalue().decode() + message)
+    assert " object at 0x" not in text
     assert "Traceback" not in text
     assert bool(message) or code == 0 or arguments[:2] == ["data", "check"], text
     assert len(message.splitlines()) <= 3, message

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,46 +15,49 @@ from hypothesis import strategies as st
 
 from seediff.adaptation.settings import AdapterSettings
 from seediff.cli import main
+from seediff.cli.program import _parser
 from seediff.study import load_study
 from tests.conftest import ROOT
-from tests.fuzz.hostile import TEXTS, tampered
+from tests.fuzz.hostile import NUMBERS, TEXTS, tampered
 from tests.fuzz.sandbox import cases, run, sandbox
 from tests.fuzz.test_studies import specs
 
 pytestmark = pytest.mark.fuzz
 
-COMMANDS = {
-    "generate": ["--model", "--class", "--number", "--template", "--variant", "--steps", "--guidance-scale",
-                 "--batch-size", "--dtype", "--rng-seed", "--output"],
-    "check": ["--words"], "plan": ["--study", "--tflops"], "data list": ["--root"], "data check": ["--split", "--all"],
-    "adapt": ["--model", "--images", "--prompt", "--rank", "--iterations", "--batch-size", "--learning-rate",
-              "--target-module", "--output"],
-    "adapter": ["--spec", "--checkpoints", "--output"],
-    "figure": ["--study", "--point", "--output"], "show": [], "domain": ["--spec", "--output"],
-    "prompts": ["--spec", "--output"],
-    "synthesize": ["--spec", "--prompts", "--class", "--first", "--count", "--images", "--scores"],
-    "replay": ["--spec", "--prompts", "--class", "--first", "--count", "--scores"],
-    "refine": ["--spec", "--images", "--scores", "--output"],
-    "filter": ["--spec", "--images", "--scores", "--masks", "--other-masks", "--output"],
-    "assemble": ["--spec", "--images", "--masks", "--output"],
-    "train": ["--spec", "--training-set", "--start", "--checkpoints", "--output"],
-    "evaluate": ["--spec", "--model", "--output"], "mask-quality": ["--spec", "--output"],
-    "tabulate": ["--spec", "--results", "--output"], "strips": ["--spec", "--output"],
-    "figures": ["--spec", "--output"], "report": ["--spec", "--results", "--output"],
-}  # fmt: skip
-"""Every command and its options; all but those about names and numbers are given what no file is called."""
 
+def declared(parser: argparse.ArgumentParser, name: str = "") -> dict[str, list[str]]:
+    """Every command below the parser and its options."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        return {
+            name: [
+                action.option_strings[0]
+                for action in parser._actions
+                if action.dest != "help" and action.option_strings
+            ]
+        }
+    found: dict[str, list[str]] = {}
+    for command, one in below[0].choices.items():
+        found |= declared(one, f"{name} {command}".strip())
+    return found
+
+
+COMMANDS = declared(_parser())
 OUTPUTS = ("--output", "--images", "--scores", "--masks", "--checkpoints")
+any_text = st.text(max_size=8).filter(lambda text: text[:1] not in "-/.~" and not text.isdecimal())
+"""Nothing that is a path elsewhere, or a number of processes to start."""
 WORDS = [text for text in TEXTS if not text.startswith(("-", "/", "..", "~"))]
 
 
 def test_every_command_is_here(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    listed = capsys.readouterr().out
-    for name in {name.split()[0] for name in COMMANDS}:
-        assert f"    {name} " in listed or f"    {name}\n" in listed
-    assert listed.count("\n    ") >= len({name.split()[0] for name in COMMANDS})
+    """What the help lists, which is made in another way, is what is tried."""
+    for name in ("", "data"):
+        with pytest.raises(SystemExit):
+            main([*name.split(), "--help"])
+        listed = set(re.findall(r"^    (\S+)", capsys.readouterr().out, re.MULTILINE))
+        tried = [command.split() for command in COMMANDS if command.startswith(name)]
+        assert listed == {words[len(name.split())] for words in tried}
+    assert {"--adapter", "--number"} <= {*COMMANDS["generate"]} and COMMANDS["status"] == ["--study", "--results"]
 
 
 @st.composite
@@ -61,7 +66,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     arguments = command.split()
     for option in COMMANDS[command]:
         if draw(st.integers(0, 9)):
-            value = draw(st.sampled_from(WORDS) | st.text(max_size=8).filter(lambda text: text[:1] not in "-/.~"))
+            value = draw(st.sampled_from(WORDS) | any_text)
             arguments += [
                 option,
                 f"./{value}" if option == "--model" else f"out/{value}" if option in OUTPUTS else value,
@@ -74,6 +79,43 @@ def command_lines(draw: st.DrawFn) -> list[str]:
 def test_a_hostile_command_line(arguments: list[str]) -> None:
     with sandbox() as box:
         box.seediff(*arguments)
+
+
+MODEL = "--model ./none"
+SOUND = {
+    "generate": f"{MODEL} --class cat --number 1 --template {{word}} --variant caa --steps 1 --guidance-scale 2"
+    " --batch-size 1 --adapter a.safetensors --dtype float32 --rng-seed 0 --output out/pairs",
+    "adapt": f"{MODEL} --images images --prompt cat --rank 1 --iterations 1 --batch-size 1 --learning-rate 1e-4"
+    " --target-module to_q --rng-seed 0 --output out/adapter",
+    "figure": f"figure4 --study {ROOT}/config/studies/none.yaml --point 0 0 --output out/figure",
+    "plan": f"--study {ROOT}/config/studies/mini.yaml --tflops 1",
+    "synthesize": "--spec {} --prompts p.csv --class cat --first 0 --count 1 --images out/i.tar --scores out/s.tar",
+    "train": "--spec {} --training-set s.json --start x --checkpoints out/c --processes 1 --output out/model",
+    "status": f"--study {ROOT}/config/studies/smoke.yaml --results results",
+}
+"""Lines in which nothing is wrong but what they are about: there is no such model, study or file."""
+VALUES = [text for text in (*TEXTS, *map(str, NUMBERS[:9]), *map(str, NUMBERS[12:])) if text[:1] not in ("/", "~")]
+
+
+@st.composite
+def lines_with_one_wrong_value(draw: st.DrawFn) -> list[str]:
+    command = draw(st.sampled_from(sorted(SOUND)))
+    arguments = SOUND[command].split()
+    values = [
+        at
+        for at, argument in enumerate(arguments)
+        if not argument.startswith("--") and at and arguments[at - 1] not in OUTPUTS
+    ]
+    arguments[draw(st.sampled_from(values))] = draw(st.sampled_from(VALUES) | any_text)
+    return [command, *arguments]
+
+
+@cases(120)
+@given(lines_with_one_wrong_value())
+def test_a_line_with_one_wrong_value(arguments: list[str]) -> None:
+    with sandbox() as box:
+        assert box.seediff(*arguments)[0] in (1, 2)
+        assert not Path("out").exists()
 
 
 @cases(100)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seediff import plan
+from seediff.adaptation.settings import AdapterSettings
 from seediff.errors import SeediffError
+from seediff.masks.refinement import PamrSettings
+from seediff.segmenter.settings import SegmenterSettings
 from seediff.specs import read_spec
 from seediff.study import RealRecipe, Study
 from seediff.study.load import parse_study
+from seediff.synthesis import Sampling
 from tests.conftest import ROOT
-from tests.fuzz.hostile import damaged, tampered
+from tests.fuzz.hostile import Place, at, damaged, places, tampered
 from tests.fuzz.sandbox import cases, sandbox
 
 pytestmark = pytest.mark.fuzz
@@ -87,6 +93,52 @@ def specs(study: Study) -> list[tuple[str, Any]]:
     return [*found, ("strips", plan.strips_spec(study)), ("report", plan.report_spec(study))]
 
 
+RAW = ("010", "-010", "00", "1:30", "1:30.5", "yes", "no", "~", "''", "0x7fffffffffffffff", "1e400", "-1", ".nan",
+       "[]", "{}", "!!int 1:30", "!!float 1:30", "2026-01-01", "1000000", "=1", "'\\e[2J'", "9" * 400)  # fmt: skip
+LEAVES = [place for place in places(CONTENT) if not isinstance(at(CONTENT, place), (dict, list))]
+COUNTS = [place for place in LEAVES if type(at(CONTENT, place)) is int and place[-1] not in ("rng_seed", "embedded")]
+"""Each number of the study that counts something."""
+
+
+def with_raw(place: Place, raw: str) -> bytes:
+    """The study with a value as somebody may write it, whatever YAML makes of that."""
+    content = deepcopy(CONTENT)
+    at(content, place[:-1])[place[-1]] = "HERE"
+    return yaml.safe_dump(content, allow_unicode=True).replace("HERE", raw).encode()
+
+
+@cases(80)
+@given(st.sampled_from(LEAVES), st.sampled_from(RAW))
+def test_a_value_as_somebody_may_write_it(place: Place, raw: str) -> None:
+    code, said = check(with_raw(place, raw))
+    if raw in ("010", "-010", "00", "!!int 1:30"):
+        assert code == 1 and "more than one number" in said
+
+
+@pytest.mark.parametrize("place", COUNTS, ids=lambda place: ".".join(map(str, place)))
+def test_every_count_has_its_bounds(place: Place) -> None:
+    for raw in ("-1", "1000000000000", "1:30", "yes"):
+        assert check(with_raw(place, raw))[0] == 1, raw
+
+
+@pytest.mark.parametrize("section", [SegmenterSettings, AdapterSettings, PamrSettings, Sampling])
+def test_every_count_of_settings_has_its_bounds(section: Any) -> None:
+    """Those that the study above leaves out as well."""
+    needed = (
+        {"backbone": "swin-mini"}
+        if section is SegmenterSettings
+        else {"prompts": ("a cat",)}
+        if section is AdapterSettings
+        else {}
+    )
+    counts = [field.name for field in fields(section) if field.type == "int"]
+    assert counts
+    for name in counts:
+        for value in (-1, 10**12):
+            with pytest.raises(SeediffError, match=name):
+                section(**needed, **{name: value})
+
+
 DOUBLED = "\n".join([f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 12)])
 MERGED = "\n".join([f"a{k}: &a{k} {{<<: [{', '.join([f'*a{k - 1}'] * 9)}]}}" for k in range(1, 12)])
 
@@ -99,7 +151,7 @@ MERGED = "\n".join([f"a{k}: &a{k} {{<<: [{', '.join([f'*a{k - 1}'] * 9)}]}}" for
         (f"a0: &a0 [x]\n{DOUBLED}", "aliases stand for too much"),
         (f"a0: &a0 {{x: 1}}\n{MERGED}", "aliases stand for too much"),
         ("a: &a [*a]", "aliases stand for too much"),
-        ("a: 2026-99-99", "not valid YAML"),
+        ("a: !!timestamp 2026-99-99", "not valid YAML"),
         ("a: !!timestamp soon", "not valid YAML"),
         ("a: !!int ''", "not valid YAML"),
         ("a: !!bool perhaps", "not valid YAML"),
@@ -109,7 +161,11 @@ MERGED = "\n".join([f"a{k}: &a{k} {{<<: [{', '.join([f'*a{k - 1}'] * 9)}]}}" for
         ("a: \0", "not valid YAML"),
         ("? [a, b]\n: c", "not valid YAML"),
         ("? {a: b}\n: c", "not valid YAML"),
-        (f"{TEXT}\nno: yes", "keys should be strings"),
+        (f"{TEXT}\n1: yes", "keys should be strings"),
+        (f"{TEXT}\nno: yes", "unknown key 'no'"),
+        ("a: 010", "more than one number"),
+        ("a: !!int 1:30", "more than one number"),
+        ("a: !!float 1:30.5", "not valid YAML"),
         ("a: 1\n" * 3, "comes twice"),
         ("%YAML 9.9\n---\na: 1", "not valid YAML"),
         ("--- a\n--- b", "not valid YAML"),
@@ -128,6 +184,7 @@ def test_yaml_that_is_made_to_do_harm(content: str, reason: str) -> None:
         ("per_class: 3", "per_class: 1000000000000", "per_class"),
         ("{per_class: 3}", "{per_class: 1000000}", "shard_size"),
         ("repeats: 1", "repeats: 1000000000000", "repeats"),
+        ("repeats: 1", "repeats: 1000000", "repeats"),
         ("[cat, car]", f"[{', '.join(f'c{k}' for k in range(255))}]", "at most 254"),
         ("iterations: 2,", "iterations: 1000000000000,", "iterations"),
         ("pamr: {pamr: {", "pamr: {pamr: {sigma_factor: .nan, ", "sigma_factor"),

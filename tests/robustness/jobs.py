@@ -36,9 +36,9 @@ class Job:
     arguments: tuple[str, ...]
 
 
-def planned_jobs(workspace: Workspace) -> list[Job]:
-    """Every job of the smoke study, in an order in which they can be run."""
-    dry = workspace.snakemake("--workflow-profile", "none", "--dry-run", "--printshellcmds")
+def planned_jobs(workspace: Workspace, *targets: str) -> list[Job]:
+    """Every job of the smoke study, or of the targets, in an order in which they can be run."""
+    dry = workspace.snakemake("--workflow-profile", "none", "--dry-run", "--printshellcmds", *targets)
     assert dry.returncode == 0, dry.stdout + dry.stderr
     blocks = re.split(r"^(?:local)?rule ", dry.stdout + dry.stderr, flags=re.MULTILINE)[1:]
     return in_order([_job(block) for block in blocks if "Shell command: seediff " in block])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from seediff.cli import main
 from seediff.datasets.images import encode_jpeg, encode_png
 from seediff.datasets.unlabelled import Unlabelled, benchmark_images, folder_images
 from seediff.errors import SeediffError
+from seediff.generation import generate
 from seediff.pictograms.domains import write_domain
 from seediff.prompts import make_prompts
 from seediff.synthesis import Sampling, draw
@@ -102,6 +104,21 @@ def test_a_resumed_run_leaves_the_very_bytes_of_an_uninterrupted_one(
     assert steps == [2, 3]
     assert (tmp_path / "out" / WEIGHTS).read_bytes() == (adapter / WEIGHTS).read_bytes()
     assert not list((tmp_path / "state").iterdir())
+
+
+def test_the_state_of_a_model_that_has_changed_at_its_path_is_not_resumed(
+    images: Unlabelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, out = Path(shutil.copytree(MODEL, tmp_path / "model")), tmp_path / "out"
+    with monkeypatch.context() as patch:
+        interrupt(patch, at=3)
+        with pytest.raises(KeyboardInterrupt):
+            train_adapter(str(model), images, SETTINGS, out, out, rng_seed=3)
+    scheduler = model / "scheduler" / "scheduler_config.json"
+    scheduler.write_text(scheduler.read_text().replace("v_prediction", "epsilon"))
+    steps = iterations(monkeypatch)
+    train_adapter(str(model), images, SETTINGS, out, out, rng_seed=3)
+    assert steps == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("other", ["seed", "images", "settings"])
@@ -252,6 +269,16 @@ def no_number(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: one * float("nan") for name, one in stored.items()}
 
 
+def test_images_of_an_adapter_that_has_changed_at_its_path_are_not_gone_on_with(adapter: Path, tmp_path: Path) -> None:
+    mine, out = Path(shutil.copytree(adapter, tmp_path / "adapter")), tmp_path / "out"
+    assert generate(MODEL, ["cat"], 1, out, num_inference_steps=1, adapter=mine) == 1
+    assert generate(MODEL, ["cat"], 1, out, num_inference_steps=1, adapter=mine / WEIGHTS) == 1
+    save_file({name: 2 * tensor for name, tensor in load_file(mine / WEIGHTS).items()}, mine / WEIGHTS)
+    for now in (mine, None):
+        with pytest.raises(SeediffError, match="another model: other adapter"):
+            generate(MODEL, ["cat"], 2, out, num_inference_steps=1, adapter=now)
+
+
 @pytest.mark.parametrize("change", [wider, of_more_layers, no_number])
 def test_an_adapter_that_does_not_fit(adapter: Path, tmp_path: Path, change: Any) -> None:
     save_file(change(load_file(adapter / WEIGHTS)), tmp_path / WEIGHTS)
@@ -344,7 +371,7 @@ def test_people_adapt_a_model_and_draw_with_it(tmp_path: Path, capsys: pytest.Ca
     command = ["generate", "--model", MODEL, "--class", "car", "--number", "1", "--steps", "2"]
     drawn = [*command, "--output", str(tmp_path / "drawn")]
     assert main([*drawn, "--adapter", str(tmp_path / "out")]) == 0
-    assert main(drawn) == 1 and "adapter was" in capsys.readouterr().err
+    assert main(drawn) == 1 and "other adapter" in capsys.readouterr().err
 
 
 def test_an_image_of_a_folder_that_is_there_twice(tmp_path: Path) -> None:

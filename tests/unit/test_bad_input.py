@@ -79,6 +79,19 @@ def write_study(folder: Path, old: str, new: str) -> Path:
         ("{merged: [cat, car]}", "{merged: []}", "merged", "at least 1"),
         ("{iou: car}", "{iou: all}", "has no class 'all'", "Known: car, cat"),
         ("variants: [caa, seediff]", "variants: []", "image_sets.basic.variants", "at least 1"),
+        ("repeats: 1", "repeats: 010", "010 can be read as more than one number", "without a 0"),
+        ("repeats: 1", "repeats: !!int '1:30'", "1:30 can be read as more than one number", "in quotes"),
+        ("repeats: 1", "repeats: 1:30", "'repeats'", "valid integer"),
+        ("guidance_scale: 2.0", "guidance_scale: 1:30.5", "diffusion.guidance_scale", "valid number"),
+        ("repeats: 1", "repeats: yes", "'repeats'", "valid integer"),
+        ("repeats: 1", "repeats: 1000000", "'repeats'", "less than or equal to 1000"),
+        ("batch_size: 2\n", "batch_size: 1000000\n", "diffusion.batch_size", "less than or equal to 4096"),
+        ("iterations: 4, batch_size: 2", "iterations: 4, batch_size: 1000000", "batch_size is 1,000,000", "4,096"),
+        ("iterations: 4, batch_size: 2", "iterations: 4, queries: 1000000", "queries is 1,000,000", "10,000"),
+        ("iterations: 4, batch_size: 2", "iterations: 4, crop: 1048576", "crop is 1,048,576", "8,192"),
+        ("iterations: 4, batch_size: 2", "iterations: 4, crop: [32, 1048576]", "crop is 1,048,576", "8,192"),
+        ("iterations: 4, batch_size: 2", "iterations: 4, scale_max: 1.0e+300", "scale_max", "at most"),
+        ("dilations: [", f"dilations: [{'1, ' * 100}", "PAMR", "100 dilations at most"),
     ],
 )
 def test_a_wrong_study(said: Any, tmp_path: Path, old: str, new: str, where: str, hint: str) -> None:
@@ -109,6 +122,12 @@ def test_generate_refuses_what_it_cannot_draw(said: Any, tmp_path: Path) -> None
     assert "cannot be used as a name" in generate(said, tmp_path, name="a'b")
     assert "{word}" in generate(said, tmp_path, "--template", "a photo")
     assert "'seediff'" in generate(said, tmp_path, "--variant", "seedif")
+
+
+@pytest.mark.parametrize("name", ["background", "Background"])
+def test_generate_draws_no_background(said: Any, tmp_path: Path, name: str) -> None:
+    assert "cannot be drawn" in generate(said, tmp_path / "out", name=name)
+    assert not (tmp_path / "out").exists()
 
 
 def test_two_mask_sets_of_one_name(said: Any, tmp_path: Path) -> None:

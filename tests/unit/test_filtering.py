@@ -20,7 +20,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
 from seediff import plan
 from seediff.datasets.images import encode_mask, encode_png
-from seediff.datasets.shards import Sample, open_shard, write_shard
+from seediff.datasets.shards import Sample, open_shard, read_shard, write_shard
 from seediff.datasets.training_sets import load_training_set
 from seediff.errors import SeediffError
 from seediff.files import write_csv
@@ -35,6 +35,7 @@ from seediff.pictograms.tokenizer import build_tokenizer
 from seediff.specs import read_spec
 from seediff.stages.assemble import assemble_recipe
 from seediff.stages.filter import filter_pairs
+from seediff.stages.refine import refine_part
 from seediff.study import Study
 from seediff.study.load import parse_study
 from tests.conftest import ROOT
@@ -295,6 +296,26 @@ def test_the_training_set_lists_what_is_kept(drawn: dict[str, list[Path]], tmp_p
     few_kept = {**asked, "per_class": 3, "filter": str(table)}
     with pytest.raises(SeediffError, match="3 images of each class were asked for, but 'car' has 2"):
         assemble_recipe(few_kept, drawn["images"], drawn["masks"], out)
+
+
+def test_shards_of_two_models_are_refused(drawn: dict[str, list[Path]], tmp_path: Path) -> None:
+    """By every stage that takes them for what one model drew; a shard that says nothing goes with any."""
+
+    def note(shard: Path, weights: str) -> None:
+        write_shard(shard, [*read_shard(shard)], {"weights": weights})
+
+    mixed, out = "were drawn by different models: other weights", tmp_path / "out.tar"
+    note(drawn["images"][0], "a")
+    filtered(drawn)
+    note(drawn["scores"][0], "b")
+    with pytest.raises(SeediffError, match=mixed):
+        filtered(drawn)
+    with pytest.raises(SeediffError, match=mixed):
+        refine_part({}, drawn["images"][:1], drawn["scores"][:1], out)
+    note(drawn["images"][1], "b")
+    with pytest.raises(SeediffError, match=mixed):
+        assemble_recipe({"kind": "synthetic", "per_class": None}, drawn["images"], drawn["masks"], out)
+    assert not out.exists()
 
 
 def test_a_table_of_other_images(drawn: dict[str, list[Path]], tmp_path: Path) -> None:

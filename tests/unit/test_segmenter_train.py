@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import ResNetBackbone, ResNetConfig
 
 from seediff.datasets.augmentation import Augmentation
 from seediff.errors import SeediffError
 from seediff.segmenter import train as train_module
 from seediff.segmenter.evaluate import load_segmenter
+from seediff.segmenter.model import BACKBONES
 from seediff.segmenter.settings import segmenter_settings
 from seediff.segmenter.train import learning_rate, train
 from seediff.segmenter.views import Views
@@ -92,6 +94,22 @@ def count_steps(monkeypatch) -> list[int]:
 
     monkeypatch.setattr(train_module.Trainer, "step", counting)
     return steps
+
+
+def test_the_state_of_other_pretrained_weights_is_not_resumed(tmp_path, monkeypatch):
+    """Which lie at the same path."""
+    plan = BACKBONES["resnet-mini"]["backbone"]
+    config = ResNetConfig(**plan, out_features=["stage1", "stage2", "stage3", "stage4"])
+    settings = replace(SETTINGS, pretrained=str(tmp_path / "backbone"))
+    ResNetBackbone(config).save_pretrained(tmp_path / "backbone")
+    with monkeypatch.context() as patch:
+        interrupt(patch, at=4)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path, settings)
+    ResNetBackbone(config).save_pretrained(tmp_path / "backbone")
+    steps = count_steps(monkeypatch)
+    run(tmp_path, settings)
+    assert steps == [0, 1, 2, 3, 4, 5]
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(straight, tmp_path, monkeypatch):

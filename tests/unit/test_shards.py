@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seediff.datasets.shards import Sample, manifest_path, open_shard, read_shard, write_shard
+from seediff.datasets.shards import (
+    Sample,
+    check_same_model,
+    manifest_path,
+    open_shard,
+    read_manifest,
+    read_shard,
+    write_shard,
+)
 from seediff.errors import SeediffError
 from seediff.files import read_json, write_json
 
@@ -258,3 +266,29 @@ def test_full_disk(tmp_path: Path) -> None:
 def test_unknown_key(shard: Path) -> None:
     with pytest.raises(SeediffError, match=r"0000\.tar holds no dog-000000\.png"):
         open_shard(shard).read("dog-000000", "png")
+
+
+def test_a_manifest_says_which_model_drew_the_shard(tmp_path: Path) -> None:
+    drawn, made = tmp_path / "drawn.tar", tmp_path / "made.tar"
+    write_shard(drawn, THREE, {"weights": "a", "configuration": "b"})
+    write_shard(made, THREE)
+    assert read_manifest(drawn).model == open_shard(drawn).model == {"weights": "a", "configuration": "b"}
+    assert read_manifest(made).model == {} and "model" not in read_json(manifest_path(made), "The manifest")
+    assert drawn.read_bytes() == made.read_bytes()
+
+
+def test_shards_of_two_models_do_not_go_together() -> None:
+    one, other = Path("one.tar"), Path("other.tar")
+    check_same_model([(one, {"weights": "a"}), (Path("older.tar"), {}), (other, {"weights": "a"})])
+    check_same_model([])
+    with pytest.raises(SeediffError, match=r"one.tar and other.tar were drawn by different models: other weights\."):
+        check_same_model([(one, {"weights": "a"}), (Path("older.tar"), {}), (other, {"weights": "b"})])
+    with pytest.raises(SeediffError, match="different models: other adapter"):
+        check_same_model([(one, {"weights": "a"}), (other, {"weights": "a", "adapter": "b"})])
+
+
+def test_a_manifest_with_a_model_that_makes_no_sense(shard: Path) -> None:
+    content = read_json(manifest_path(shard), "The manifest")
+    for model in ("text", [1], 5, None):
+        write_json(manifest_path(shard), {**content, "model": model})
+        assert "not a shard manifest" in refusal(shard)

@@ -13,16 +13,19 @@ import pytest
 import yaml
 
 from seediff import plan
+from seediff.adaptation.settings import AdapterSettings
 from seediff.errors import SeediffError
+from seediff.masks.variants import resolve
 from seediff.plan import prompts_spec, report_spec
 from seediff.prompts import make_prompts
 from seediff.segmenter.robust.settings import RobustTraining
 from seediff.specs import read_spec
 from seediff.study import Study
-from seediff.study.load import load_study, parse_study
+from seediff.study.load import _read_yaml, load_study, parse_study
 from seediff.study.mask_sets import mask_set
 from seediff.synonyms.curated import CURATED
 from seediff.synonyms.report import study_words
+from seediff.synthesis import Sampling
 from tests.conftest import ROOT
 
 CONTENT = yaml.safe_load((ROOT / "config/studies/smoke.yaml").read_text())
@@ -491,3 +494,47 @@ def test_a_key_with_nothing_after_it_is_not_taken_for_one_left_out() -> None:
     assert "nothing after 'robust'" in problem(lambda content: content["recipes"]["caa"].update(robust=None))
     empty = {"per_class": 3, "augmentation": None}
     assert "nothing after 'augmentation'" in problem(lambda content: content["prompt_sets"].update(basic=empty))
+
+
+@pytest.mark.parametrize("word", ["no", "yes", "on", "off", "y", "2026-01-01"])
+def test_a_word_is_no_boolean_and_no_date(tmp_path: Path, word: str) -> None:
+    """As in YAML 1.2; Norway's car plates are a class of somebody's."""
+    text = (ROOT / "config/studies/smoke.yaml").read_text()
+    prompt_set = f"prompt_sets:\n  plates: {{per_class: 1, classes: [cat, {word}]}}\n"
+    (tmp_path / "smoke.yaml").write_text(text.replace("prompt_sets:\n", prompt_set, 1))
+    assert load_study(tmp_path / "smoke.yaml").prompt_sets["plates"].classes == ("cat", word)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("1_000", 1000), ("0x1F", 31), ("+1", 1), ("0", 0), ("1e3", 1000.0), ("1.5", 1.5), ("-.5", -0.5), ("1.", 1.0),
+        ("010.5", 10.5), (".inf", float("inf")), ("true", True), ("False", False), ("~", None), ("", None),
+        ("null", None), ("0b1", "0b1"), ("0o10", "0o10"), ("1:30", "1:30"), ("1:30.5", "1:30.5"), ("1.2.3", "1.2.3"),
+    ],
+)  # fmt: skip
+def test_values_are_those_of_yaml_1_2(tmp_path: Path, written: str, read: Any) -> None:
+    (tmp_path / "x.yaml").write_text(f"a: {written}\n")
+    found = _read_yaml(tmp_path / "x.yaml")["a"]
+    assert found == read and type(found) is type(read)
+
+
+def test_runs_are_limited() -> None:
+    def change(content: dict[str, Any]) -> None:
+        row = next(row for row in rows(content) if "recipe" in row)
+        content["repeats"] = 1000
+        content["tables"]["domains"]["rows"] = [{**row, "label": str(number)} for number in range(101)]
+
+    assert "100,000 runs is the most" in problem(change)
+
+
+@pytest.mark.parametrize("steps", [0, 1001])
+def test_sampling_is_limited(steps: int) -> None:
+    with pytest.raises(SeediffError, match=r"num_inference_steps is .* from 1 to 1,000"):
+        Sampling(num_inference_steps=steps)
+    with pytest.raises(SeediffError, match=r"batch_size is 5000, .* from 1 to 4,096"):
+        Sampling(batch_size=5000)
+    with pytest.raises(SeediffError, match=r"power is .* from 1 to 1,000"):
+        resolve((("cross_attention", {"resolution": "1/4"}), ("propagate", {"resolution": "1/2", "power": 10**18})))
+    with pytest.raises(SeediffError, match=r"batch_size is 5000, .* from 1 to 4,096"):
+        AdapterSettings(("a cat",), batch_size=5000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from PIL import Image
 
 import seediff
+from seediff.cli import main
 from seediff.datasets.shards import open_shard
 from seediff.files import write_csv
 from seediff.generation import generate
@@ -232,6 +234,55 @@ def test_imagefolder_reads_the_pairs(pairs: Path, tmp_path: Path) -> None:
     assert set(read) == {"train"} and len(read["train"]) == 8
     for row in read["train"]:
         assert row["image"].mode == "RGB" and set(np.unique(np.asarray(row["mask"]))) <= {0, row["label"]}
+
+
+def test_a_folder_of_more_images_than_are_asked_for_says_so(tmp_path: Path, capsys: Any) -> None:
+    line = ["generate", "--model", str(MODEL), "--class", "cat", "--steps", "1", "--output", str(tmp_path)]
+    said = []
+    for number in ("2", "1"):
+        assert main([*line, "--number", number]) == 0
+        said.append(capsys.readouterr().out)
+    assert said[0].startswith("2 images with masks in ") and "asked" not in said[0]
+    assert said[1].startswith("2 images with masks in ") and "1 of them were asked for" in said[1]
+
+
+def test_there_is_a_class_to_draw(tmp_path: Path) -> None:
+    with pytest.raises(seediff.SeediffError, match="no class to draw"):
+        generate(str(MODEL), [], 1, tmp_path)
+    with pytest.raises(seediff.SeediffError, match="Prompts need a class"):
+        make_prompts("basic", [], 1)
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_same_model_by_another_path_is_the_same_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    for model in ("assets/pictograms", str(MODEL), "./assets/../assets/pictograms"):
+        assert generate(model, ["cat"], 1, tmp_path / "out", num_inference_steps=2) == 1
+    (tmp_path / "out" / "train" / "images" / "cat-000000.png").unlink()
+    assert generate(str(MODEL), ["cat"], 1, tmp_path / "out", num_inference_steps=2) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "words"),
+    [
+        ("unet/diffusion_pytorch_model.safetensors", lambda content: content[:-1] + b"\x01", "other weights, by"),
+        (
+            "scheduler/scheduler_config.json",
+            lambda content: content.replace(b"v_prediction", b"epsilon"),
+            "other configuration,",
+        ),
+    ],
+)
+def test_images_of_a_model_that_has_changed_at_its_path_are_not_gone_on_with(
+    tmp_path: Path, file: str, edit: Callable[[bytes], bytes], words: str
+) -> None:
+    model, out = Path(shutil.copytree(MODEL, tmp_path / "model")), tmp_path / "out"
+    assert generate(str(model), ["cat"], 1, out, num_inference_steps=2) == 1
+    (model / file).write_bytes(edit((model / file).read_bytes()))
+    before = sorted(out.rglob("*"))
+    with pytest.raises(seediff.SeediffError, match=f"another model: {words}"):
+        generate(str(model), ["cat"], 2, out, num_inference_steps=2)
+    assert sorted(out.rglob("*")) == before
 
 
 def test_a_folder_that_lost_its_settings_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from seediff.jobs import study_jobs
 from seediff.specs import read_spec
 from seediff.study import load_study
 from tests.conftest import ROOT, Workspace, make_workspace
+from tests.robustness.jobs import planned_jobs
+from tests.workflow.test_declared_inputs import run_alone
 from tests.workflow.test_jobs import declared, files
 
 SMOKE = "config/studies/smoke.yaml"
@@ -41,7 +43,7 @@ def adapted(folder: Path, target: str = "benchmark: street") -> Workspace:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    return adapted(tmp_path)
+    return adapted(tmp_path / "workspace")
 
 
 def test_the_jobs_are_those_of_the_rules(workspace: Workspace) -> None:
@@ -60,12 +62,15 @@ def test_strips_are_of_the_classes_that_the_first_image_set_shows(workspace: Wor
 
 
 @pytest.mark.slow
-def test_an_adapted_image_set_is_drawn_with_its_own_adapter_alone(workspace: Workspace) -> None:
+def test_an_adapted_image_set_is_drawn_with_its_own_adapter_alone(workspace: Workspace, tmp_path: Path) -> None:
     run = workspace.snakemake(DRAWN)
     assert run.returncode == 0, run.stdout + run.stderr
     log = (workspace.folder / "results/smoke/logs/adapter/street.log").read_text()
     assert "adapt: iteration 4 of 4" in log and "rror" not in log
     assert workspace.planned(DRAWN) == {}
+    for job in planned_jobs(adapted(tmp_path / "planned"), DRAWN):
+        if job.rule in ("adapter", "synthesize"):
+            run_alone(job, workspace, tmp_path / "alone" / job.rule)
     workspace.edit(SMOKE, "iterations: 4, batch_size: 2, target", "iterations: 3, batch_size: 2, target")
     assert workspace.planned(DRAWN) == {"adapter": 1, "synthesize": 1}
     workspace.edit(SMOKE, "iterations: 3, batch_size: 2, target", "iterations: 4, batch_size: 2, target")

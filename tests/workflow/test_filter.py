@@ -12,6 +12,8 @@ import pytest
 from seediff.jobs import study_jobs
 from seediff.study import load_study
 from tests.conftest import Workspace, make_workspace
+from tests.robustness.jobs import planned_jobs
+from tests.workflow.test_declared_inputs import run_alone
 from tests.workflow.test_jobs import declared, files
 
 SMOKE = "config/studies/smoke.yaml"
@@ -64,6 +66,15 @@ def test_a_training_set_lists_what_its_filter_keeps(trained: Workspace) -> None:
     assert len(kept(trained)) == 6  # 0.7 of three images a class, rounded up
     assert listed(trained, FILTERED) == kept(trained)
     assert trained.planned(MODEL, UNFILTERED) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("output", [TABLE, FILTERED])
+def test_its_jobs_need_their_declared_inputs_alone(
+    workspace: Workspace, trained: Workspace, tmp_path: Path, output: str
+) -> None:
+    (job,) = (job for job in planned_jobs(workspace, output) if output in job.outputs)
+    run_alone(job, trained, tmp_path)
 
 
 @pytest.mark.slow

@@ -1,0 +1,174 @@
+"""Where a model's files are, and which of them are read: no torch here.
+
+A model is named by a reference: a folder, or an id of the Hugging Face hub, as it is or with ``@`` and a revision
+behind it. A commit, the longest of revisions, names the same files for ever.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from socket import gaierror
+
+from seediff.errors import SeediffError
+from seediff.names import reason
+
+PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
+"""Those of a Stable Diffusion pipeline, each in a folder of its own."""
+INDEX = "model_index.json"
+
+_CONFIGURATION = (".json", ".txt", ".model")
+_WEIGHTS = re.compile(r"[A-Za-z_]+(-\d{5}-of-\d{5})?\.safetensors")
+"""Not those in another precision, which have it before the suffix: they are not read."""
+_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def is_local(model: str | Path) -> bool:
+    """Whether it is a file or folder of this machine, there or not, and no id of the hub (``owner/name``, ``name``)."""
+    text = str(model)
+    parts = Path(text.partition("@")[0]).parts
+    looks_local = text.startswith((".", "/", "~", "assets/")) or text.endswith(".safetensors") or len(parts) > 2
+    return (
+        isinstance(model, Path) or looks_local or Path(text).exists() or (len(parts) == 2 and Path(parts[0]).is_dir())
+    )
+
+
+def is_hub_id(model: str) -> bool:
+    return not is_local(model) and _HUB_ID.fullmatch(model) is not None
+
+
+def split_reference(model: str | Path) -> tuple[str, str | None]:
+    """The folder or id by itself, and the revision if there is one."""
+    if is_local(model) or "@" not in str(model):
+        return str(model), None
+    name, _, revision = str(model).partition("@")
+    return name, revision
+
+
+def reference(name: str, revision: str | None) -> str:
+    """The id with its revision behind it, if there is one."""
+    return f"{name}@{revision}" if revision else name
+
+
+def names_commit(model: str) -> bool:
+    return _COMMIT.fullmatch(split_reference(model)[1] or "") is not None
+
+
+def hub_commit(model: str) -> str | None:
+    """The commit that a hub id with its revision stands for: in this machine's cache, else on the hub, else None.
+
+    The cache goes first, so that a model does not change under a study because its page was edited.
+    """
+    if names_commit(model):
+        return split_reference(model)[1]
+    cached = local_folder(model)
+    return cached.name if cached else _ask_hub(*split_reference(model))
+
+
+def _ask_hub(name: str, revision: str | None) -> str | None:
+    from huggingface_hub import HfApi
+
+    try:
+        return HfApi().model_info(name, revision=revision, timeout=10).sha
+    except Exception:  # no network, no such id, or one that is not for everybody: a dozen different types
+        return None
+
+
+def local_folder(model: str | Path) -> Path | None:
+    """The folder itself, or where the hub's files of that id and revision lie on this machine; None if nowhere."""
+    if Path(model).is_dir():
+        return Path(model)
+    if not is_hub_id(str(model)):
+        return None
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    name, revision = split_reference(model)
+    try:
+        return Path(snapshot_download(name, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return None
+
+
+def pipeline_files(folder: Path) -> list[Path]:
+    """Every file of a pipeline's folder that is read: its index, and each part's configuration, words and weights."""
+    files = [folder / INDEX, *(path for part in PARTS for path in network_files(folder / part))]
+    return [path for path in files if path.is_file()]
+
+
+def network_files(path: Path) -> list[Path]:
+    """Every file that is read of a network: its configuration, words and weights; of a single file, that file.
+
+    Nothing for what is not there, as a hub id.
+    """
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.glob("*") if file.is_file() and _is_read(file))
+
+
+def _is_read(file: Path) -> bool:
+    return file.suffix in _CONFIGURATION or _WEIGHTS.fullmatch(file.name) is not None
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weights among a pipeline's files."""
+    return [path for path in pipeline_files(folder) if path.suffix == ".safetensors"]
+
+
+def weights_checksum(folder: Path) -> str | None:
+    """One sha256 over the weights of a pipeline folder's parts, in path order; None where there are none."""
+    return _checksum(folder, weight_files(folder))
+
+
+def identity(model: str | Path, adapter: Path | None = None) -> dict[str, str]:
+    """What tells a pipeline from any other, wherever it lies: sha256 of ``weights``, ``configuration``, ``adapter``.
+
+    ``adapter``: its file. Raises ``SeediffError`` for a model that is not on this machine.
+    """
+    folder = local_folder(model)
+    if folder is None:
+        raise SeediffError(
+            f"There is no model {model} on this machine.\nGive a diffusers pipeline folder or a model id."
+        )
+    weights = weight_files(folder)
+    kinds = {"weights": weights, "configuration": [path for path in pipeline_files(folder) if path not in weights]}
+    found = {kind: _checksum(folder, files) for kind, files in kinds.items()}
+    found |= {"adapter": _checksum(adapter.parent, [adapter])} if adapter else {}
+    return {kind: checksum for kind, checksum in found.items() if checksum}
+
+
+def _checksum(folder: Path, files: Iterable[Path]) -> str | None:
+    """Over names below the folder and contents, in path order: about a second for each gigabyte."""
+    digest, ordered = hashlib.sha256(), sorted(files)
+    for path in ordered:
+        digest.update(str(path.relative_to(folder)).encode())
+        with path.open("rb") as file:
+            while block := file.read(2**24):
+                digest.update(block)
+    return digest.hexdigest() if ordered else None
+
+
+def not_loaded(problem: str, model: str | Path, error: Exception, advice: str) -> SeediffError:
+    """The ``problem``, why there is one, and what to do: the ``advice``, unless it is that the hub is out of reach."""
+    if not is_local(model) and _is_out_of_reach(error):
+        return SeediffError(
+            f"{problem}: it is not whole on this machine, and the Hugging Face hub cannot be reached: there is no "
+            "network, or HF_HUB_OFFLINE is set.\nGive a local folder, or load it once where there is a network."
+        )
+    return SeediffError(f"{problem}: {reason(error)}\n{advice}")
+
+
+def _is_out_of_reach(error: BaseException) -> bool:
+    from huggingface_hub import is_offline_mode
+
+    return is_offline_mode() or any(isinstance(one, (gaierror, ConnectionError, TimeoutError)) for one in _chain(error))
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it came from."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

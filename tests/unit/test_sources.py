@@ -1,0 +1,174 @@
+"""What a study takes from outside: hub ids become commits, data sets fingerprints, and both are noted."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from seediff import plan
+from seediff.datasets.fingerprint import folder_fingerprint, split_fingerprint
+from seediff.errors import SeediffError
+from seediff.files import write_json
+from seediff.pictograms.domains import write_domain
+from seediff.sources import (
+    Sources,
+    check_commits,
+    find_sources,
+    hub_models,
+    pinned,
+    read_sources,
+    real_data,
+    write_sources,
+)
+from seediff.study import Study, load_study
+from seediff.study.load import parse_study
+from tests.conftest import ROOT
+
+COMMIT = "0123456789" * 4
+CONTENT = yaml.safe_load((ROOT / "config/studies/smoke.yaml").read_text())
+
+
+def study(**diffusion: Any) -> Study:
+    """The smoke study with a model, a backbone and a CLIP model of the hub, and a benchmark in a folder."""
+    return parse_study(
+        CONTENT
+        | {"diffusion": CONTENT["diffusion"] | {"model": "somebody/model"} | diffusion}
+        | {"segmenters": CONTENT["segmenters"] | {"swin": {"backbone": "swin-mini", "pretrained": "somebody/swin"}}}
+        | {"filters": {"good": {"clip_model": "somebody/clip", "rank_by": ["clip"]}}}
+    )
+
+
+NAMES = ["somebody/model", "somebody/swin", "somebody/clip"]
+
+
+def test_every_hub_id_of_a_study_is_found() -> None:
+    assert hub_models(study()) == NAMES
+    assert hub_models(study(revision="v1"))[0] == "somebody/model@v1"
+    assert hub_models(study(revision=COMMIT)) == NAMES[1:]
+
+
+@pytest.mark.parametrize("name", ["mini", "smoke", "deviations"])
+def test_a_study_of_local_files_takes_nothing_from_the_hub(name: str) -> None:
+    local = load_study(ROOT / f"config/studies/{name}.yaml")
+    assert hub_models(local) == [] and pinned(local, {}) == local and not find_sources(local, Sources()).commits
+
+
+def test_every_job_is_told_the_commit() -> None:
+    told = pinned(study(), dict.fromkeys(NAMES, COMMIT))
+    assert plan.synthesize_spec(told, "basic")["diffusion"]["model"] == f"somebody/model@{COMMIT}"
+    assert plan.mask_quality_spec(told)["model"] == f"somebody/model@{COMMIT}"
+    assert plan.evaluate_spec(told, "caa", "swin", "0", "voc")["model"] == f"somebody/model@{COMMIT}"
+    assert plan.train_spec(told, "caa", "swin", "0")["segmenter"]["pretrained"] == f"somebody/swin@{COMMIT}"
+    assert plan.filter_spec(told, "basic", "caa", "good")["filter"]["clip_model"] == f"somebody/clip@{COMMIT}"
+    assert hub_models(told) == []
+    tagged = pinned(study(revision="v1"), {"somebody/model@v1": COMMIT})
+    assert plan.synthesize_spec(tagged, "basic") == plan.synthesize_spec(told, "basic")
+
+
+def test_a_revision_changes_the_spec_and_its_absence_does_not() -> None:
+    assert "revision" not in plan.synthesize_spec(study(), "basic")["diffusion"]
+    assert "revision" not in plan.report_spec(study())["study"]["diffusion"]
+    assert plan.synthesize_spec(study(revision="v1"), "basic")["diffusion"]["revision"] == "v1"
+
+
+@pytest.mark.parametrize(
+    ("diffusion", "words"),
+    [
+        ({"model": "assets/pictograms", "revision": "v1"}, "a folder has none"),
+        ({"model": "somebody/model@v1", "revision": "v1"}, "leave 'revision' out"),
+        ({"revision": "v1; ls"}, "diffusion.revision"),
+        ({"revision": None}, "nothing after 'revision'"),
+    ],
+)
+def test_revisions_that_make_no_sense(diffusion: dict[str, Any], words: str) -> None:
+    with pytest.raises(SeediffError, match=words):
+        study(**diffusion)
+
+
+def test_what_was_noted_stands_against_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seediff.sources.hub_commit", lambda model: "b" * 40)
+    found = find_sources(study(), Sources({"somebody/model": COMMIT}))
+    assert found.commits == {"somebody/model": COMMIT, "somebody/swin": "b" * 40, "somebody/clip": "b" * 40}
+    write_sources(tmp_path, found)
+    assert read_sources(tmp_path) == found
+
+
+def test_nothing_is_noted_of_nothing(tmp_path: Path) -> None:
+    write_sources(tmp_path, Sources())
+    assert not list(tmp_path.iterdir()) and read_sources(tmp_path) == Sources()
+
+
+def test_a_note_that_was_edited_is_refused(tmp_path: Path) -> None:
+    write_sources(tmp_path, Sources({"somebody/model": COMMIT}))
+    note = tmp_path / "sources.json"
+    note.write_text(note.read_text().replace("0123", "3210"))
+    with pytest.raises(SeediffError, match="not as it was written"):
+        read_sources(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"commits": {"somebody/model": "../main"}, "data": {}}, {"commits": [], "data": {}}]
+)
+def test_a_note_that_makes_no_sense_is_refused(tmp_path: Path, content: dict[str, Any]) -> None:
+    write_json(tmp_path / "sources.json", content)
+    with pytest.raises(SeediffError, match="no note of a study's sources"):
+        read_sources(tmp_path)
+
+
+def test_a_hub_id_that_may_mean_anything_is_refused() -> None:
+    check_commits(study(), dict.fromkeys(NAMES, COMMIT))
+    with pytest.raises(SeediffError, match="'somebody/swin' stands for is unknown"):
+        check_commits(study(), {"somebody/model": COMMIT})
+
+
+@pytest.fixture(scope="module")
+def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("voc") / "drawn"
+    write_domain(folder=folder, format="voc", rng_seed=0, train=2, val=2)
+    return folder
+
+
+def test_a_copy_of_a_data_set_has_the_same_fingerprint(voc: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(voc, tmp_path / "copy", copy_function=shutil.copyfile))
+    assert split_fingerprint("voc", copy, "val") == split_fingerprint("voc", voc, "val")
+    assert split_fingerprint("voc", voc, "val") != split_fingerprint("voc", voc, "train")
+
+
+def test_a_changed_data_set_has_another(voc: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(voc, tmp_path / "copy"))
+    before = split_fingerprint("voc", copy, "val")
+    listed = copy / "ImageSets" / "Segmentation" / "val.txt"
+    names = listed.read_text().split()
+    listed.write_text("\n".join(names[::-1]) + "\n")
+    assert split_fingerprint("voc", copy, "val") != before
+    listed.write_text("\n".join(names) + "\n")
+    with (copy / "SegmentationClass" / f"{names[0]}.png").open("ab") as file:
+        file.write(b"x")
+    assert split_fingerprint("voc", copy, "val") != before
+    (copy / "JPEGImages" / f"{names[0]}.jpg").unlink()
+    assert split_fingerprint("voc", copy, "val") is None
+
+
+def test_a_folder_of_images_has_one_too(voc: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(voc / "JPEGImages", tmp_path / "copy"))
+    before = folder_fingerprint(copy)
+    assert before == folder_fingerprint(voc / "JPEGImages")
+    next(copy.iterdir()).unlink()
+    assert folder_fingerprint(copy) not in (before, None)
+    assert folder_fingerprint(tmp_path / "nowhere") is None
+
+
+def test_data_that_are_gone_are_as_they_were_noted(voc: Path, tmp_path: Path) -> None:
+    benchmark = {"title": "VOC", "format": "voc", "folder": str(tmp_path / "voc")}
+    real = parse_study(CONTENT | {"benchmarks": CONTENT["benchmarks"] | {"voc": benchmark}})
+    assert [one.name for one in real_data(real)] == [f"{tmp_path / 'voc'} val", f"{tmp_path / 'voc'} train"]
+    assert find_sources(real, Sources()) == Sources()
+    shutil.copytree(voc, tmp_path / "voc")
+    here = find_sources(real, Sources())
+    assert set(here.data) == {one.name for one in real_data(real)}
+    shutil.rmtree(tmp_path / "voc")
+    assert find_sources(real, here) == here
