@@ -25,11 +25,13 @@ from seediff.attention.recording import record_unet
 from seediff.attention.tokens import tokenize
 from seediff.datasets.benchmarks import Benchmark
 from seediff.errors import SeediffError
+from seediff.finite import naming, within
 from seediff.label_values import IGNORE_LABEL
 from seediff.masks.labels import refine
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import apply
 from seediff.rng import derive_seed
+from seediff.synthesis import encode_images, encode_text
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -54,6 +56,11 @@ class Annotated:
     classes: tuple[str, ...]
     prompt: str
     starts: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """As an error names it."""
+        return f"Image {self.index} of the benchmark ({self.prompt!r})"
 
 
 def annotated_images(benchmark: Benchmark, words: Mapping[str, str], number: int, side: int) -> Iterator[Annotated]:
@@ -92,9 +99,9 @@ def record_annotated(
 ) -> list[AttentionMaps]:
     """Attention of the UNet on the noised images, averaged over ``timesteps``."""
     prompts = [one.prompt for one in batch]
-    text, _ = pipe.encode_prompt(prompts, pipe.device, 1, do_classifier_free_guidance=False)
+    text = encode_text(pipe, prompts)
     pixels = torch.from_numpy(np.stack([one.image for one in batch])).movedim(-1, 1).to(pipe.device, text.dtype)
-    latents = pipe.vae.encode(pixels / 127.5 - 1).latent_dist.mean * pipe.vae.config.scaling_factor
+    latents = encode_images(pipe, pixels / 127.5 - 1)
     with record_unet(pipe.unet) as accumulator:
         for timestep in timesteps:
             noise = torch.stack([_noise(latents.shape[1:], rng_seed, one.index, timestep) for one in batch])
@@ -129,7 +136,10 @@ def centre_disc(side: int) -> Tensor:
 
 def scores_of(maps: ClassMaps, variants: Mapping[str, Any]) -> dict[str, Tensor]:
     """Every variant's and baseline's score of one class, at the latents' side."""
-    scores = {name: apply(steps, maps) for name, steps in variants.items()}
+    scores = {}
+    for name, steps in variants.items():
+        with within(f"variant {name!r}"):
+            scores[name] = apply(steps, maps)
     scores["centre_disc"] = centre_disc(maps.latent_side)
     if "seediff" in variants:
         scores["distance"] = apply(variants["seediff"], distance_maps(maps))
@@ -186,10 +196,14 @@ def measure(
     comparisons: dict[str, list[tuple[str, Comparison]]] = {}
     for start in tqdm(range(0, len(chosen), batch_size), unit="batch", mininterval=5):
         batch = chosen[start : start + batch_size]
-        for one, maps in zip(batch, record_annotated(pipe, batch, timesteps, rng_seed), strict=True):
-            for name, start in zip(one.classes, one.starts, strict=True):
+        with naming([one.name for one in batch]):
+            recorded = record_annotated(pipe, batch, timesteps, rng_seed)
+        for one, maps in zip(batch, recorded, strict=True):
+            for name, place in zip(one.classes, one.starts, strict=True):
                 truth, valid = one.labels == labels[name], one.labels != IGNORE_LABEL
-                for variant, score in scores_of(maps.for_word(words[name], [start]), variants).items():
+                with naming([one.name]):
+                    scores = scores_of(maps.for_word(words[name], [place]), variants)
+                for variant, score in scores.items():
                     for key, refinement in refinements.items():
                         soft = refine(score, one.image, refinement)
                         result = compare(soft.numpy(), truth, valid, refinement.final_threshold)

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
 from seediff.attention.maps import AttentionMaps, ClassMaps
 from seediff.attention.recording import record_attention
 from seediff.attention.tokens import tokenize
+from seediff.diffusion_outputs import check_latents, check_text
 from seediff.errors import SeediffError
 from seediff.files import parse_json
+from seediff.finite import check_weights, naming, remedy, within
 from seediff.masks.variants import apply
 from seediff.model_files import INDEX, PARTS, is_local, not_loaded, split_reference
 from seediff.names import reason
@@ -80,8 +83,8 @@ def load(
 
     ``dtype`` is 'float32', 'bfloat16' or 'float16'; ``device`` defaults to the GPU where there is one. ``adapter``: a
     LoRA file in diffusers' format, or the folder that holds it, to be fused into the weights.
-    Raises ``SeediffError`` if there is no such folder or id, if it holds no diffusion pipeline, or if the adapter does
-    not fit it.
+    Raises ``SeediffError`` if there is no such folder or id, if it holds no diffusion pipeline, if the adapter does
+    not fit it, or if a weight is not finite.
     """
     _check_folder(model)
     where = _device(device)
@@ -105,7 +108,12 @@ def load(
         from seediff.adaptation.adapter import fuse_adapter
 
         fuse_adapter(pipe, Path(adapter))
-    return pipe.to(where)
+    pipe.to(where)
+    for name, part in pipe.components.items():
+        if isinstance(part, torch.nn.Module):
+            weights, advice = dict(part.named_parameters()), remedy(getattr(torch, dtype), "another model")
+            check_weights(weights, f"{model}, part {name!r},", advice)
+    return pipe
 
 
 def _advice(model: str | Path) -> str:
@@ -195,13 +203,14 @@ def draw(pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sam
     """Draw each prompt's image with its attention recorded, in order.
 
     Every image's noise comes from its own CPU generator, so it is the same whatever batch it is in. Raises
-    ``SeediffError``, before anything is drawn, for a prompt that lacks its class word or is cut off before it.
+    ``SeediffError``, before anything is drawn, for a prompt that lacks its class word or is cut off before it; and,
+    naming the image, for the first value that is not finite.
     """
     for prompt, tokenized in zip(prompts, tokenize(pipe, [prompt.prompt for prompt in prompts]), strict=True):
         tokenized.indices(prompt.class_word, prompt.word_starts)
     for start in range(0, len(prompts), sampling.batch_size):
         batch = prompts[start : start + sampling.batch_size]
-        with record_attention(pipe) as recording:
+        with naming(list(map(named, batch))), record_attention(pipe) as recording:
             images = pipe(
                 [prompt.prompt for prompt in batch],
                 generator=[torch.Generator("cpu").manual_seed(prompt.rng_seed) for prompt in batch],
@@ -209,14 +218,38 @@ def draw(pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sam
                 guidance_scale=sampling.guidance_scale,
                 output_type="np",
             ).images
+            recorded = recording.maps
         pixels = (images * 255).round().astype(np.uint8)
-        for prompt, image, maps in zip(batch, pixels, recording.maps, strict=True):
+        for prompt, image, maps in zip(batch, pixels, recorded, strict=True):
             yield Drawn(prompt, image, maps)
+
+
+def encode_text(pipe: StableDiffusionPipeline, prompts: Sequence[str]) -> Tensor:
+    """What the UNet is given of each prompt: (prompts, tokens, width); ``SeediffError`` if it is not finite."""
+    text: Tensor = pipe.encode_prompt(list(prompts), pipe.device, 1, do_classifier_free_guidance=False)[0]
+    check_text(text)
+    return text
+
+
+def encode_images(pipe: StableDiffusionPipeline, pixels: Tensor) -> Tensor:
+    """The latents of images (n, 3, S, S) in [-1, 1], as the UNet sees them; ``SeediffError`` if they are not finite."""
+    latents: Tensor = pipe.vae.encode(pixels).latent_dist.mean * pipe.vae.config.scaling_factor
+    check_latents(latents)
+    return latents
+
+
+def named(prompt: Prompt) -> str:
+    """A drawn image as an error names it."""
+    return f"{prompt.key} ({prompt.prompt!r})"
 
 
 def score_variants(maps: ClassMaps, variants: Mapping[str, Any]) -> dict[str, NDArray[np.float16]]:
     """Every variant's score of the class: (side, side) float16 in [0, 1] at the latents' side."""
-    return {name: apply(steps, maps).cpu().numpy().astype(np.float16) for name, steps in variants.items()}
+    scores = {}
+    for name, steps in variants.items():
+        with within(f"variant {name!r}"):
+            scores[name] = apply(steps, maps).cpu().numpy().astype(np.float16)
+    return scores
 
 
 def synthesize(
@@ -224,4 +257,6 @@ def synthesize(
 ) -> Iterator[tuple[Drawn, dict[str, NDArray[np.float16]]]]:
     """Draw the prompts and score every variant, with progress."""
     for drawn in tqdm(draw(pipe, prompts, sampling), total=len(prompts), unit="image", mininterval=5):
-        yield drawn, score_variants(drawn.class_maps(), variants)
+        with naming([named(drawn.prompt)]):
+            scores = score_variants(drawn.class_maps(), variants)
+        yield drawn, scores

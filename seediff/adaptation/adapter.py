@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from seediff.adaptation.settings import WEIGHTS, AdapterSettings
 from seediff.errors import SeediffError
+from seediff.finite import check_weights
 from seediff.names import reason
 from seediff.quiet import errors_only
 from seediff.segmenter.checkpoint import save_tensors
@@ -93,6 +94,7 @@ def _read(file: Path) -> dict[str, Tensor]:
         raise SeediffError(f"The adapter {file} cannot be read: {error}") from None
     if not tensors or not all("lora" in name for name in tensors):
         raise SeediffError(f"{file} holds no LoRA adapter.\nIts tensors have to be named after layers and 'lora'.")
+    check_weights(tensors, f"The adapter {file}", "Train it again, or give another.")
     _check_scale(file, settings)
     return tensors
 

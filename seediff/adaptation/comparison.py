@@ -21,6 +21,7 @@ from seediff.adaptation.train import denoising_losses, encode_prompts, image_sid
 from seediff.adaptation.views import square
 from seediff.datasets.images import Array
 from seediff.datasets.unlabelled import Unlabelled, folder_images
+from seediff.diffusion_outputs import checked_unet, checked_vae
 from seediff.files import partial
 from seediff.rng import derive_seed
 from seediff.synthesis import load
@@ -41,19 +42,21 @@ def held_out_losses(
     views = noised_views(pipe, images, len(prompts), derive_seed(rng_seed, "held out"))
     text = encode_prompts(pipe, prompts)
     batches = DataLoader(Subset(views, range(times * len(images))), 8)
-    return np.concatenate([denoising_losses(pipe, batch, text).cpu().numpy() for batch in batches])
+    with checked_unet(pipe.unet):
+        return np.concatenate([denoising_losses(pipe, batch, text).cpu().numpy() for batch in batches])
 
 
 def drawn(pipe: StableDiffusionPipeline, prompts: Sequence[str], steps: int, scale: float, rng_seed: int) -> Array:
     """One row of ``COLUMNS`` images, the prompts in turn: (COLUMNS, H, W, 3)."""
     seeds = [derive_seed(rng_seed, "comparison", column) for column in range(COLUMNS)]
-    images = pipe(
-        [prompts[column % len(prompts)] for column in range(COLUMNS)],
-        generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
-        num_inference_steps=steps,
-        guidance_scale=scale,
-        output_type="np",
-    ).images
+    with checked_unet(pipe.unet), checked_vae(pipe.vae):
+        images = pipe(
+            [prompts[column % len(prompts)] for column in range(COLUMNS)],
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+            num_inference_steps=steps,
+            guidance_scale=scale,
+            output_type="np",
+        ).images
     return np.asarray((images * 255).round(), np.uint8)
 
 

@@ -16,7 +16,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -25,14 +24,14 @@ from seediff.adaptation.adapter import add_adapter, save_adapter
 from seediff.adaptation.settings import WEIGHTS, AdapterSettings
 from seediff.adaptation.views import View, Views
 from seediff.datasets.unlabelled import Unlabelled
-from seediff.errors import SeediffError
 from seediff.files import write_csv
+from seediff.finite import check_step
 from seediff.iterations import shown
 from seediff.model_files import identity
 from seediff.provenance import provenance
 from seediff.rng import derive_seed
 from seediff.segmenter.checkpoint import Progress, load_state, save_state
-from seediff.synthesis import load
+from seediff.synthesis import encode_images, encode_text, load
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -114,7 +113,8 @@ class Trainer:
         loss = denoising_losses(self.pipe, batch, self.text).mean()
         self.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, CLIP)
+        norm = nn.utils.clip_grad_norm_(self.parameters, CLIP)
+        check_step({"denoising": loss}, [norm], self.iteration + 1)
         self.optimizer.step()
         self.iteration += 1
         settings, last = self.settings, self.iteration == self.settings.iterations
@@ -125,8 +125,6 @@ class Trainer:
 
     def _note(self, loss: float) -> None:
         """Add a row to the history: the loss, and the speed since the last row."""
-        if not np.isfinite(loss):
-            raise SeediffError(f"The loss became {loss} at iteration {self.iteration}.\nTry a lower learning_rate.")
         images = (self.iteration - self._noted) * self.settings.batch_size
         images_per_second = images / (time.perf_counter() - self._clock)
         self._clock, self._noted = time.perf_counter(), self.iteration
@@ -149,7 +147,7 @@ def noised_views(pipe: StableDiffusionPipeline, images: Unlabelled, prompts: int
 @torch.no_grad()
 def encode_prompts(pipe: StableDiffusionPipeline, prompts: Sequence[str]) -> Tensor:
     """What the UNet is given of each prompt: (prompts, tokens, width)."""
-    return pipe.encode_prompt(list(prompts), pipe.device, 1, do_classifier_free_guidance=False)[0]
+    return encode_text(pipe, prompts)
 
 
 def denoising_losses(pipe: StableDiffusionPipeline, batch: View, text: Tensor) -> Tensor:
@@ -160,7 +158,7 @@ def denoising_losses(pipe: StableDiffusionPipeline, batch: View, text: Tensor) -
     scheduler = DDPMScheduler.from_config(pipe.scheduler.config)
     pixels, noise, timesteps, prompts = (part.to(device) for part in batch)
     with torch.no_grad():
-        latents = pipe.vae.encode(pixels).latent_dist.mean * pipe.vae.config.scaling_factor
+        latents = encode_images(pipe, pixels)
     targets = {"epsilon": lambda: noise, "v_prediction": lambda: scheduler.get_velocity(latents, noise, timesteps)}
     target = targets[scheduler.config.prediction_type]()
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):

@@ -15,6 +15,7 @@ from torch import Tensor
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.tokens import TokenizedPrompt
 from seediff.errors import SeediffError
+from seediff.finite import check_finite, naming
 
 Resolution = tuple[str, int]
 """('cross' or 'self', side of the attention map)."""
@@ -82,7 +83,7 @@ class Accumulator:
     def maps(self, prompts: Sequence[TokenizedPrompt]) -> list[AttentionMaps]:
         """The averages, one for each image; prompts in the images' order.
 
-        ``SeediffError`` if nothing was recorded, or not for these prompts.
+        ``SeediffError`` if nothing was recorded, not for these prompts, or something that is not finite.
         """
         if not self._sums:
             raise SeediffError(f"No attention has been recorded yet.\n{self._why_nothing(bool(prompts))}")
@@ -93,6 +94,8 @@ class Accumulator:
                 f"Recorded {self._images} images with {sorted(recorded)} tokens, which are not the"
                 f" {len(prompts)} prompts with {sorted(given)} tokens given."
             )
+        with naming([f"image of {prompt.text!r}" for prompt in prompts]):
+            self._check_sums()
         return [self._image_maps(at, prompt) for at, prompt in enumerate(prompts)]
 
     def _why_nothing(self, is_called: bool) -> str:
@@ -105,6 +108,10 @@ class Accumulator:
         if is_called:
             return "The pipeline was called, but not the UNet that it had when the with-block began. Give it that one."
         return "Run the pipeline inside the with-block before asking for maps."
+
+    def _check_sums(self) -> None:
+        for (kind, side), sums in self._sums.items():
+            check_finite(sums, f"the recorded {kind}-attention of side {side}", "Try the dtype float32.")
 
     def _image_maps(self, image: int, prompt: TokenizedPrompt) -> AttentionMaps:
         means: dict[str, dict[int, Tensor]] = {"cross": {}, "self": {}}

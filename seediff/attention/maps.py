@@ -20,6 +20,7 @@ from torch import Tensor, float32, zeros_like
 from seediff.attention.tokens import TokenizedPrompt
 from seediff.errors import SeediffError
 from seediff.files import partial
+from seediff.finite import first_not_finite
 from seediff.tensor_files import read_tensors
 from seediff.words import Span
 
@@ -156,6 +157,8 @@ def _check_tensors(maps: AttentionMaps) -> None:
     for tensor, shape in expected:
         if tensor.shape != shape or tensor.dtype != float32:
             raise ValueError(f"a map is {tuple(tensor.shape)} {tensor.dtype}, not {shape} float32")
+        if first_not_finite(tensor) is not None:
+            raise ValueError("a map is not finite")
 
 
 def normalize(values: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -28,7 +28,9 @@ from seediff.attention import head_sums
 from seediff.attention.accumulator import Accumulator, Fill
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.tokens import TokenizedPrompt, tokenize
+from seediff.diffusion_outputs import check_text, checked_unet, checked_vae, replaced
 from seediff.errors import SeediffError
+from seediff.finite import NotFiniteError, naming
 
 
 class _Tap(TorchFunctionMode):
@@ -88,7 +90,7 @@ def record_unet(unet: Any) -> Iterator[Accumulator]:
     """Record every call of a UNet2DConditionModel inside the with-block, its whole batch taken as conditional.
 
     Averages run over all calls; ``Accumulator.restart`` begins another batch. ``SeediffError`` if the UNet is
-    being recorded already or computes attention in a way that cannot be recorded.
+    being recorded already, computes attention in a way that cannot be recorded, or gives what is not finite.
     """
     _check_plain(unet)
     accumulator = Accumulator()
@@ -101,7 +103,8 @@ def record_unet(unet: Any) -> Iterator[Accumulator]:
     hook = unet.register_forward_pre_hook(begin, with_kwargs=True)
     try:
         unet.set_attn_processor(during)
-        yield accumulator
+        with checked_unet(unet):
+            yield accumulator
     finally:
         unet.set_attn_processor(dict(before))
         hook.remove()
@@ -151,13 +154,23 @@ class Recording:
         """
         return self._accumulator.maps(self._prompts)
 
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """What is not finite inside the with-block is of the images being recorded then."""
+        try:
+            yield
+        except NotFiniteError as error:
+            with naming([f"image of {prompt.text!r}" for prompt in self._prompts]):
+                raise error from None
+
 
 @contextmanager
 def record_attention(pipe: Any) -> Iterator[Recording]:
     """Record each call of a text-to-image pipeline with a UNet; every call starts the recording afresh.
 
     Only the conditional half of classifier-free guidance counts. ``SeediffError`` for a pipeline without UNet,
-    a recording inside another, a call without the text of its prompt, and images that are not square.
+    a recording inside another, a call without the text of its prompt, images that are not square, and the first value
+    of text encoder, UNet or VAE that is not finite.
     """
     missing = [part for part in ("unet", "tokenizer", "encode_prompt") if getattr(pipe, part, None) is None]
     if missing:
@@ -165,15 +178,13 @@ def record_attention(pipe: Any) -> Iterator[Recording]:
             f"{type(pipe).__name__} has no {missing[0]}: its attention cannot be recorded.\n"
             "Use a pipeline with a UNet and a text prompt, such as StableDiffusionPipeline."
         )
-    replaced = {name: value for name, value in vars(pipe).items() if name == "encode_prompt"}
-    with record_unet(pipe.unet) as accumulator:
-        recording = Recording(accumulator)
-        pipe.encode_prompt = _announcing(pipe, recording)
-        try:
-            yield recording
-        finally:
-            del pipe.encode_prompt
-            vars(pipe).update(replaced)
+    with ExitStack() as stack:
+        recording = Recording(stack.enter_context(record_unet(pipe.unet)))
+        stack.enter_context(replaced(pipe, "encode_prompt", _announcing(pipe, recording)))
+        if getattr(pipe, "vae", None) is not None:
+            stack.enter_context(checked_vae(pipe.vae))
+        stack.enter_context(recording.naming())
+        yield recording
 
 
 def _announcing(pipe: Any, recording: Recording) -> Callable[..., Any]:
@@ -192,7 +203,9 @@ def _announcing(pipe: Any, recording: Recording) -> Callable[..., Any]:
         prompts = tokenize(pipe, _prompts(bound.arguments["prompt"]))
         copies = bound.arguments["num_images_per_prompt"]
         recording.begin([prompt for prompt in prompts for _ in range(copies)])
-        return encode_prompt(*args, **kwargs)
+        encoded = encode_prompt(*args, **kwargs)
+        check_text(encoded[0])
+        return encoded
 
     return encode_and_begin
 

@@ -51,7 +51,7 @@ def _bookkeeping(trainer: Trainer, model: _Losses) -> Any:
             trainer.prepare_step()
 
         def after_backward(self) -> None:
-            trainer.finish_gradients()
+            trainer.finish_gradients(model.latest)
 
         def after_step(self) -> None:
             trainer.finish_step(model.latest)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from seediff.errors import SeediffError
+from seediff.finite import check_finite, check_weights
 from seediff.model_files import is_local, not_loaded, split_reference
 
 if TYPE_CHECKING:
@@ -28,19 +29,24 @@ class Clip:
 
     @torch.inference_mode()
     def similarities(self, images: Sequence[NDArray[np.uint8]], prompts: Sequence[str]) -> list[float]:
-        """Cosine of each image (H, W, 3) uint8 with its own prompt, in [-1, 1]; long prompts are cut off."""
+        """Cosine of each image (H, W, 3) uint8 with its own prompt, in [-1, 1]; long prompts are cut off.
+
+        Raises ``SeediffError`` if one is not finite.
+        """
         # A tokenizer that does not say how many tokens it keeps would keep more than the model reads.
         longest = min(self.tokenizer.model_max_length, self.model.text_model.config.max_position_embeddings)
         words = self.tokenizer(list(prompts), padding=True, truncation=True, max_length=longest, return_tensors="pt")
         pixels = self.preparation(list(images), return_tensors="pt")
         embedded = self.model(**words.to(self.model.device), **pixels.to(self.model.device))
-        return [float(one) for one in (embedded.image_embeds * embedded.text_embeds).sum(-1).clamp(-1, 1)]
+        cosines = (embedded.image_embeds * embedded.text_embeds).sum(-1)
+        check_finite(cosines[:, None], "its similarity to its prompt by CLIP", "Give another clip_model.")
+        return [float(one) for one in cosines.clamp(-1, 1)]
 
 
 def load_clip(model: str) -> Clip:
     """Load a CLIP model from a hub id (also ``id@revision``) or a folder, safetensors only; on the GPU if there is one.
 
-    Raises ``SeediffError`` if there is none.
+    Raises ``SeediffError`` if there is none, or if a weight is not finite.
     """
     from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
 
@@ -54,4 +60,5 @@ def load_clip(model: str) -> Clip:
     except Exception as error:  # the parts' readers raise a dozen different types for files that make no sense
         problem = f"No CLIP model could be loaded from {model}"
         raise not_loaded(problem, model, error, "Give the folder or the id of a CLIP model.") from None
+    check_weights(dict(clip.named_parameters()), f"The CLIP model {model}", "Fetch it again, or give another.")
     return Clip(clip.eval().to("cuda" if torch.cuda.is_available() else "cpu"), words, pixels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +28,22 @@ def select(pairs: Sequence[Measured], asked: Filter) -> dict[str, str]:
     """Key -> why the pair is left out, empty for those that are kept; the order of ``pairs`` does not matter.
 
     Of a class of n images at most ``keep`` * n, rounded up, are kept: of those within the limits the best, of equal
-    ones those whose keys come first. Raises ``SeediffError`` for a class of which none is within the limits.
+    ones those whose keys come first. Raises ``SeediffError`` for a class of which none is within the limits, and for a
+    measure that is not finite, which no limit would leave out.
     """
+    _check_measures(pairs)
     reasons: dict[str, str] = {}
     for name in sorted({pair.class_name for pair in pairs}):
         of_class = sorted((pair for pair in pairs if pair.class_name == name), key=lambda pair: pair.key)
         reasons |= _select_of_class(name, of_class, asked)
     return reasons
+
+
+def _check_measures(pairs: Sequence[Measured]) -> None:
+    for pair in pairs:
+        for name, value in pair.measures.items():
+            if not isfinite(value):
+                raise SeediffError(f"{pair.key}: its {name} is {value}, which is no measure.\nMake its mask again.")
 
 
 def _select_of_class(name: str, pairs: Sequence[Measured], asked: Filter) -> dict[str, str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seediff.errors import SeediffError
+from seediff.finite import check_finite
 from seediff.label_values import IGNORE_LABEL
 from seediff.masks.pamr import pamr
 from seediff.masks.refinement import Refinement
@@ -21,6 +22,7 @@ def refine(score: Tensor, image: NDArray[np.uint8], refinement: Refinement) -> T
     """The score (r, r), bilinearly at the size of ``image`` (H, W, 3) and refined by it: (H, W) float32 in [0, 1]."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise SeediffError(f"An image must be (height, width, 3) uint8, not {image.shape} {image.dtype}.")
+    check_finite(score[None], "the score", "Make it of attention maps that are.")
     soft = resize(score.float(), image.shape[:2])
     if refinement.pamr is None:
         return soft
@@ -33,12 +35,14 @@ def refine(score: Tensor, image: NDArray[np.uint8], refinement: Refinement) -> T
 def to_mask(score: Tensor, label: int, threshold: float, uncertain_from: float | None = None) -> NDArray[np.uint8]:
     """``label`` where the score reaches ``threshold`` (Eq. 12's beta), else 0 (background): uint8 of the same shape.
 
-    255 (ignored) where it is below the threshold but reaches ``uncertain_from``.
+    255 (ignored) where it is below the threshold but reaches ``uncertain_from``. Raises ``SeediffError`` for a label
+    that is none, or a score that is not finite.
     """
     if not isinstance(label, Integral) or not 0 < label < IGNORE_LABEL:
         raise SeediffError(
             f"Label {label!r} is not a whole number from 1 to {IGNORE_LABEL - 1} (0 is background, 255 is ignored)."
         )
+    check_finite(score[None], "the score", "Make it of attention maps that are.")
     mask = (score >= threshold).to(torch.uint8) * label
     if uncertain_from is not None:
         mask[(score < threshold) & (score >= uncertain_from)] = IGNORE_LABEL

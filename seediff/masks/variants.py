@@ -15,6 +15,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from seediff.errors import SeediffError
+from seediff.finite import check_finite
 from seediff.masks.aggregation import guided_expansion, mean_cross_attention, summed_cross_attention
 from seediff.masks.background import background
 from seediff.masks.expansion import expand
@@ -106,10 +107,15 @@ def _own_steps(written: Any) -> Steps:
 
 
 def scores_by_step(steps: Sequence[Sequence[Any]], maps: ClassMaps) -> list[Tensor]:
-    """The score after each of the resolved steps: (r, r) float32 in [0, 1], r the step's own side."""
+    """The score after each of the resolved steps: (r, r) float32 in [0, 1], r the step's own side.
+
+    Raises ``NotFiniteError`` for the first step whose score is not finite.
+    """
     scores: list[Any] = [None]
     for name, params in steps:
-        scores.append(STEPS[name](scores[-1], maps, **params))
+        score = STEPS[name](scores[-1], maps, **params)
+        check_finite(score[None], f"the score after mask step {name!r}", "Record the attention again.")
+        scores.append(score)
     return scores[1:]
 
 

@@ -18,6 +18,7 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
+from seediff.finite import check_step
 from seediff.pictograms.batches import BATCH, Batch, make_batch
 from seediff.pictograms.denoiser import build_scheduler, build_text_encoder, build_unet, tie_self_attention
 from seediff.pictograms.latents import LatentCode, fit_latent_code
@@ -103,7 +104,8 @@ def train(
         state.optimizer.zero_grad()
         loss.backward()
         processes.average_gradients(trained)
-        nn.utils.clip_grad_norm_(trained, 1.0)
+        norm = nn.utils.clip_grad_norm_(trained, 1.0)
+        check_step({"all": loss}, [norm], state.step + 1)
         state.optimizer.step()
         state.follow()
         if processes.is_first and state.step % 100 == 0:

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from seediff.errors import SeediffError
 from seediff.files import partial
+from seediff.finite import check_weights
 from seediff.names import reason
 from seediff.seals import Bytes, check_seal, name_of, seal
 from seediff.tensor_files import read_tensors
@@ -48,6 +49,7 @@ def load_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, An
         raise SeediffError(f"{what} {path} cannot be read: {error}\nDelete it and run again to make it anew.") from None
     stored = sealed.pop("seal", None)
     check_seal(path, what, sealed.get("file"), stored, _contents(tensors, sealed))
+    check_weights(tensors, f"{what} {path}", "Delete it and run again to make it anew.")
     about = sealed.get("about")
     return tensors, about if isinstance(about, dict) else {}
 

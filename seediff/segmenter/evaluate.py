@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from seediff.errors import SeediffError
 from seediff.files import read_json
+from seediff.finite import check_finite, naming
 from seediff.label_values import MOST_CLASSES
 from seediff.segmenter.backends import backend
 from seediff.segmenter.checkpoint import load_tensors
@@ -59,7 +60,7 @@ def predict(segmenter: Segmenter, images: NDArray[np.uint8]) -> NDArray[Any]:
 
     A pixel gets the class of the highest score (``scores.class_scores``). Images are resized to ``test_edge``; where
     they are then longer than ``test_window``, windows that overlap by half are scored one after another, and their
-    scores averaged.
+    scores averaged. Raises ``SeediffError`` for scores that are not finite.
     """
     settings = segmenter.settings
     pixels = _resized(
@@ -69,6 +70,7 @@ def predict(segmenter: Segmenter, images: NDArray[np.uint8]) -> NDArray[Any]:
         scores = _scores_by_window(segmenter.model, pixels, settings.test_window)
     else:
         scores = _scores(segmenter.model, pixels)
+    check_finite(scores, "what the segmenter makes of it", "Train the segmenter again.")
     labels = [_labels(one, images.shape[1:3]) for one in scores]
     return torch.stack(labels).cpu().numpy()
 
@@ -130,7 +132,8 @@ def confusion(segmenter: Segmenter, samples: Iterable[Sample]) -> NDArray[np.int
     count = len(segmenter.classes)
     total = np.zeros((count, count), np.int64)
     for batch in _same_size_batches(samples):
-        predicted = predict(segmenter, np.stack([image for _, image, _ in batch]))
+        with naming([name for name, _, _ in batch]):
+            predicted = predict(segmenter, np.stack([image for _, image, _ in batch]))
         for (name, _, truth), labels in zip(batch, predicted, strict=True):
             total += count_pixels(name, truth, labels, count)
     return total

@@ -22,6 +22,7 @@ from transformers import (
     SwinConfig,
 )
 
+from seediff.finite import check_weights
 from seediff.model_files import not_loaded, split_reference
 from seediff.segmenter import deformable_attention
 from seediff.segmenter.initialization import initialize_head
@@ -125,7 +126,9 @@ def load_pretrained(encoder: nn.Module, settings: SegmenterSettings) -> None:
 
     Raises ``SeediffError`` when they cannot be loaded.
     """
-    encoder.load_state_dict(_pretrained_backbone(settings).state_dict())
+    weights = _pretrained_backbone(settings).state_dict()
+    check_weights(weights, f"The backbone {settings.pretrained!r}", "Fetch it again, or give another as 'pretrained'.")
+    encoder.load_state_dict(weights)
     freeze_batch_norm(encoder)
 
 

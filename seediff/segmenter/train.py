@@ -14,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -23,6 +22,7 @@ from seediff.datasets.augmentation import Augmentation
 from seediff.datasets.pairs import Pairs
 from seediff.errors import SeediffError
 from seediff.files import write_csv, write_json
+from seediff.finite import check_step
 from seediff.iterations import shown
 from seediff.model_files import network_files
 from seediff.rng import derive_seed
@@ -107,7 +107,7 @@ class Trainer:
         parts = self.losses(*batch)
         self.optimizer.zero_grad()
         torch.stack(list(parts.values())).sum().backward()
-        self.finish_gradients()
+        self.finish_gradients(parts)
         self.optimizer.step()
         self.finish_step(parts)
 
@@ -125,10 +125,15 @@ class Trainer:
         images, labels = batch
         return self.backend.losses(self.model, images, labels, self.settings, self.processes.mean)
 
-    def finish_gradients(self) -> None:
-        """Make them those of the whole batch, and clip them."""
+    def finish_gradients(self, parts: dict[str, Tensor]) -> None:
+        """Make them those of the whole batch, and clip them; ``SeediffError`` if they or the loss are not finite."""
         self.processes.average_gradients(self.model.parameters())
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        norms = [nn.utils.clip_grad_norm_(one.parameters(), self.settings.clip) for one in self._networks()]
+        check_step(parts, norms, self.iteration + 1)
+
+    def _networks(self) -> list[nn.Module]:
+        """What is clipped, each by itself."""
+        return [self.model]
 
     def finish_step(self, parts: dict[str, Tensor]) -> None:
         """Count the step; note its losses and save the state when it is time to."""
@@ -177,10 +182,7 @@ class Trainer:
         images_per_second = images / (time.perf_counter() - self._clock)
         self._clock, self._noted = time.perf_counter(), self.iteration
         values = {f"loss_{name}": self.processes.mean(part).item() for name, part in parts.items()}
-        loss = sum(values.values())
-        if not np.isfinite(loss):
-            raise SeediffError(f"The loss became {loss} at iteration {self.iteration}.\nTry a lower learning_rate.")
-        row = {"iteration": self.iteration, "loss": loss, **values}
+        row = {"iteration": self.iteration, "loss": sum(values.values()), **values}
         row |= {
             "learning_rate": learning_rate(self.settings, self.iteration - 1),
             "images_per_second": images_per_second,

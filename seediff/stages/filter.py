@@ -19,6 +19,7 @@ from seediff.filtering.measures import Mask, agreement, area, connectedness, con
 from seediff.filtering.selection import Measured, select
 from seediff.filtering.settings import Filter
 from seediff.filtering.table import write_selection
+from seediff.finite import naming
 from seediff.masks.scores import resize
 from seediff.stages.refine import read_score
 from seediff.stages.synthesize import SCORES
@@ -116,5 +117,7 @@ def _with_clip(measured: Sequence[Measured], images: Shards, model: str) -> Iter
         batch = measured[start : start + CLIP_BATCH]
         pixels = [decode_rgb(images[one.key].read(one.key, "png"), f"{one.key}.png") for one in batch]
         prompts = [prompt_of(images[one.key], one.key) for one in batch]
-        for one, similarity in zip(batch, clip.similarities(pixels, prompts), strict=True):
+        with naming([one.key for one in batch]):
+            similarities = clip.similarities(pixels, prompts)
+        for one, similarity in zip(batch, similarities, strict=True):
             yield Measured(one.key, one.class_name, {**one.measures, "clip": round(similarity, 6)})

@@ -363,7 +363,7 @@ def test_each_network_s_gradients_are_clipped_by_themselves(trainer) -> None:
     for network, scale in zip(trainer.model.networks, (1e-9, 1.0)):
         for parameter in network.parameters():
             parameter.grad = torch.full_like(parameter, scale)
-    trainer.finish_gradients()
+    trainer.finish_gradients({})
     first, second = ([one.grad for one in network.parameters()] for network in trainer.model.networks)
     assert all((one == 1e-9).all() for one in first)
     assert float(torch.nn.utils.get_total_norm(second)) == pytest.approx(PIXEL.clip, rel=1e-3)

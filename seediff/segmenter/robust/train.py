@@ -112,11 +112,8 @@ class RobustTrainer(Trainer):
         size = tuple(taught.labels.shape[1:])
         return torch.stack([self.head.log_probabilities(answer, size).exp() for answer in answers]).mean(0)
 
-    def finish_gradients(self) -> None:
-        """As for one network, but each network's gradients are clipped by themselves."""
-        self.processes.average_gradients(self.model.parameters())
-        for network in networks(self.model):
-            nn.utils.clip_grad_norm_(network.parameters(), self.settings.clip)
+    def _networks(self) -> list[nn.Module]:
+        return networks(self.model)
 
     def _config(self, classes: Sequence[str]) -> dict[str, Any]:
         return {**super()._config(classes), "robust": asdict(self.robust)}
