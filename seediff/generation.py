@@ -10,7 +10,8 @@ from typing import Any
 
 from seediff.adaptation.adapter import adapter_file
 from seediff.datasets.classes import BACKGROUND
-from seediff.datasets.images import VOC_COLOURS, Array, encode_mask, encode_png
+from seediff.datasets.flaws import Flaw, flaws_of
+from seediff.datasets.images import VOC_COLOURS, Array, decode_rgb, encode_mask, encode_png, read_file
 from seediff.errors import SeediffError
 from seediff.files import partial, read_json, write_json
 from seediff.label_values import MOST_CLASSES
@@ -98,6 +99,13 @@ def generate(
             _write_pair(folder, drawn, mask)
     _write_classes(folder, classes)
     return _write_metadata(folder, prompts, classes)
+
+
+def flaws_in(folder: Path) -> dict[str, Flaw]:
+    """File name -> flaw of those images below ``folder``, as ``generate`` writes them, that are black, of one colour or
+    clipped, whenever they were drawn."""
+    paths = sorted((folder / IMAGES).glob("*.png"))
+    return flaws_of((path.name, decode_rgb(read_file(path), str(path))) for path in paths)
 
 
 def _unfinished_batches(folder: Path, prompts: Sequence[Prompt], size: int) -> list[Prompt]:

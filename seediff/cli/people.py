@@ -94,6 +94,8 @@ def add_commands_for_people(commands: Any) -> None:
 
 def generate(options: argparse.Namespace) -> None:
     """Draw images of your own classes, with their masks."""
+    from seediff.datasets.flaws import counted
+    from seediff.generation import flaws_in
     from seediff.generation import generate as generate_pairs
 
     folder: Path = options.output
@@ -114,6 +116,7 @@ def generate(options: argparse.Namespace) -> None:
     asked = len(options.classes) * options.number
     fewer = f"; {asked} of them were asked for now, the others earlier" if number > asked else ""
     say(f"{number} images with masks in {folder} (train/images, train/masks, overlays, classes.csv){fewer}")
+    say(f"images: {counted(flaws_in(folder))}")
 
 
 def adapt(options: argparse.Namespace) -> None:

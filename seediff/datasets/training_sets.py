@@ -27,9 +27,10 @@ from pydantic import BaseModel, Field, ValidationError
 
 from seediff.datasets.benchmarks import open_benchmark
 from seediff.datasets.classes import check_learnable
+from seediff.datasets.flaws import Flaw
 from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
 from seediff.datasets.pairs import Pair, Pairs
-from seediff.datasets.prompt_rows import class_of
+from seediff.datasets.prompt_rows import class_of, flaw_in
 from seediff.datasets.shards import ShardIndex, check_same_keys, check_same_model, open_shard, shards_by_key
 from seediff.errors import SeediffError
 from seediff.files import read_json, write_json
@@ -123,6 +124,13 @@ class TrainingSet:
         if len(shards) < len(self.sources):
             raise SeediffError("Annotated images have no reliability: only drawn ones can be trained on robustly.")
         return TrainingSet([Doubts(source) for source in shards])
+
+    @property
+    def flaws(self) -> dict[str, Flaw]:
+        """Key -> flaw of those drawn images that have one, as was noted when they were drawn."""
+        drawn = [source for source in self.sources if isinstance(source, ShardPairs)]
+        found = ((key, flaw_in(source.images, key)) for source in drawn for key in source.keys)
+        return {key: flaw for key, flaw in found if flaw}
 
     def __len__(self) -> int:
         return self._ends[-1]

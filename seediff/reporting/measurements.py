@@ -11,8 +11,9 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
+from seediff.datasets.flaws import Flaw
 from seediff.errors import SeediffError
 from seediff.files import read_json
 from seediff.reporting.columns import Column, values
@@ -43,12 +44,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Measured:
-    """A row with its ``cells`` by column; ``found`` and ``absent`` are its metrics files."""
+    """A row with its ``cells`` by column; ``found`` and ``absent`` are its metrics files; ``flaws``: of the images that
+    its models learnt from, by key."""
 
     row: Row
     cells: Mapping[str, Cell]
     found: tuple[Path, ...]
     absent: tuple[Path, ...]
+    flaws: Mapping[str, Flaw]
 
     @property
     def runs(self) -> str:
@@ -65,12 +68,14 @@ def measure_rows(spec: TableSpec, results_folder: Path) -> list[Measured]:
 def _measure(spec: TableSpec, row: Row, results_folder: Path) -> Measured:
     paths = metrics_paths(spec, row, results_folder)
     found = tuple(path for path in paths if path.is_file())
-    runs = [_values(spec.columns, path) for path in found]
+    metrics = [read_metrics(path) for path in found]
+    runs = [_values(spec.columns, *one) for one in zip(found, metrics, strict=True)]
     cells = {
         column.heading: Cell(row.paper.get(column.heading, math.nan), tuple(run[column.heading] for run in runs))
         for column in spec.columns
     }
-    return Measured(row, cells, found, tuple(path for path in paths if path not in found))
+    flaws = {key: flaw for one in metrics for key, flaw in one.flawed_training_images.items()}
+    return Measured(row, cells, found, tuple(path for path in paths if path not in found), flaws)
 
 
 def metrics_paths(spec: TableSpec, row: Row, results_folder: Path) -> list[Path]:
@@ -82,34 +87,42 @@ def metrics_paths(spec: TableSpec, row: Row, results_folder: Path) -> list[Path]
     return [folder / str(repeat) / f"{benchmark}.json" for repeat in range(spec.repeats)]
 
 
-def _values(columns: Sequence[Column], path: Path) -> dict[str, float]:
-    classes, confusion = read_confusion(path)
+def _values(columns: Sequence[Column], path: Path, metrics: Metrics) -> dict[str, float]:
     try:
-        return values(columns, classes, confusion)
+        return values(columns, metrics.classes, metrics.matrix)
     except SeediffError as error:
         raise SeediffError(f"Metrics file {path}: {error}") from None
 
 
-class _Metrics(BaseModel):
-    """What a table needs of a metrics file."""
+class Metrics(BaseModel):
+    """What a table needs of a metrics file: the confusion matrix, rows truth, and what ``flaws.FLAWS`` says."""
 
-    classes: list[str]
+    classes: Annotated[list[str], Field(min_length=1)]
     confusion: list[list[Annotated[int, Field(ge=0, le=2**48)]]]
+    flawed_training_images: dict[str, Flaw] = {}
+
+    @property
+    def matrix(self) -> NDArray[np.int64]:
+        """(C, C)"""
+        return np.asarray(self.confusion, dtype=np.int64)
+
+    @model_validator(mode="after")
+    def _square(self) -> Metrics:
+        count = len(self.classes)
+        if [len(row) for row in self.confusion] != [count] * count:
+            raise ValueError
+        return self
 
 
-def read_confusion(path: Path) -> tuple[list[str], NDArray[np.int64]]:
-    """The classes and the (C, C) confusion matrix, rows truth, of one metrics file."""
+def read_metrics(path: Path) -> Metrics:
+    """One metrics file; ``SeediffError`` naming it unless it is whole."""
     content = read_json(path, "Metrics file")
     try:
-        metrics = _Metrics.model_validate(content, strict=True)
-        classes, confusion = metrics.classes, np.asarray(metrics.confusion, dtype=np.int64)
+        return Metrics.model_validate(content, strict=True)
     except ValueError:
-        classes, confusion = [], np.empty(0, dtype=np.int64)
-    if not classes or confusion.shape != (len(classes), len(classes)):
         raise SeediffError(
             f"Metrics file {path} holds no confusion matrix of its classes.\nDelete it and run the workflow again."
-        )
-    return classes, confusion
+        ) from None
 
 
 def segmentation_frame(spec: TableSpec, rows: Sequence[Measured]) -> pd.DataFrame:

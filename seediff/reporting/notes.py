@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from seediff.datasets.flaws import counted
 from seediff.reporting.formats import Note, number
 from seediff.reporting.measurements import Measured
 from seediff.reporting.ranking import rank_agreement
@@ -15,7 +16,8 @@ from seediff.reporting.specs import TableSpec
 
 
 def notes(spec: TableSpec, rows: Sequence[Measured]) -> tuple[Note, ...]:
-    return (*_world_notes(spec), *_reading_notes(spec, rows), *_order_notes(spec, rows), *_missing_notes(rows))
+    read = (*_world_notes(spec), *_reading_notes(spec, rows), *_order_notes(spec, rows))
+    return (*read, *_flaw_notes(rows), *_missing_notes(rows))
 
 
 def _world_notes(spec: TableSpec) -> list[Note]:
@@ -72,6 +74,14 @@ def _order_notes(spec: TableSpec, rows: Sequence[Measured]) -> list[Note]:
 
 def _rank(value: float) -> str:
     return "undefined (all equal)" if math.isnan(value) else number(value, "+.2f")
+
+
+def _flaw_notes(rows: Sequence[Measured]) -> list[Note]:
+    return [
+        Note(f"{one.row.label}: the images it learnt from have flaws: {counted(one.flaws)}.")
+        for one in rows
+        if one.flaws
+    ]
 
 
 def _missing_notes(rows: Sequence[Measured]) -> list[Note]:

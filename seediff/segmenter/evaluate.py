@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seediff.datasets.flaws import FLAWS, Flaw
 from seediff.errors import SeediffError
 from seediff.files import read_json
 from seediff.finite import check_finite, naming
@@ -27,11 +28,13 @@ from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A trained model, its settings, and its class names in label order (background first)."""
+    """A trained model, its settings, its class names in label order (background first), and the flaws that images it
+    learnt from have, by key."""
 
     model: nn.Module
     settings: SegmenterSettings
     classes: tuple[str, ...]
+    flaws: Mapping[str, Flaw] = field(default_factory=dict)
 
 
 def load_segmenter(folder: Path) -> Segmenter:
@@ -51,7 +54,7 @@ def load_segmenter(folder: Path) -> Segmenter:
             f"Segmenter {folder} could not be read: {(str(error) or repr(error)).splitlines()[0]}\nTrain it again."
         ) from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Segmenter(model.eval().to(device), settings, classes)
+    return Segmenter(model.eval().to(device), settings, classes, config.get(FLAWS, {}))
 
 
 @torch.inference_mode()

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -49,6 +50,7 @@ def train(
     pairs_digest: str = "",
     version: int = 0,
     workers: int = 0,
+    about: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Train and write ``model.safetensors``, ``config.json`` and ``history.csv`` to ``folder`` when done.
 
@@ -58,7 +60,7 @@ def train(
     segmenter to go on from. ``pairs_digest`` stands for the pairs' content, ``version`` for what training means: a
     state that other pairs or another version left is not resumed from. ``workers`` processes read and augment pairs
     (0: this one does). Runs on the GPU if there is one; where several processes were started (``processes.py``), they
-    share every batch.
+    share every batch. ``about``: what else ``config.json`` is to say.
     """
     if len(pairs) == 0:
         raise SeediffError(f"The training set for {folder} is empty.")
@@ -66,7 +68,7 @@ def train(
         views = Views(pairs, settings, augmentation, rng_seed)
         name = run_name(views, classes, start, pairs_digest, version)
         trainer = Trainer(views, len(classes), name, Path(state_folder) / STATE, start)
-        trainer.carry_out(Path(folder), classes, workers)
+        trainer.carry_out(Path(folder), classes, workers, about)
 
 
 class Trainer:
@@ -93,11 +95,11 @@ class Trainer:
     def _backend(self) -> Backend:
         return backend(self.settings.backend)
 
-    def carry_out(self, folder: Path, classes: Sequence[str], workers: int) -> None:
+    def carry_out(self, folder: Path, classes: Sequence[str], workers: int, about: Mapping[str, Any]) -> None:
         """Take every step that is left, and write the results to ``folder``."""
         self.backend.run(self, workers)
         if self.processes.is_first:
-            self._write_results(folder, classes)
+            self._write_results(folder, {**self._config(classes), **about})
             self.state.unlink(missing_ok=True)
         self.processes.wait()
 
@@ -189,9 +191,9 @@ class Trainer:
         }
         self.history.append(row)
 
-    def _write_results(self, folder: Path, classes: Sequence[str]) -> None:
+    def _write_results(self, folder: Path, config: Mapping[str, Any]) -> None:
         """The model last: where it stands, the other two do."""
-        write_json(folder / "config.json", self._config(classes))
+        write_json(folder / "config.json", config)
         write_csv(folder / "history.csv", self.history)
         save_tensors(folder / "model.safetensors", self.model.state_dict())
 

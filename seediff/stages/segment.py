@@ -9,6 +9,7 @@ from typing import Any
 
 from seediff.datasets.augmentation import Augmentation
 from seediff.datasets.benchmarks import open_benchmark
+from seediff.datasets.flaws import FLAWS
 from seediff.datasets.training_sets import load_training_set
 from seediff.errors import SeediffError
 from seediff.files import write_json
@@ -30,6 +31,7 @@ def train_model(
     ``start``: the weights of the trained model to begin with, if any.
     """
     pairs = load_training_set(training_set)
+    flaws = pairs.flaws
     robust = spec.get("robust")
     run = partial(train_robustly, doubts=pairs.doubts, robust=RobustTraining(**robust)) if robust else train
     run(
@@ -43,6 +45,7 @@ def train_model(
         start=start,
         pairs_digest=pairs.digest,
         version=VERSIONS["train"],
+        about={FLAWS: flaws} if flaws else {},
     )
 
 
@@ -58,6 +61,7 @@ def evaluate_model(spec: Mapping[str, Any], model: Path, output: Path) -> None:
     samples = ((item.name, *benchmark[index]) for index, item in enumerate(benchmark.items))
     matrix = confusion(segmenter, samples)
     names = {key: spec[key] for key in ("recipe", "segmenter", "repeat", "benchmark")}
+    flaws = {FLAWS: dict(segmenter.flaws)} if segmenter.flaws else {}
     counts = {"images": len(benchmark), "classes": list(segmenter.classes), "confusion": matrix.tolist()}
     data = {"data": spec["data"]} if spec.get("data") else {}
-    write_json(output, {**names, **counts, **data, "provenance": provenance(spec["model"])})
+    write_json(output, {**names, **counts, **flaws, **data, "provenance": provenance(spec["model"])})

@@ -196,7 +196,16 @@ def test_generate_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_mask_quality_ends_with_the_image(pipe: Any, benchmark: Benchmark, weight: str, part: str) -> None:
     variants, message = {"ca_16": resolve(VARIANTS["ca_16"])}, rf"^Image 0 of the benchmark \('a photo .*'\): {part} is"
     with spoilt(pipe, weight), pytest.raises(SeediffError, match=message):
-        measure(pipe, benchmark, CLASSES, variants, {"raw": RAW}, images=2, timesteps=[200, 500], rng_seed=0)
+        measure(
+            pipe,
+            benchmark,
+            {name: name for name in CLASSES},
+            variants,
+            {"raw": RAW},
+            images=2,
+            timesteps=[200, 500],
+            rng_seed=0,
+        )
 
 
 # --- maps, scores and masks ------------------------------------------------------------------------------------------

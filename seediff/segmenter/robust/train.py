@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -40,6 +41,7 @@ def train_robustly(
     pairs_digest: str = "",
     version: int = 0,
     workers: int = 0,
+    about: Mapping[str, Any] = MappingProxyType({}),
     *,
     doubts: Pairs,
     robust: RobustTraining,
@@ -58,7 +60,7 @@ def train_robustly(
         views = Views(pairs, settings, augmentation, rng_seed)
         name = _robust_name(run_name(views, classes, start, pairs_digest, version), robust)
         trainer = RobustTrainer(views, doubts, robust, len(classes), name, Path(state_folder) / STATE, start)
-        trainer.carry_out(Path(folder), classes, workers)
+        trainer.carry_out(Path(folder), classes, workers, about)
 
 
 def _robust_name(name: str, robust: RobustTraining) -> str:
