@@ -22,6 +22,7 @@ from seediff.adaptation.settings import AdapterSettings
 from seediff.adaptation.train import train_adapter
 from seediff.attention.maps import AttentionMaps, ClassMaps
 from seediff.attention.recording import record_attention
+from seediff.attention.tokens import TokenizedPrompt
 from seediff.cli import main
 from seediff.datasets.benchmarks import Benchmark, open_benchmark
 from seediff.datasets.unlabelled import benchmark_images
@@ -213,10 +214,11 @@ def test_mask_quality_ends_with_the_image(pipe: Any, benchmark: Benchmark, weigh
 
 def some_maps(value: float) -> AttentionMaps:
     tokens = ("<|startoftext|>", "a</w>", "cat</w>", "<|endoftext|>")
+    prompt = TokenizedPrompt("a cat", tokens, ((0, 0), (0, 1), (2, 5), (0, 0)))
     cross = {side: torch.rand(side**2, 4) for side in (2, 4, 8)}
     attention = {side: torch.rand(side**2, side**2) for side in (2, 4, 8)}
     cross[2][1, 2] = value
-    return AttentionMaps("a cat", tokens, cross, attention, 8)
+    return AttentionMaps(prompt, cross, attention, 8)
 
 
 @pytest.mark.parametrize("value", [NAN, math.inf])

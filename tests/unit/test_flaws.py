@@ -170,7 +170,7 @@ def test_a_table_says_what_its_models_have_learnt_from(tmp_path: Path, flaw: str
     train_model(spec, tmp_path / "set.json", None, tmp_path / "state", tmp_path / "model")
     write_domain("voc", tmp_path / "voc", train=1, val=1, rng_seed=0)
     names = {"recipe": "a", "segmenter": "b", "repeat": 0, "benchmark": "c", "model": None}
-    spec = {**names, "format": "voc", "folder": str(tmp_path / "voc"), "split": "val", "classes": ["cat"]}
+    spec = {**names, "format": "voc", "folder": str(tmp_path / "voc"), "split": "val", "classes": ["cat"], "lacks": []}
     metrics = tmp_path / "metrics" / "a" / "b" / "0" / "c.json"
     evaluate_model(spec, tmp_path / "model", metrics)
     row = {"label": "Ours", "recipe": "a", "segmenter": "b", "benchmark": "c", "paper": {}}
