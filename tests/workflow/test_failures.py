@@ -68,7 +68,7 @@ def test_a_closed_terminal_leaves_no_lock(workspace: Workspace) -> None:
     os.close(inside)
     wait_for(lambda: job_in(workspace.folder), "the job")
     os.close(terminal)
-    assert run.wait(timeout=60) == 1
+    assert run.wait(timeout=60) in (0, 1)  # stopped, or done: the job that was waited for is the last
     assert not any((workspace.folder / ".snakemake").rglob("*.lock"))
     assert (workspace.folder / "results/smoke/mask_quality/voc.json").is_file()
     assert workspace.planned("--until", "mask_quality") == {}

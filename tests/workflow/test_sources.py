@@ -67,7 +67,7 @@ def test_a_run_keeps_to_the_commit_that_it_began_with(tmp_path: Path) -> None:
     assert workspace.planned(f"{SHARD}.tar", HF_HUB_CACHE=os.devnull, HF_HUB_OFFLINE="1") == {}
     (workspace.folder / NOTE).unlink()
     assert workspace.planned(f"{SHARD}.tar", **offline) == {"synthesize": 1}
-    workspace.edit(SMOKE, "model: somebody/model", f"model: somebody/model\n  revision: {COMMIT}")
+    workspace.edit(SMOKE, "model: somebody/model", f"model: somebody/model\n  revision: '{COMMIT}'")
     assert workspace.planned(f"{SHARD}.tar", **offline) == {}
 
 
