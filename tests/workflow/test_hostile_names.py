@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seediff.prompts import read_prompts
+from seediff.files import read_csv
 from tests.conftest import Workspace, make_workspace
 
 SMOKE = "config/studies/smoke.yaml"
@@ -48,8 +48,8 @@ def test_class_words_that_are_commands(hostile: Workspace) -> None:
     hostile.edit(SMOKE, "prompt_sets:\n", "\n".join(["prompt_sets:", "  hostile:", *lines, ""]))
     run = hostile.snakemake("results/smoke/prompts/hostile.csv", "results/smoke/prompts/basic.csv")
     assert run.returncode == 0, run.stdout + run.stderr
-    prompts = read_prompts(hostile.folder / "results/smoke/prompts/hostile.csv")
-    assert {prompt.class_name: prompt.class_word for prompt in prompts} == words
+    rows = read_csv(hostile.folder / "results/smoke/prompts/hostile.csv", "The prompt set")
+    assert {row["class_name"]: row["class_word"] for row in rows} == words
     assert_harmless(hostile)
 
 
