@@ -7,6 +7,7 @@ behind it. A commit, the longest of revisions, names the same files for ever.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,7 +23,8 @@ INDEX = "model_index.json"
 _CONFIGURATION = (".json", ".txt", ".model")
 _WEIGHTS = re.compile(r"[A-Za-z_]+(-\d{5}-of-\d{5})?\.safetensors")
 """Not those in another precision, which have it before the suffix: they are not read."""
-_HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?")
+_HUB_ID = re.compile(r"(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b(@[\w./-]+)?")
+"""As the hub has it: no part begins or ends with a dash or a dot."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -32,7 +34,7 @@ def is_local(model: str | Path) -> bool:
     parts = Path(text.partition("@")[0]).parts
     looks_local = text.startswith((".", "/", "~", "assets/")) or text.endswith(".safetensors") or len(parts) > 2
     return (
-        isinstance(model, Path) or looks_local or Path(text).exists() or (len(parts) == 2 and Path(parts[0]).is_dir())
+        isinstance(model, Path) or looks_local or os.path.exists(text) or (len(parts) == 2 and os.path.isdir(parts[0]))
     )
 
 
@@ -144,7 +146,7 @@ def _checksum(folder: Path, files: Iterable[Path]) -> str | None:
     """Over names below the folder and contents, in path order: about a second for each gigabyte."""
     digest, ordered = hashlib.sha256(), sorted(files)
     for path in ordered:
-        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(os.fsencode(path.relative_to(folder)))
         with path.open("rb") as file:
             while block := file.read(2**24):
                 digest.update(block)

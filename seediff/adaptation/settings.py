@@ -79,3 +79,5 @@ class Adaptation(AdapterSettings):
         check_name("The split", self.split)
         if self.folder is not None:
             _check_line("folder", self.folder)
+        if self.folder == "":
+            raise SeediffError("Adaptation: the folder is empty.\nSay where the target images are.")

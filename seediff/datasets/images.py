@@ -166,8 +166,18 @@ def _reasons_against(picture: Image.Image) -> Iterator[str]:
         yield f"has pixels of a kind that is not read, {picture.mode}"
     elif picture.format != "MPO" and (number := getattr(picture, "n_frames", 1)) > 1:
         yield f"holds {number} pictures"  # unlike a camera's MPO, which begins with the photograph
-    elif picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+    elif _has_transparent_places(picture):
         yield "has transparent places"
+    elif picture.format == "JPEG" and picture.mode == "CMYK" and "adobe" not in picture.info:
+        yield "is CMYK without Adobe's mark, so that nobody knows whether its inks are inverted"
+
+
+def _has_transparent_places(picture: Image.Image) -> bool:
+    """In its alpha, or where the frame of a GIF leaves a part of the screen uncovered, which Pillow fills."""
+    screen = (0, 0, *picture.size)
+    if picture.format == "GIF" and getattr(picture, "dispose_extent", screen) != screen:
+        return True
+    return picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255)
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -189,11 +199,9 @@ def decode_mask(content: bytes, name: str, known: Collection[int] = range(256)) 
     ``PictureError`` naming ``name`` if the bytes are broken or no PNG, or hold colours that are no labels.
     """
     picture = _label_picture(content, name)
-    if picture.mode not in ("P", "L"):
+    if (kind := _pixels(picture, content)) not in ("P", "L"):
         raise PictureError(
-            f"{name} is not a mask: its pixels are {picture.mode}, not 8-bit indices (palette or grey).",
-            Problem.PICTURE,
-            picture.mode,
+            f"{name} is not a mask: its pixels are {kind}, not 8-bit indices (palette or grey).", Problem.PICTURE, kind
         )
     indices = np.array(picture)
     if picture.palette is None or in_order(palette := bytes(picture.palette.palette)):
@@ -210,17 +218,13 @@ def decode_mask(content: bytes, name: str, known: Collection[int] = range(256)) 
     return table[indices]
 
 
-_BIT_DEPTH = 24
-"""Where a PNG says it; Pillow cuts colours of 16 bits down to 8."""
-
-
 def decode_ids(content: bytes, name: str) -> NDArray[np.uint16]:
     """Bytes of an RGB PNG as (H, W) uint16 of class ids, red + 256 green.
 
     Raises ``PictureError`` naming ``name`` if they are broken, or not of this kind.
     """
     picture = _label_picture(content, name)
-    if (kind := picture.mode if content[_BIT_DEPTH] == 8 else f"{picture.mode} of other than 8 bits") != "RGB":
+    if (kind := _pixels(picture, content)) != "RGB":
         raise PictureError(
             f"{name} holds no class ids: its pixels are {kind}, not RGB (red + 256 green).", Problem.NO_IDS, kind
         )
@@ -232,10 +236,27 @@ def decode_ids(content: bytes, name: str) -> NDArray[np.uint16]:
     return red + 256 * green
 
 
+_HEADER, _BIT_DEPTH = slice(12, 16), 24
+"""Where a PNG has the name of its header, which comes first, and the bits of each colour or index."""
+
+
+def _pixels(picture: Image.Image, content: bytes) -> str:
+    """What a PNG's pixels are: its mode, and what keeps them from being labels.
+
+    Pillow spreads grey of less than a byte over one, cuts colours of 16 bits down to one, and shows the first of many.
+    """
+    bits, number = content[_BIT_DEPTH], getattr(picture, "n_frames", 1)
+    sized = picture.mode if bits == 8 or picture.mode == "P" else f"{picture.mode} of {bits} bits"
+    return sized if number == 1 else f"{sized} in {number} pictures"
+
+
 def _label_picture(content: bytes, name: str) -> Image.Image:
     """The decoded PNG; no other format keeps labels as they were for certain."""
     try:
-        return _opened(content, name, ("PNG",))
+        picture = _opened(content, name, ("PNG",))
+        if content[_HEADER] == b"IHDR":
+            return picture
+        raise PictureError(f"{name} is not a readable PNG (its header does not come first).", Problem.BROKEN)
     except PictureError:
         if (kind := _format(content)) in (None, "PNG"):
             raise

@@ -56,7 +56,8 @@ def check_twins(files: Iterable[Path]) -> None:
     first: dict[str, Path] = {}
     problems = Problems()
     for path in files:
-        if (other := first.setdefault(str(path.with_suffix("")).lower(), path)) != path:
+        stem = path.with_suffix("") if path.suffix.lower() in PICTURES else path
+        if (other := first.setdefault(str(stem).lower(), path)) != path:
             problems.add(Problem.TWINS, f"{other} and {path.name}")
     for finding in problems.findings("one image would count twice"):
         raise SeediffError(f"{finding.text}.\nKeep one of each, or give them names that differ in more.")
@@ -126,9 +127,12 @@ def _stem(name: str, suffix: str) -> str:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in the folder; nothing where it is not there or may not be looked into, so that its files are missed."""
+    """What is in the folder, but what a dot hides, such as a Mac's '._a.jpg' beside every 'a.jpg'.
+
+    Nothing where it is not there or may not be looked into, so that its files are missed.
+    """
     try:
-        return list(os.scandir(folder))
+        return [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
     except OSError:
         return []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ BESIDE = frozenset({".csv", ".json", ".jsonl", ".md", ".txt", ".xml"})
 """What the names of notes and captions that lie beside images end in."""
 LEFT_BY_SYSTEMS = frozenset({"desktop.ini", "thumbs.db"})
 """Files that systems leave in folders of images without being asked, in lower case; others are hidden by a dot."""
+PREVIEWS = frozenset({"@eadir", "__macosx"})
+"""Folders with previews or attributes of the images beside them, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Unlabelled:
     def digest(self) -> str:
         """A text that changes with the files' names and sizes."""
         sizes = "\n".join(f"{path.name} {path.stat().st_size}" for path in self.files)
-        return hashlib.sha256(sizes.encode()).hexdigest()
+        return hashlib.sha256(os.fsencode(sizes)).hexdigest()
 
     def check_size(self, side: int) -> None:
         """Raise ``SeediffError`` for a file that is no photograph, or one with an edge below ``side`` pixels."""
@@ -62,8 +65,8 @@ def benchmark_images(format: str, folder: Path, split: str) -> Unlabelled:
 def folder_images(folder: Path) -> Unlabelled:
     """Every file in the folder and below it, by path; whether each is a photograph, ``check_size`` finds out.
 
-    Left out are what a dot hides, notes beside the images (``BESIDE``) and what systems leave (``LEFT_BY_SYSTEMS``).
-    Raises ``SeediffError`` if nothing is there, something that is no file, or an image twice.
+    Left out are what a dot hides, notes beside the images (``BESIDE``), and what systems leave (``LEFT_BY_SYSTEMS``,
+    ``PREVIEWS``). Raises ``SeediffError`` if nothing is there, something that is no file, or an image twice.
     """
     check_folder(folder, "the target images, and no other files but notes")
     files = tuple(path for path in sorted(folder.rglob("*")) if _is_meant(path, folder))
@@ -80,5 +83,5 @@ def _is_meant(path: Path, folder: Path) -> bool:
     """Whether what is there is one of the folder's images; a link to a folder, which is not followed, may be many."""
     if path.is_dir() and not path.is_symlink():
         return False
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    hidden = any(part.startswith(".") or part.lower() in PREVIEWS for part in path.relative_to(folder).parts)
     return not (hidden or path.suffix.lower() in BESIDE or path.name.lower() in LEFT_BY_SYSTEMS)

@@ -47,7 +47,7 @@ def find_items(folder: Path, split: str) -> list[Item]:
     if not source.is_file():
         known = [file.stem for file in source.parent.glob("*.txt")]
         raise SeediffError(f"There is no split file {source}.\n{nearest(split, known) if known else ''}".rstrip())
-    text = source.read_text(encoding="utf-8", errors="replace")
+    text = source.read_text(encoding="utf-8-sig", errors="replace")
     _, images, labels = split_parts(folder, split)
     names = (_PAIR.sub(r"\1", text) if split == "trainaug" else text).split()
     for name in names:

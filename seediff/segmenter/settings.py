@@ -90,6 +90,8 @@ class SegmenterSettings:
                 raise SeediffError(f"Segmenter setting {name} is {getattr(self, name)}, but cannot be negative.")
         if self.backbone not in PRESETS_BY_BACKBONE:
             raise SeediffError(f"Unknown backbone {self.backbone!r}.\n{nearest(self.backbone, PRESETS_BY_BACKBONE)}")
+        if self.pretrained == "":
+            raise SeediffError("Segmenter setting pretrained is '', but has to name weights.\nFor none, write null.")
         if {*"{}"} & {*(self.pretrained or "")}:  # wildcards in the workflow's paths
             raise SeediffError(f"Segmenter setting pretrained is {self.pretrained!r}, but cannot hold braces.")
         if self.backend not in BACKENDS:

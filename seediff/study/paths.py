@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from seediff.datasets.inventory import DATA_SETS
 from seediff.errors import SeediffError
-from seediff.model_files import is_local
+from seediff.model_files import is_hub_id
 from seediff.names import visible
 from seediff.study.sections import Benchmark, RealRecipe, Study
 
@@ -60,8 +60,8 @@ def named_paths(study: Study) -> Iterator[NamedPath]:
 
 
 def _model(key: str, model: str | None, index: str) -> Iterator[NamedPath]:
-    """A file of weights, or a folder with its ``index``."""
-    if model and is_local(model):
+    """A file of weights, or a folder with its ``index``; whatever is no id of the hub can only be one of these."""
+    if model and not is_hub_id(model):
         yield NamedPath(key, Path(model, index) if os.path.isdir(model) else Path(model), os.path.isfile)
 
 

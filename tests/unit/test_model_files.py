@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -55,6 +56,12 @@ def put_on_hub(cache: Path, commit: str) -> Path:
 def set_prediction_type(folder: Path, kind: str) -> None:
     path = folder / SCHEDULER
     path.write_text(json.dumps(json.loads(path.read_text()) | {"prediction_type": kind}))
+
+
+def test_a_file_whose_name_is_no_utf_8_counts_too(model: Path) -> None:
+    before = identity(model)
+    (model / "tokenizer" / os.fsdecode(b"caf\xe9.json")).write_text("{}")
+    assert identity(model)["configuration"] != before["configuration"]
 
 
 def test_every_file_of_the_embedded_model_is_read() -> None:

@@ -110,6 +110,31 @@ def test_every_other_path(missing: Callable[..., list[str]]) -> None:
     ]
 
 
+NEITHER: dict[str, Callable[[dict[str, Any], str], None]] = {
+    "model": lambda content, name: content["diffusion"].update(model=name),
+    "pretrained": lambda content, name: content["segmenters"]["swin"].update(pretrained=name),
+    "clip_model": lambda content, name: content["filters"]["good"].update(clip_model=name),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["$HOME/sd", "%HOME%/sd", r"C:\models\sd", "my models/sd", "owner/name/", "owner/name@", "@main", "owner//name",
+     "-x/y", "owner/.name", "models:sd", "a b", "m" * 300, "owner/" + "m" * 97],
+)  # fmt: skip
+def test_what_is_neither_a_path_nor_an_id_is_not_there(missing: Callable[..., list[str]], name: str) -> None:
+    """The hub would be asked for it by the first job, or the last."""
+
+    for key, put in NEITHER.items():
+
+        def change(content: dict[str, Any], put: Callable[[dict[str, Any], str], None] = put) -> None:
+            content["benchmarks"]["voc"] = CONTENT["benchmarks"]["voc"]
+            put(content, name)
+
+        (found,) = missing(change)
+        assert f".{key} (" in f".{found}" and found.endswith(f" ({Path(name)})")
+
+
 @pytest.mark.parametrize("name", ["mini", "smoke", "deviations"])
 def test_the_embedded_studies_need_nothing_else(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import struct
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -96,6 +99,17 @@ def test_every_format_is_read_whatever_the_name_ends_in(tmp_path: Path, format: 
     assert all(np.abs(images[0][y, x].astype(int) - scene(40)[y, x]).max() < 30 for y, x in ((5, 5), (30, 5), (30, 18)))
 
 
+def with_margin(gif: bytes) -> bytes:
+    """Its one frame on a larger screen, the rest of which no pixel covers."""
+    return gif[:6] + struct.pack("<HH", 30, 20) + gif[10:]
+
+
+def without_adobe(jpeg: bytes) -> bytes:
+    """Without the segment that says that the inks are stored inverted."""
+    start = jpeg.index(b"\xff\xee")
+    return jpeg[:start] + jpeg[start + 2 + int.from_bytes(jpeg[start + 2 : start + 4]) :]
+
+
 SMALL = Image.fromarray(scene())
 CLEAR = Image.fromarray(np.dstack([scene(), np.full((16, 24), 254, np.uint8)]))
 UNREAD: dict[str, tuple[bytes, str]] = {
@@ -110,6 +124,8 @@ UNREAD: dict[str, tuple[bytes, str]] = {
     "pages": (saved(SMALL, "TIFF", save_all=True, append_images=[SMALL, SMALL]), "holds 3 pictures"),
     "animation": (saved(SMALL, "GIF", save_all=True, append_images=[SMALL.rotate(180)]), "holds 2 pictures"),
     "moving png": (saved(SMALL, "PNG", save_all=True, append_images=[SMALL.rotate(180)]), "holds 2 pictures"),
+    "a gif that leaves a margin": (with_margin(saved(SMALL, "GIF")), "transparent"),
+    "cmyk of unknown sign": (without_adobe(saved(SMALL.convert("CMYK"), "JPEG")), "without Adobe's mark"),
     "eps": (saved(SMALL, "EPS"), "not a readable"),
     "pdf": (saved(SMALL, "PDF"), "not a readable"),
     "psd, by its head": (b"8BPS\0\1" + bytes(100), "not a readable"),
@@ -163,6 +179,29 @@ def test_a_folder_may_hold_notes_beside_its_images(tmp_path: Path) -> None:
     (tmp_path / "below" / "more").symlink_to(tmp_path / ".hidden")
     with pytest.raises(SeediffError, match="more is no file"):
         folder_images(tmp_path)
+
+
+def test_what_systems_and_devices_leave_is_no_image(tmp_path: Path) -> None:
+    """A network drive's previews would count every image twice."""
+    for name in ("a.png", "@eaDir/a.png/SYNOPHOTO_THUMB_XL.png", "below/__MACOSX/x.png", "below/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(encode_png(scene()))
+    assert [path.name for path in folder_images(tmp_path).files] == ["a.png", "b.png"]
+
+
+def test_a_number_behind_a_dot_is_no_ending(tmp_path: Path) -> None:
+    for name in ("frame.1", "frame.2", "a.v1.png", "a.v2.png"):
+        (tmp_path / name).write_bytes(encode_png(scene()))
+    assert len(folder_images(tmp_path)) == 4
+    (tmp_path / "frame.1.png").write_bytes(encode_png(scene()))
+    with pytest.raises(SeediffError, match=r"frame\.1 and frame\.1\.png"):
+        folder_images(tmp_path)
+
+
+def test_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
+    """As an archive from another system unpacks it."""
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(encode_png(scene()))
+    assert len(folder_images(tmp_path).digest) == 64
 
 
 # --- labels on a photograph that is turned
@@ -306,6 +345,53 @@ def test_ids_of_sixteen_bits_a_colour_are_refused() -> None:
     content[24] = 16
     with pytest.raises(PictureError, match="sample 7"):
         decode_ids(bytes(content), "sample 7")
+
+
+def drawn_by_hand(kind: int, bits: int, row: bytes, first: bytes = b"", palette: bytes = b"") -> bytes:
+    """A PNG of one line, by its format's own numbers; ``first``: what stands before its header."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    width = len(row) * 8 // bits // {0: 1, 2: 3, 3: 1}[kind]
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, 1, bits, kind, 0, 0, 0))
+    colours = chunk(b"PLTE", palette) if palette else b""
+    pixels = chunk(b"IDAT", zlib.compress(b"\0" + row))
+    return b"\x89PNG\r\n\x1a\n" + first + header + colours + pixels + chunk(b"IEND", b"")
+
+
+LITTLE: dict[int, tuple[bytes, list[int]]] = {
+    1: (b"\x0f", [0, 0, 0, 0, 1, 1, 1, 1]), 2: (b"\x1b", [0, 1, 2, 3]), 4: (b"\x01\xf2", [0, 1, 15, 2]),
+}  # fmt: skip
+"""Bits a pixel -> a line, and what is in it."""
+
+
+@pytest.mark.parametrize("bits", LITTLE)
+def test_labels_of_less_than_a_byte(bits: int) -> None:
+    """Indices of a palette are what they are; grey is spread over a byte, so that 1 of 4 bits would be VOC's 17."""
+    row, labels = LITTLE[bits]
+    content = drawn_by_hand(3, bits, row, palette=VOC_COLOURS[: 2**bits].tobytes())
+    assert DECODE["voc"](content, "x").tolist() == [labels]
+    error = refusal(lambda: DECODE["voc"](drawn_by_hand(0, bits, row), "sample 7"))
+    assert error.problem is Problem.PICTURE and f"of {bits} bit" in str(error)
+
+
+@pytest.mark.parametrize(("decode", "kind", "bits"), [(decode_mask, 0, 4), (decode_ids, 2, 16)])
+def test_bits_are_looked_up_where_they_stand(decode: Callable[[bytes, str], object], kind: int, bits: int) -> None:
+    """A PNG begins with its header; Pillow looks for it anywhere."""
+    note = b"a\0" + b"\x08" * 20
+    first = struct.pack(">I", len(note)) + b"tEXt" + note + struct.pack(">I", zlib.crc32(b"tEXt" + note))
+    refusal(lambda: decode(drawn_by_hand(kind, bits, bytes(12), first), "sample 7"))
+
+
+@pytest.mark.parametrize("decode", [decode_mask, decode_ids])
+@pytest.mark.parametrize("own_first", [False, True])
+def test_labels_that_move_are_refused(decode: Callable[[bytes, str], object], own_first: bool) -> None:
+    """Nobody knows which of the pictures is meant."""
+    kind = "L" if decode is decode_mask else "RGB"
+    one, other = Image.new(kind, (4, 4)), Image.new(kind, (4, 4), 1 if kind == "L" else (1, 0, 0))
+    content = saved(one, "PNG", save_all=True, append_images=[other], default_image=own_first)
+    assert "2 pictures" in str(refusal(lambda: decode(content, "sample 7")))
 
 
 # --- masks of one object

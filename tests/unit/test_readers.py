@@ -306,6 +306,22 @@ def test_missing_images_and_empty_lists(tmp_path: Path) -> None:
     assert "cannot be used as a name" in refusal("voc", tmp_path)
 
 
+def test_a_list_that_begins_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    """As Windows' editor writes it."""
+    make("voc", tmp_path, [1])
+    split = tmp_path / "ImageSets" / "Segmentation" / "val.txt"
+    split.write_bytes(b"\xef\xbb\xbf2007_000032\r\n")
+    assert [item.name for item in opened("voc", tmp_path).items] == ["2007_000032"]
+
+
+@pytest.mark.parametrize("format", ["cityscapes", "ade20k", "imagenet_s50"])
+def test_what_a_dot_hides_is_no_image(tmp_path: Path, format: str) -> None:
+    """As a Mac leaves it beside every file on a disk that is not its own."""
+    for path in make(format, tmp_path, [1, 2]):
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    assert len(opened(format, tmp_path)) == 1
+
+
 def twin(path: Path, name: str) -> Path:
     return Path(shutil.copy(path, path.with_name(name)))
 

@@ -538,3 +538,14 @@ def test_sampling_is_limited(steps: int) -> None:
         resolve((("cross_attention", {"resolution": "1/4"}), ("propagate", {"resolution": "1/2", "power": 10**18})))
     with pytest.raises(SeediffError, match=r"batch_size is 5000, .* from 1 to 4,096"):
         AdapterSettings(("a cat",), batch_size=5000)
+
+
+def test_an_empty_text_is_no_path() -> None:
+    """It would be the folder that the run is in, or no weights at all."""
+
+    def adapt(content: dict[str, Any]) -> None:
+        content["adaptations"] = {"own": {"folder": "", "prompts": ["x"]}}
+
+    assert "the folder is empty" in problem(adapt)
+    empty = problem(lambda content: content["segmenters"]["swin"].update(pretrained=""))
+    assert "pretrained is ''" in empty
