@@ -22,6 +22,8 @@ Content = TypeVar("Content")
 
 MONOTONOUS = 0.99
 """Share of all pixels from which on it is suspicious that they have one value."""
+MOSTLY = 0.5
+"""A larger share of ignored pixels is suspicious."""
 ENOUGH_FILES = 10
 """So many label files should show more than one class."""
 
@@ -117,7 +119,7 @@ class Sample:
         if self.values and self.values <= converted:
             self.problems.drop(Problem.VALUES)  # the same thing, said worse
             return [*self.problems.findings(split), _training_ids(split)]
-        return [*self.problems.findings(split), *self._monotony(split)]
+        return [*self.problems.findings(split), *self._monotony(split), *self._ignored(split)]
 
     def _monotony(self, split: str) -> list[Finding]:
         """A warning if the labels of all files together tell hardly anything apart."""
@@ -130,6 +132,15 @@ class Sample:
         return [
             Finding("warning", text, "Are these labels of classes, and not of one object, or of objects by number?")
         ]
+
+    def _ignored(self, split: str) -> list[Finding]:
+        """A warning if most pixels count nowhere: the background may be among them by mistake."""
+        ignored = [value for value in self.values if self._format.labels.get(value) is None]
+        share = self.pixels[ignored].sum() / max(self.pixels.sum(), 1)
+        if share <= MOSTLY:
+            return []
+        text = f"{split}: {share:.0%} of the sampled pixels are ignored"
+        return [Finding("warning", text, "Was 1 taken from all labels, so that 0 became 255? Use them as they come.")]
 
 
 def _training_ids(split: str) -> Finding:

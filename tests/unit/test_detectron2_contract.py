@@ -54,6 +54,10 @@ def test_a_folder_of_other_pairs_is_refused(tmp_path: Path) -> None:
         dataset_dicts(Squares(), "circles", tmp_path)
 
 
+def test_pairs_whose_files_names_are_no_utf_8(tmp_path: Path) -> None:
+    assert len(dataset_dicts(Squares(), "caf\udce9.png 7", tmp_path)) == len(Squares())
+
+
 def test_the_metadata_is_that_of_semantic_segmentation() -> None:
     assert metadata(("background", "cat")) == {
         "stuff_classes": ["background", "cat"],

@@ -392,6 +392,23 @@ def test_labels_that_tell_nothing_apart(copy: Callable[[str], Path]) -> None:
     assert "val: 100% of the sampled pixels are 0, classes that occur: 0" in report.text
 
 
+@pytest.mark.parametrize("name", ["voc", "ade20k"])
+def test_labels_that_leave_out_the_background(copy: Callable[[str], Path], name: str) -> None:
+    """Classes from 0, and 255 for all else, as some trainings count: each would be taken for the one before."""
+    folder = copy(name)
+    for index in range(6):
+        path = label_file(name, folder, index)
+        labels = decode_mask(path.read_bytes(), path.name)
+        labels[8:], labels[:8] = 0, 15
+        path.write_bytes(encode_labels(np.where(labels == 255, labels, labels - 1)))
+    report = check_dataset(name, folder, ["val"])
+    assert "val: 88% of the sampled pixels are ignored" in report.text and "1 warning" in report.text
+    assert [text.split(": ")[1] for text in errors(report)] == ["values that are no labels of the data set"] * (
+        name == "ade20k"
+    )
+    assert check_dataset(name, folder, ["train"]).text.endswith("No problem was found.")
+
+
 def test_masks_of_one_object_in_place_of_classes(tmp_path: Path) -> None:
     write_domain("voc", tmp_path / "voc", train=6, val=12, rng_seed=0)
     for path in (tmp_path / "voc" / "SegmentationClass").glob("val_*.png"):
