@@ -146,7 +146,7 @@ def _checksum(folder: Path, files: Iterable[Path]) -> str | None:
     """Over names below the folder and contents, in path order: about a second for each gigabyte."""
     digest, ordered = hashlib.sha256(), sorted(files)
     for path in ordered:
-        digest.update(os.fsencode(path.relative_to(folder)))
+        digest.update(str(path.relative_to(folder)).encode(errors="surrogateescape"))
         with path.open("rb") as file:
             while block := file.read(2**24):
                 digest.update(block)

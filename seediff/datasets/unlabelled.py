@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +42,7 @@ class Unlabelled:
     def digest(self) -> str:
         """A text that changes with the files' names and sizes."""
         sizes = "\n".join(f"{path.name} {path.stat().st_size}" for path in self.files)
-        return hashlib.sha256(os.fsencode(sizes)).hexdigest()
+        return hashlib.sha256(sizes.encode(errors="surrogateescape")).hexdigest()
 
     def check_size(self, side: int) -> None:
         """Raise ``SeediffError`` for a file that is no photograph, or one with an edge below ``side`` pixels."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ def dataset_dicts(pairs: Pairs, identity: str, folder: Path) -> list[DatasetDict
     The keys are detectron2's: ``file_name``, ``sem_seg_file_name``, ``height``, ``width``, ``image_id``. ``identity``
     stands for the pairs' content: raises ``SeediffError`` if the folder holds other pairs.
     """
-    pairs_held = {"sha256": hashlib.sha256(os.fsencode(identity)).hexdigest()}
+    pairs_held = {"sha256": hashlib.sha256(identity.encode(errors="surrogateescape")).hexdigest()}
     source = folder / "source.json"
     if source.exists() and read_json(source, "The note of the data set in") != pairs_held:
         raise SeediffError(f"{folder} holds the pairs of another data set.\nDelete it or choose another folder.")
