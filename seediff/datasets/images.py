@@ -19,7 +19,18 @@ from seediff.names import reason
 
 Array = NDArray[np.uint8]
 
-PHOTOGRAPHS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
+ENDINGS = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg", ".jfif"),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "PPM": (".ppm",),
+    "AVIF": (".avif",),
+}
+"""Format -> what the names of its files end in, in lower case."""
+PHOTOGRAPHS = tuple(ENDINGS)
 """What a photograph may be, whatever its name ends in. Formats that are programs, such as EPS, are never opened."""
 
 _MODES = ("1", "L", "P", "RGB", "LA", "PA", "RGBA", "RGBX", "CMYK", "YCbCr")

@@ -6,17 +6,19 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from seediff.datasets.findings import Problem, Problems
+from seediff.datasets.images import ENDINGS
 from seediff.errors import SeediffError
 from seediff.files import read_json
 
 RECORD = "domain.json"
 """Where an embedded stand-in says which files it is made of, split by split, with the sha256 of each."""
 
-PICTURES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".avif"})
+PICTURES = frozenset(chain.from_iterable(ENDINGS.values()))
 """What names of pictures end in, in lower case."""
 
 
