@@ -224,6 +224,7 @@ def draw(pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sam
             yield Drawn(prompt, image, maps)
 
 
+@torch.no_grad()
 def encode_text(pipe: StableDiffusionPipeline, prompts: Sequence[str]) -> Tensor:
     """What the UNet is given of each prompt: (prompts, tokens, width); ``SeediffError`` if it is not finite."""
     text: Tensor = pipe.encode_prompt(list(prompts), pipe.device, 1, do_classifier_free_guidance=False)[0]
