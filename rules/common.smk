@@ -14,6 +14,7 @@ from seediff.names import MASK_QUALITY, slug
 from seediff.ranges import shortened
 from seediff.sources import find_commits, pinned, read_sources
 from seediff.study import RealRecipe, check_paths, find_study, load_study, mask_sets
+from seediff.versions import VERSIONS
 
 for key in config.keys() - {"study", "paths"}:
     sys.exit(f"error: The workflow has no setting {key!r}.\nThose it has are 'study' and 'paths': --config study=paper")

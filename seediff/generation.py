@@ -11,17 +11,19 @@ from typing import Any
 from seediff.adaptation.adapter import adapter_file
 from seediff.datasets.classes import BACKGROUND
 from seediff.datasets.flaws import Flaw, flaws_of
-from seediff.datasets.images import VOC_COLOURS, Array, decode_rgb, encode_mask, encode_png, read_file
+from seediff.datasets.images import Array, decode_rgb, encode_mask, encode_png, read_file
+from seediff.datasets.palettes import VOC_COLOURS
 from seediff.errors import SeediffError
 from seediff.files import partial, read_json, write_json
 from seediff.label_values import MOST_CLASSES
 from seediff.masks.make import make_mask
 from seediff.masks.variants import named_steps
-from seediff.model_files import identity, local_folder
+from seediff.model_files import differences, identity, local_folder
 from seediff.names import slug
 from seediff.prompts import Prompt, make_prompts
 from seediff.reporting.figures import overlay, png_bytes
 from seediff.synthesis import Drawn, Sampling, draw, load
+from seediff.versions import VERSIONS
 from seediff.words import PLACE
 
 SETTINGS = "settings.json"
@@ -32,8 +34,8 @@ METADATA = "train/metadata.jsonl"
 EARLIER = ("images", "masks")
 """Where an earlier version put them."""
 
-VERSIONS = {"prompts": 2, "synthesize": 3, "refine": 1}
-"""What a pair means, by the stages of the workflow that make such pairs: those of ``plan.VERSIONS``."""
+STAGES = ("prompts", "synthesize", "refine")
+"""The stages of the workflow that make such pairs: their versions say what a pair means."""
 
 
 def generate(
@@ -74,7 +76,7 @@ def generate(
     settings = {
         "classes": list(classes), "template": template, "variant": variant, "dtype": dtype,
         "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "rng_seed": rng_seed,
-        "versions": VERSIONS,
+        "versions": {stage: VERSIONS[stage] for stage in STAGES},
     }  # fmt: skip
     _check_folder(folder, settings)
     unfinished = _unfinished_batches(folder, prompts, batch_size)
@@ -149,7 +151,7 @@ def _check_model(folder: Path, checksums: Mapping[str, str]) -> None:
         raise SeediffError(
             f"{folder} holds images of a model that was not noted.\nChoose another folder, or delete it."
         )
-    if changed := sorted(kind for kind in {*before, *checksums} if before.get(kind) != checksums.get(kind)):
+    if changed := differences(before, checksums):
         raise SeediffError(
             f"{folder} holds images of another model: other {' and '.join(changed)}, by their checksums.\n"
             "Choose another folder, or delete this one."
