@@ -61,16 +61,8 @@ def generate(
     one of another model or adapter, by the checksums of their files, or of pairs that meant something else.
     """
     sampling = Sampling(num_inference_steps, guidance_scale, batch_size)
-    if PLACE not in template:
-        raise SeediffError(f"The template {template!r} has no '{{word}}', the place of the class.")
-    if not classes:
-        raise SeediffError("There is no class to draw. Name one at least.")
-    if named := [name for name in classes if name.casefold() == BACKGROUND]:
-        raise SeediffError(f"{named[0]!r} is what is of no class, and cannot be drawn.\nLeave it out.")
-    if len(classes) > MOST_CLASSES:
-        raise SeediffError(f"There are {len(classes)} classes, but masks have room for {MOST_CLASSES}.")
-    if len({slug(name).lower() for name in classes}) < len(classes):
-        raise SeediffError("A class is named twice (spaces count as dashes, and capital as small letters).")
+    _check_template(template)
+    _check_classes(classes)
     named_steps(variant)  # a misspelt variant is said before anything is drawn
     prompts = make_prompts("generate", classes, number, template, rng_seed=rng_seed)
     settings = {
@@ -108,6 +100,23 @@ def flaws_in(folder: Path) -> dict[str, Flaw]:
     clipped, whenever they were drawn."""
     paths = sorted((folder / IMAGES).glob("*.png"))
     return flaws_of((path.name, decode_rgb(read_file(path), str(path))) for path in paths)
+
+
+def _check_template(template: str) -> None:
+    if PLACE not in template:
+        raise SeediffError(f"The template {template!r} has no '{PLACE}', the place of the class.")
+
+
+def _check_classes(classes: Sequence[str]) -> None:
+    """Raise ``SeediffError`` unless each can be drawn, has a label, and has files of its own on every file system."""
+    if not classes:
+        raise SeediffError("There is no class to draw. Name one at least.")
+    if named := [name for name in classes if name.casefold() == BACKGROUND]:
+        raise SeediffError(f"{named[0]!r} is what is of no class, and cannot be drawn.\nLeave it out.")
+    if len(classes) > MOST_CLASSES:
+        raise SeediffError(f"There are {len(classes)} classes, but masks have room for {MOST_CLASSES}.")
+    if len({slug(name).lower() for name in classes}) < len(classes):
+        raise SeediffError("A class is named twice (spaces count as dashes, and capital as small letters).")
 
 
 def _unfinished_batches(folder: Path, prompts: Sequence[Prompt], size: int) -> list[Prompt]:

@@ -114,7 +114,7 @@ def _check_classes(study: Study) -> None:
         raise SeediffError(f"classes holds {BACKGROUND!r}, which is what is of no class.\nLeave it out.")
     for name, prompt_set in study.prompt_sets.items():
         if PLACE not in prompt_set.template:
-            raise SeediffError(f"prompt_sets.{name}.template has no '{{word}}', the place of the class word.")
+            raise SeediffError(f"prompt_sets.{name}.template has no '{PLACE}', the place of the class word.")
         for word in prompt_set.words:
             _known("class", word, prompt_set.classes or study.classes, f"prompt_sets.{name}.words")
         if prompt_set.augmentation:
