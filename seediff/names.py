@@ -12,7 +12,7 @@ MASK_QUALITY = "mask_quality"
 """The one table that is made of masks instead of trained segmenters."""
 
 MOST_SHOWN = 40
-"""So many known names are listed where none is close."""
+"""How many known names are listed where none is close."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What breaks a line, steers a terminal, changes the order in which text is shown, or cannot be written as UTF-8."""
@@ -57,7 +57,7 @@ def cut(text: str, most: int = 400) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What an error of another library says, as a part of a line of ours: without the addresses of objects."""
+    """What an error of another library says, for a part of a line: without line breaks and addresses of objects."""
     words = re.sub(r"\s*<[\w.]+ object at 0x[0-9a-f]+>", "", " ".join(str(error).split()))
     return cut(words or type(error).__name__)
 

@@ -1,8 +1,8 @@
-"""What a study takes from outside, models of the hub and real data sets, and which these were.
+"""Which models of the hub and which real data sets a study uses.
 
-A hub's id means another model whenever somebody uploads one. So the process that plans a run asks once which commit
-each id stands for, and tells every job; ``sources.json`` among the results notes the answers, and later runs keep to
-them. Fingerprints of data sets are noted beside them, for a machine that has the results and not the data.
+A hub id stands for another model whenever somebody uploads one. So the process that plans a run asks once which commit
+each id stands for, and tells every job. ``sources.json`` among the results keeps the answers for later runs, and the
+fingerprints of the data sets for machines that have the results but not the data.
 """
 
 from __future__ import annotations

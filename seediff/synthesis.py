@@ -182,7 +182,7 @@ def _check_networks(model: str | Path, pipe: StableDiffusionPipeline) -> None:
         )
     further = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
     if wanted := [name for name in further if unet.get(name) is not None]:
-        raise SeediffError(f"The UNet of {model} wants more than a prompt ({wanted[0]}), as that of SDXL.\n{OTHERS}")
+        raise SeediffError(f"The UNet of {model} needs more than a prompt ({wanted[0]}), like that of SDXL.\n{OTHERS}")
     width = pipe.text_encoder.config.hidden_size
     if isinstance(unet.cross_attention_dim, int) and unet.cross_attention_dim != width:
         raise SeediffError(

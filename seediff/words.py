@@ -66,7 +66,7 @@ def find_word(text: str, word: str, names: Collection[Span] = ()) -> list[Place]
 
 
 def place_word(text: str, word: str, starts: Sequence[int] = (), names: Collection[Span] = ()) -> list[Place]:
-    """Where a prompt has the word: at ``starts``, be it there part of another, or at every place if none are given.
+    """Where a prompt has the word: at ``starts``, even as part of another word, or at every place if none are given.
 
     Raises ``SeediffError`` if the prompt does not have it there, or nowhere.
     """
@@ -92,7 +92,7 @@ def meet(one: Span, other: Span) -> bool:
 
 
 def _spelled_at(start: int, text: str, word: str, names: Collection[Span]) -> Place:
-    """The letters of the word that begins there, as part of another it may be; none if it does not begin there."""
+    """The letters of the word that begins there, even as part of another; none if it does not begin there."""
     end = start + len(word)
     if start < 0 or _folded(text[start:end]) != _folded(word):
         return ()
@@ -102,7 +102,7 @@ def _spelled_at(start: int, text: str, word: str, names: Collection[Span]) -> Pl
 
 @dataclass(frozen=True)
 class _Word:
-    """``text``: as it is compared; ``touches``: whether it follows upon the word before it with nothing in between."""
+    """``text``: as it is compared; ``touches``: whether nothing stands between it and the word before it."""
 
     text: str
     span: Span

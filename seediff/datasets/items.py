@@ -75,7 +75,7 @@ def item_problems(items: Iterable[Item]) -> Iterator[tuple[Problem, Path, str]]:
         for missing, path in ((Problem.NO_IMAGE, item.image), (Problem.NO_LABELS, item.labels)):
             known = alike(path.parent, path.name.removeprefix(item.name))
             others = known.get(item.name.lower(), set()) - {path.name}
-            if not os.path.isfile(path):  # unlike Path.is_file it has an answer for what may not be looked at
+            if not os.path.isfile(path):  # unlike Path.is_file it does not raise for what may not be read
                 yield missing, path, f" (there is {min(others)})" if others else ""
             elif others:
                 yield Problem.TWINS, path, f" and {min(others)}"

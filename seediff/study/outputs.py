@@ -93,7 +93,7 @@ class MaskQuality(Section):
 
 
 class OpenPrompt(Section):
-    """A sentence of one's own, and the word in it whose mask is wanted.
+    """Any sentence, and the word in it whose mask is wanted.
 
     Every place where the sentence has the word counts, unless ``starts`` gives the characters at which it begins where
     it is meant (counted from 0).
