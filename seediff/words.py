@@ -62,7 +62,7 @@ def find_word(text: str, word: str, names: Collection[Span] = ()) -> list[Place]
     wanted = _words(word, _named(word, {text[start:end].strip() for start, end in names}))
     words = _words(text, names)
     runs = [words[at : at + len(wanted)] for at in range(len(words) - len(wanted) + 1)] if wanted else []
-    return [tuple(one.span for one in run) for run in runs if _spelling(run) == _spelling(wanted)]
+    return [tuple(part.span for part in run) for run in runs if _spelling(run) == _spelling(wanted)]
 
 
 def place_word(text: str, word: str, starts: Sequence[int] = (), names: Collection[Span] = ()) -> list[Place]:
@@ -86,9 +86,9 @@ def place_word(text: str, word: str, starts: Sequence[int] = (), names: Collecti
     return list(places.values())
 
 
-def meet(one: Span, other: Span) -> bool:
+def meet(span: Span, other: Span) -> bool:
     """Whether two spans share a character."""
-    return max(one[0], other[0]) < min(one[1], other[1])
+    return max(span[0], other[0]) < min(span[1], other[1])
 
 
 def _spelled_at(start: int, text: str, word: str, names: Collection[Span]) -> Place:
@@ -96,7 +96,7 @@ def _spelled_at(start: int, text: str, word: str, names: Collection[Span]) -> Pl
     end = start + len(word)
     if start < 0 or _folded(text[start:end]) != _folded(word):
         return ()
-    spans = [one.span for one in _words(text, names)]
+    spans = [found.span for found in _words(text, names)]
     return tuple((max(start, span[0]), min(end, span[1])) for span in spans if meet(span, (start, end)))
 
 

@@ -131,7 +131,7 @@ class Trainer:
     def finish_gradients(self, parts: dict[str, Tensor]) -> None:
         """Make them those of the whole batch, and clip them; ``SeediffError`` if they or the loss are not finite."""
         self.processes.average_gradients(self.model.parameters())
-        norms = [nn.utils.clip_grad_norm_(one.parameters(), self.settings.clip) for one in self._networks()]
+        norms = [nn.utils.clip_grad_norm_(network.parameters(), self.settings.clip) for network in self._networks()]
         check_step(parts, norms, self.iteration + 1)
 
     def _networks(self) -> list[nn.Module]:
