@@ -112,7 +112,7 @@ def _check_classes(classes: Sequence[str]) -> None:
     if not classes:
         raise SeediffError("There is no class to draw. Name one at least.")
     if named := [name for name in classes if name.casefold() == BACKGROUND]:
-        raise SeediffError(f"{named[0]!r} is what is of no class, and cannot be drawn.\nLeave it out.")
+        raise SeediffError(f"{named[0]!r} is the name of what belongs to no class, and cannot be drawn.\nLeave it out.")
     if len(classes) > MOST_CLASSES:
         raise SeediffError(f"There are {len(classes)} classes, but masks have room for {MOST_CLASSES}.")
     if len({slug(name).lower() for name in classes}) < len(classes):

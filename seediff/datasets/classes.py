@@ -126,7 +126,9 @@ def check_classes(classes: Sequence[str]) -> None:
     if not classes:
         raise SeediffError("There are no classes.")
     if BACKGROUND in classes:
-        raise SeediffError(f"{BACKGROUND!r} is among the classes, but is what is of no class.\nLeave it out.")
+        raise SeediffError(
+            f"{BACKGROUND!r} is among the classes, but is the name of what belongs to no class.\nLeave it out."
+        )
     if twice := [name for name in classes if classes.count(name) > 1]:
         raise SeediffError(f"The classes hold {twice[0]!r} twice.")
 

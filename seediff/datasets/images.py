@@ -122,8 +122,8 @@ class Photograph:
         turned = displayed is not self.stored and displayed.shape == self.stored.shape
         if turned and not np.array_equal(displayed, self.stored):
             raise PictureError(
-                f"{image_name} is to be turned for looking at it (EXIF orientation {self.orientation}).\n"
-                f"{labels_name} fits it turned or not. Save the image the way it was annotated, without that tag.",
+                f"{image_name} is shown turned (EXIF orientation {self.orientation}), but {labels_name} fits it"
+                " turned or not.\nSave the image the way it was annotated, without that tag.",
                 Problem.TURNED,
                 f"EXIF orientation {self.orientation}",
             )

@@ -52,7 +52,9 @@ class Filter:
         for key in ("rank_by", "agreement_with"):
             names = getattr(self, key)
             if twice := [name for name in names if names.count(name) > 1]:
-                raise SeediffError(f"Filter: {key} holds {twice[0]!r} twice.\nNone counts more than another.")
+                raise SeediffError(
+                    f"Filter: {key} holds {twice[0]!r} twice.\nName each once: none counts more than another."
+                )
         for name in self.rank_by:
             if name not in MEASURES:
                 raise SeediffError(f"Filter: there is no measure {name!r} to rank by.\n{nearest(name, MEASURES)}")

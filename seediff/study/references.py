@@ -111,7 +111,7 @@ def _check_classes(study: Study) -> None:
     if len({*study.classes}) < len(study.classes) or len({slug(name) for name in every}) < len(every):
         raise SeediffError("classes holds the same name twice (spaces and dashes count as one).")
     if BACKGROUND in every:
-        raise SeediffError(f"classes holds {BACKGROUND!r}, which is what is of no class.\nLeave it out.")
+        raise SeediffError(f"classes holds {BACKGROUND!r}, the name of what belongs to no class.\nLeave it out.")
     for name, prompt_set in study.prompt_sets.items():
         if PLACE not in prompt_set.template:
             raise SeediffError(f"prompt_sets.{name}.template has no '{PLACE}', the place of the class word.")
