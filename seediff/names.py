@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from difflib import get_close_matches
+from typing import TypeVar
 
 from seediff.errors import SeediffError
+
+Value = TypeVar("Value", bound=Hashable)
 
 MASK_QUALITY = "mask_quality"
 """The one table that is made of masks instead of trained segmenters."""
@@ -65,6 +69,11 @@ def reason(error: Exception) -> str:
 def slug(name: str) -> str:
     """The form of a checked name that stands in paths: spaces become dashes."""
     return name.replace(" ", "-")
+
+
+def repeated(values: Iterable[Value]) -> list[Value]:
+    """The values that come more than once, in the order of their first places."""
+    return [value for value, number in Counter(values).items() if number > 1]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from seediff.datasets.inventory import REQUIRED_SPLITS
 from seediff.errors import SeediffError
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS
-from seediff.names import MASK_QUALITY, nearest, slug
+from seediff.names import MASK_QUALITY, nearest, repeated, slug
 from seediff.prompts import too_few
 from seediff.segmenter.robust.settings import BACKENDS
 from seediff.study.clashes import check_clashes
@@ -83,7 +83,7 @@ def _check_names(study: Study) -> None:
 
 def _no_row_twice(where: str, table: Table) -> None:
     labels = [row.label for row in table.rows]
-    if twice := [label for label in labels if labels.count(label) > 1]:
+    if twice := repeated(labels):
         raise SeediffError(f"{where} has two rows {twice[0]!r}.\nGive each its own label.")
 
 
