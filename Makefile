@@ -5,7 +5,7 @@
 
 VENV := .venv
 
-# The environment's own Python, once there is one: who chose it need not name it again.
+# The environment's own Python, once there is one, so that PYTHON has to be named only the first time.
 PYTHON ?= $(or $(realpath $(VENV)/bin/python3),python3)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)

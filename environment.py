@@ -2,12 +2,12 @@
 
     python3 environment.py
 
-Where it is that already, nothing is done, and no package index is asked: the environment says in `built-from.json` what
-it was built from. Contents count, not time stamps, and so does the folder, because the programs in `.venv/bin` and the
-project's own entry name it: in a copied folder they would run the code of the first one.
+If `.venv` is up to date, nothing is done and no package index is asked: its `built-from.json` says what it was built
+from. Contents count, not time stamps, and so does the folder, because the programs in `.venv/bin` and the project's own
+entry name it: in a copied folder they would run the code of the first one.
 
-An environment is never mended, but built anew, and says what it was built from when all is there. Where building one
-fails or is killed, the former one comes back.
+An environment is never repaired, but built anew, and `built-from.json` is written last. If building one fails or is
+killed, the former one is put back.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def origin_wanted() -> dict[str, str]:
 
 
 def origin_of(environment: Path) -> dict[str, str] | None:
-    """What it was built from; nothing where it is not there, not all there, or was brought here from another folder."""
+    """What it was built from; None if it does not exist, is not complete, or was copied from another folder."""
     try:
         origin = json.loads((environment / ORIGIN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -67,7 +67,7 @@ def origin_of(environment: Path) -> dict[str, str] | None:
 
 @contextmanager
 def locked() -> Iterator[IO[str]]:
-    """One call at a time; the others wait. Programs that are given the file keep the lock if this one is killed."""
+    """One call at a time; the others wait. Programs that inherit the file keep the lock if this one is killed."""
     with LOCK.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,7 +80,7 @@ def locked() -> Iterator[IO[str]]:
 
 
 def rebuild(wanted: dict[str, str], lock: IO[str]) -> None:
-    """Build it anew; where that does not come to its end, the former one is there as before."""
+    """Build it anew; if that fails, put the former one back."""
     if origin_of(ENVIRONMENT) is not None:
         replace(ENVIRONMENT, FORMER)
     discard(ENVIRONMENT)
@@ -108,7 +108,7 @@ def build(lock: IO[str]) -> None:
 
 
 def run(lock: IO[str], module: str, *arguments: str) -> None:
-    """Call a module with the environment's own Python. It holds the lock too, so that no orphan writes unseen."""
+    """Call a module with the environment's own Python. It holds the lock too, for it may outlive this process."""
     command = [str(ENVIRONMENT / "bin" / "python"), "-m", module, *arguments]
     code = subprocess.run(command, stdout=subprocess.DEVNULL, pass_fds=[lock.fileno()]).returncode
     if code:

@@ -18,7 +18,7 @@ rule adapter:
         f"{RESULTS}/benchmarks/adapter/{{adaptation}}.tsv"
     params:
         spec=spec_of(plan.adapter_spec, "adaptation", add=adaptation_data_of),
-        version=plan.VERSIONS["adapter"],
+        version=VERSIONS["adapter"],
         checkpoints=f"{RESULTS}/checkpoints/adapters/{{adaptation}}",
         folder=output_folder,
     shell:

@@ -14,11 +14,12 @@ from seediff.names import MASK_QUALITY, slug
 from seediff.ranges import shortened
 from seediff.sources import find_commits, pinned, read_sources
 from seediff.study import RealRecipe, check_paths, find_study, load_study, mask_sets
+from seediff.versions import VERSIONS
 
 for key in config.keys() - {"study", "paths"}:
     sys.exit(f"error: The workflow has no setting {key!r}.\nThose it has are 'study' and 'paths': --config study=paper")
 if config.get("paths", "unchecked") != "unchecked":
-    sys.exit("error: The setting 'paths' can be 'unchecked' alone; without it they are looked at.")
+    sys.exit("error: The setting 'paths' can only be 'unchecked'; leave it out to check the paths.")
 
 try:
     WRITTEN = load_study(find_study(str(config["study"] or "")))
@@ -28,14 +29,14 @@ try:
 except SeediffError as error:
     sys.exit(f"error: {error}")
 
-if workflow.is_main_process and "paths" not in config:  # what a job needs and does not find, it says itself
+if workflow.is_main_process and "paths" not in config:  # a job says by itself what it does not find
     try:
         check_paths(WRITTEN)
     except SeediffError as error:
-        without = f"To plan without, or to run what does without: --config study={config['study']} paths=unchecked"
+        without = f"To plan without them, or to run what does not need them: --config study={config['study']} paths=unchecked"
         sys.exit(f"error: {error}\n{without}")
 
-# Under SLURM, its commands are asked again where it does not answer (docs/cluster.md).
+# Under SLURM, programs of the profile ask its commands again when it does not answer (docs/cluster.md).
 os.environ.update(PATH=os.pathsep.join([f"{workflow.basedir}/profiles/slurm/bin", *os.get_exec_path()]))
 
 CLASSES = {slug(name): name for name in STUDY.every_class()}

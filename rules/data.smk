@@ -13,7 +13,7 @@ rule prompts:
         f"{RESULTS}/logs/prompts/{{prompt_set}}.log",
     params:
         spec=spec_of(plan.prompts_spec, "prompt_set"),
-        version=plan.VERSIONS["prompts"],
+        version=VERSIONS["prompts"],
     shell:
         "seediff prompts"
         " --spec {params.spec:q}"
@@ -29,7 +29,7 @@ rule domain:
         f"{RESULTS}/logs/domain/{{benchmark}}.log",
     params:
         spec=spec_of(plan.domain_spec, "benchmark"),
-        version=plan.VERSIONS["domain"],
+        version=VERSIONS["domain"],
         folder=output_folder,
     shell:
         "seediff domain"

@@ -1,4 +1,4 @@
-"""How a run goes wrong: what failed jobs said is shown at once, and a terminal that is closed leaves no lock.
+"""Shows at once what failed jobs said, and leaves no lock behind when the terminal is closed.
 
 Snakemake's own account of a failed job, which profiles/default keeps quiet, is long and does not hold what the job said.
 """

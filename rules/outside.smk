@@ -1,5 +1,5 @@
-"""What jobs read that no job makes: models, data sets, a WordNet. Local files of models are inputs; a hub's model is its
-commit, and a data set its fingerprint, in the spec (``seediff.sources``). Stand-ins of data sets are drawn by jobs.
+"""What jobs read that no job makes: models, data sets, a WordNet. Local files of models are inputs. A hub's model is in
+the spec by its commit, a data set by its fingerprint (``seediff.sources``). Stand-ins of data sets are drawn by jobs.
 """
 
 from functools import cache
@@ -8,7 +8,7 @@ from seediff.model_files import network_files, pipeline_files
 from seediff.sources import adaptation_data, benchmark_data, check_commits, find_sources, read_sources, write_sources
 
 
-# Jobs on other machines plan anew: they read here what the process that sent them has noted.
+# Jobs on other machines plan anew: they read what the process that submitted them noted here.
 onstart:
     try:
         found = find_sources(WRITTEN, SOURCES)
@@ -60,13 +60,13 @@ def adaptation_images(wildcards):
 
 @cache
 def fingerprint(data):
-    """That of real data as they are, or, where they are not here, as an earlier run noted it."""
+    """That of real data as they are, or, if they are not on this machine, as an earlier run noted it."""
     return data.fingerprint() or SOURCES.data.get(data.name)
 
 
 def fingerprinted(found):
-    """What a spec says of real data; nothing of a stand-in, nor of what is nowhere, which the job says."""
-    return {"data": one for one in map(fingerprint, found) if one}
+    """What a spec says of real data; nothing of a stand-in, or of missing data, which the job itself reports."""
+    return {"data": known for known in map(fingerprint, found) if known}
 
 
 def evaluated_data(spec, wildcards):

@@ -16,7 +16,7 @@ rule tabulate:
         f"{RESULTS}/logs/tabulate/{{table}}.log",
     params:
         spec=spec_of(plan.table_spec, "table"),
-        version=plan.VERSIONS["tabulate"],
+        version=VERSIONS["tabulate"],
         results=results_folder,
         stem=output_stem,
     shell:
@@ -39,7 +39,7 @@ rule strips:
         f"{RESULTS}/benchmarks/strips.tsv"
     params:
         spec=spec_of(plan.strips_spec),
-        version=plan.VERSIONS["strips"],
+        version=VERSIONS["strips"],
         folder=output_folder,
     shell:
         "seediff strips"
@@ -62,7 +62,7 @@ if FIGURES:
             f"{RESULTS}/benchmarks/figures.tsv"
         params:
             spec=spec_of(plan.figures_spec),
-            version=plan.VERSIONS["figures"],
+            version=VERSIONS["figures"],
             folder=output_folder,
         shell:
             "seediff figures"
@@ -85,7 +85,7 @@ rule report:
         f"{RESULTS}/logs/report.log",
     params:
         spec=spec_of(plan.report_spec),
-        version=plan.VERSIONS["report"],
+        version=VERSIONS["report"],
         results=results_folder,  # the report reads the jobs' times there as well, whichever there are
     shell:
         "seediff report"

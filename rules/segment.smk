@@ -26,7 +26,7 @@ rule filter:
         scores=ranges_of("scores"),
         masks=ranges_of("masks"),
         other_masks=ranges_of("other_masks"),
-        version=plan.VERSIONS["filter"],
+        version=VERSIONS["filter"],
     shell:
         "seediff filter"
         " --spec {params.spec:q}"
@@ -52,7 +52,7 @@ rule assemble:
         spec=spec_of(plan.assemble_spec, "recipe", add=recipe_data),
         images=ranges_of("images"),
         masks=ranges_of("masks"),
-        version=plan.VERSIONS["assemble"],
+        version=VERSIONS["assemble"],
     shell:
         "seediff assemble"
         " --spec {params.spec:q}"
@@ -80,7 +80,7 @@ rule train:
         f"{RESULTS}/benchmarks/train/{{recipe}}/{{segmenter}}/{{repeat}}.tsv"
     params:
         spec=spec_of(plan.train_spec, "recipe", "segmenter", "repeat"),
-        version=plan.VERSIONS["train"],
+        version=VERSIONS["train"],
         checkpoints=f"{RESULTS}/checkpoints/{{recipe}}/{{segmenter}}/{{repeat}}",  # outputs are deleted after a failure
         folder=output_folder,
     resources:
@@ -110,7 +110,7 @@ rule evaluate:
         f"{RESULTS}/benchmarks/evaluate/{{recipe}}/{{segmenter}}/{{repeat}}/{{benchmark}}.tsv"
     params:
         spec=spec_of(plan.evaluate_spec, "recipe", "segmenter", "repeat", "benchmark", add=evaluated_data),
-        version=plan.VERSIONS["evaluate"],
+        version=VERSIONS["evaluate"],
         model=model_folder,
     shell:
         "seediff evaluate"

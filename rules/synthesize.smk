@@ -20,7 +20,7 @@ rule synthesize:
         f"{RESULTS}/benchmarks/synthesize/{{image_set}}/{{class_slug}}/{{block}}.tsv"
     params:
         spec=spec_of(plan.synthesize_spec, "image_set"),
-        version=plan.VERSIONS["synthesize"],
+        version=VERSIONS["synthesize"],
         class_name=lambda wildcards: CLASSES[wildcards.class_slug],
         first=lambda wildcards: shard_of(wildcards, wildcards.image_set).first,
         number=lambda wildcards: shard_of(wildcards, wildcards.image_set).count,
@@ -50,7 +50,7 @@ rule replay:
         f"{RESULTS}/benchmarks/replay/{{pass_name}}/{{class_slug}}/{{block}}.tsv"
     params:
         spec=spec_of(plan.replay_spec, "pass_name"),
-        version=plan.VERSIONS["synthesize"],
+        version=VERSIONS["synthesize"],
         class_name=lambda wildcards: CLASSES[wildcards.class_slug],
         first=lambda wildcards: shard_of(wildcards, STUDY.passes[wildcards.pass_name].image_set).first,
         number=lambda wildcards: shard_of(wildcards, STUDY.passes[wildcards.pass_name].image_set).count,
@@ -79,7 +79,7 @@ rule refine:
         f"{RESULTS}/benchmarks/refine/{{image_set}}/{{variant}}-{{refinement}}{{rated}}/{{part}}.tsv"
     params:
         spec=spec_of(plan.refine_spec, "image_set", "variant", "refinement", "rated"),
-        version=plan.VERSIONS["refine"],
+        version=VERSIONS["refine"],
     shell:
         "seediff refine"
         " --spec {params.spec:q}"
@@ -102,7 +102,7 @@ rule mask_quality:
         f"{RESULTS}/benchmarks/mask_quality/{{benchmark}}.tsv"
     params:
         spec=spec_of(plan.mask_quality_spec, add=evaluated_data),
-        version=plan.VERSIONS["mask_quality"],
+        version=VERSIONS["mask_quality"],
     shell:
         "seediff mask-quality"
         " --spec {params.spec:q}"

@@ -1,8 +1,8 @@
 """A GPU for each job, on a machine that has several and no scheduler to hand them out.
 
-Jobs are separate processes, of one user or of several, that know nothing of each other. Who has a device holds its name
-among the abstract socket addresses of Linux, where the kernel gives each name to one process, and frees it when that
-process ends, however it ends. So there is no lock file: nothing that depends on who made it, and where, and when.
+Jobs are separate processes, of one user or of several, that know nothing of each other. The job that has a device holds
+its name as an abstract socket address of Linux. The kernel gives each such name to one process, and frees it when that
+process ends, in whatever way. So there is no lock file, whose owner, folder and age would matter.
 
 Who has chosen already is obeyed: SLURM shows each job its own devices and no others, in CUDA_VISIBLE_DEVICES.
 """

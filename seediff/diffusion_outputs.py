@@ -1,4 +1,4 @@
-"""What a diffusion model's parts give has to be finite: text encoder, UNet and VAE, each looked at as it answers."""
+"""Checks that what a diffusion model's parts give is finite: text encoder, UNet and VAE, each as it is called."""
 
 from __future__ import annotations
 

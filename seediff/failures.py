@@ -1,4 +1,4 @@
-"""What is said of a job that failed: at once on the terminal, and by ``seediff status`` as long as its log is there."""
+"""What is said about a failed job: at once on the terminal, and by ``seediff status`` as long as its log exists."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from seediff.names import visible
 from seediff.progress import last_error
 
-UNTOLD = "The job ended, and its log does not say why. It may have been killed, for want of memory for example."
+UNTOLD = "The job ended, and its log does not say why. It may have been killed, for lack of memory for example."
 
 
 def failed_job(stage: str, log: Path, reason: str = "") -> str:
     """The stage, where the job's log is, and what it ends in, for the terminal.
 
-    ``reason``: what a scheduler says of it, if anything. A log that does not tell why the job ended is made to, since
-    a job that was killed could not.
+    ``reason``: what a scheduler says about it, if anything. If the log does not say why the job ended, because it was
+    killed, a line that does is added to the log.
     """
     reason = reason.partition("\n")[0].strip()
     if not last_error(log):

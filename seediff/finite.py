@@ -1,11 +1,11 @@
-"""The first value that is not finite ends the work, with the image and the part of the model that it came from.
+"""The first value that is not finite stops the work, with the image and the part of the model that it came from.
 
-NaN and infinity pass unseen through clamping, rounding and comparison: an image becomes black, a mask empty, a pair
-one that no limit leaves out. So what a network computes is looked at where it comes out. A sum is not finite where one
+NaN and infinity pass unseen through clamping, rounding and comparison: an image becomes black, a mask empty, and no
+limit of a filter leaves the pair out. So the outputs of networks are checked. A sum is not finite where one
 of its terms is not, and reads each value once, without a copy. (Nor is it where terms of 1e30 and more add up beyond
-float32: no network that works comes to these.)
+float32, but no working network computes such values.)
 
-Nothing here imports torch before something is looked at: mask steps are checked while the job graph is built.
+Nothing here imports torch before something is checked: mask steps are checked while the job graph is built.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def check_weights(weights: Mapping[str, Tensor], whose: str, advice: str) -> Non
 def check_step(losses: Mapping[str, Tensor], norms: Sequence[Tensor], iteration: int) -> None:
     """Raise ``SeediffError`` if a part of the loss or a gradient's norm (scalars) is not finite.
 
-    To be called before the optimiser takes the gradient up, so that no weight and no saved state ever holds it.
+    To be called before the optimiser uses the gradient, so that no weight and no saved state ever holds it.
     """
     import torch
 

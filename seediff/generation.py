@@ -11,17 +11,19 @@ from typing import Any
 from seediff.adaptation.adapter import adapter_file
 from seediff.datasets.classes import BACKGROUND
 from seediff.datasets.flaws import Flaw, flaws_of
-from seediff.datasets.images import VOC_COLOURS, Array, decode_rgb, encode_mask, encode_png, read_file
+from seediff.datasets.images import Array, decode_rgb, encode_mask, encode_png, read_file
+from seediff.datasets.palettes import VOC_COLOURS
 from seediff.errors import SeediffError
 from seediff.files import partial, read_json, write_json
 from seediff.label_values import MOST_CLASSES
 from seediff.masks.make import make_mask
 from seediff.masks.variants import named_steps
-from seediff.model_files import identity, local_folder
+from seediff.model_files import differences, identity, local_folder
 from seediff.names import slug
 from seediff.prompts import Prompt, make_prompts
 from seediff.reporting.figures import overlay, png_bytes
 from seediff.synthesis import Drawn, Sampling, draw, load
+from seediff.versions import VERSIONS
 from seediff.words import PLACE
 
 SETTINGS = "settings.json"
@@ -32,8 +34,8 @@ METADATA = "train/metadata.jsonl"
 EARLIER = ("images", "masks")
 """Where an earlier version put them."""
 
-VERSIONS = {"prompts": 2, "synthesize": 3, "refine": 1}
-"""What a pair means, by the stages of the workflow that make such pairs: those of ``plan.VERSIONS``."""
+STAGES = ("prompts", "synthesize", "refine")
+"""The stages of the workflow that make such pairs: their versions say what a pair means."""
 
 
 def generate(
@@ -59,22 +61,14 @@ def generate(
     one of another model or adapter, by the checksums of their files, or of pairs that meant something else.
     """
     sampling = Sampling(num_inference_steps, guidance_scale, batch_size)
-    if PLACE not in template:
-        raise SeediffError(f"The template {template!r} has no '{{word}}', the place of the class.")
-    if not classes:
-        raise SeediffError("There is no class to draw. Name one at least.")
-    if named := [name for name in classes if name.casefold() == BACKGROUND]:
-        raise SeediffError(f"{named[0]!r} is what is of no class, and cannot be drawn.\nLeave it out.")
-    if len(classes) > MOST_CLASSES:
-        raise SeediffError(f"There are {len(classes)} classes, but masks have room for {MOST_CLASSES}.")
-    if len({slug(name).lower() for name in classes}) < len(classes):
-        raise SeediffError("A class is named twice (spaces count as dashes, and capital as small letters).")
+    _check_template(template)
+    _check_classes(classes)
     named_steps(variant)  # a misspelt variant is said before anything is drawn
     prompts = make_prompts("generate", classes, number, template, rng_seed=rng_seed)
     settings = {
         "classes": list(classes), "template": template, "variant": variant, "dtype": dtype,
         "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "rng_seed": rng_seed,
-        "versions": VERSIONS,
+        "versions": {stage: VERSIONS[stage] for stage in STAGES},
     }  # fmt: skip
     _check_folder(folder, settings)
     unfinished = _unfinished_batches(folder, prompts, batch_size)
@@ -106,6 +100,23 @@ def flaws_in(folder: Path) -> dict[str, Flaw]:
     clipped, whenever they were drawn."""
     paths = sorted((folder / IMAGES).glob("*.png"))
     return flaws_of((path.name, decode_rgb(read_file(path), str(path))) for path in paths)
+
+
+def _check_template(template: str) -> None:
+    if PLACE not in template:
+        raise SeediffError(f"The template {template!r} has no '{PLACE}', the place of the class.")
+
+
+def _check_classes(classes: Sequence[str]) -> None:
+    """Raise ``SeediffError`` unless each can be drawn, has a label, and has files of its own on every file system."""
+    if not classes:
+        raise SeediffError("There is no class to draw. Name one at least.")
+    if named := [name for name in classes if name.casefold() == BACKGROUND]:
+        raise SeediffError(f"{named[0]!r} is the name of what belongs to no class, and cannot be drawn.\nLeave it out.")
+    if len(classes) > MOST_CLASSES:
+        raise SeediffError(f"There are {len(classes)} classes, but masks have room for {MOST_CLASSES}.")
+    if len({slug(name).lower() for name in classes}) < len(classes):
+        raise SeediffError("A class is named twice (spaces count as dashes, and capital as small letters).")
 
 
 def _unfinished_batches(folder: Path, prompts: Sequence[Prompt], size: int) -> list[Prompt]:
@@ -149,7 +160,7 @@ def _check_model(folder: Path, checksums: Mapping[str, str]) -> None:
         raise SeediffError(
             f"{folder} holds images of a model that was not noted.\nChoose another folder, or delete it."
         )
-    if changed := sorted(kind for kind in {*before, *checksums} if before.get(kind) != checksums.get(kind)):
+    if changed := differences(before, checksums):
         raise SeediffError(
             f"{folder} holds images of another model: other {' and '.join(changed)}, by their checksums.\n"
             "Choose another folder, or delete this one."

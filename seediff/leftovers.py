@@ -1,4 +1,4 @@
-"""Files of a study's results that are no longer the study's: of a table, a recipe or a variant that was removed."""
+"""Files among a study's results that no longer belong to it, such as those of a table or a recipe that was removed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from seediff.sources import FILE as SOURCES
 from seediff.study import Study
 
 OF_NO_JOB = {"logs", "benchmarks", "checkpoints"}
-"""Folders of the results that hold what jobs say, and nothing that they leave."""
+"""Folders of the results that hold no outputs of jobs."""
 
 
 def leftovers(study: Study, folder: Path) -> list[Path]:
-    """Files in the study's results ``folder`` that no job of the study leaves, in order; hidden ones do not count."""
+    """Files in the study's results ``folder`` that no job of the study makes, in order; without hidden ones."""
     results = Results(study.name, folder)
     own = {os.fspath(results.path(output)) for job in study_jobs(study) for output in job.outputs}
     own.add(os.fspath(folder / SOURCES))

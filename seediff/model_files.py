@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from socket import gaierror
 
@@ -140,6 +140,11 @@ def identity(model: str | Path, adapter: Path | None = None) -> dict[str, str]:
     found = {kind: _checksum(folder, files) for kind, files in kinds.items()}
     found |= {"adapter": _checksum(adapter.parent, [adapter])} if adapter else {}
     return {kind: checksum for kind, checksum in found.items() if checksum}
+
+
+def differences(model: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """The kinds of files that two models' checksums (``identity``) tell apart."""
+    return sorted(kind for kind in {*model, *other} if model.get(kind) != other.get(kind))
 
 
 def _checksum(folder: Path, files: Iterable[Path]) -> str | None:

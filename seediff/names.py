@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from difflib import get_close_matches
+from typing import TypeVar
 
 from seediff.errors import SeediffError
+
+Value = TypeVar("Value", bound=Hashable)
 
 MASK_QUALITY = "mask_quality"
 """The one table that is made of masks instead of trained segmenters."""
 
 MOST_SHOWN = 40
-"""So many known names are listed where none is close."""
+"""How many known names are listed where none is close."""
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What breaks a line, steers a terminal, changes the order in which text is shown, or cannot be written as UTF-8."""
@@ -57,7 +61,7 @@ def cut(text: str, most: int = 400) -> str:
 
 
 def reason(error: Exception) -> str:
-    """What an error of another library says, as a part of a line of ours: without the addresses of objects."""
+    """What an error of another library says, for a part of a line: without line breaks and addresses of objects."""
     words = re.sub(r"\s*<[\w.]+ object at 0x[0-9a-f]+>", "", " ".join(str(error).split()))
     return cut(words or type(error).__name__)
 
@@ -65,6 +69,11 @@ def reason(error: Exception) -> str:
 def slug(name: str) -> str:
     """The form of a checked name that stands in paths: spaces become dashes."""
     return name.replace(" ", "-")
+
+
+def repeated(values: Iterable[Value]) -> list[Value]:
+    """The values that come more than once, in the order of their first places."""
+    return [value for value, number in Counter(values).items() if number > 1]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -59,7 +59,7 @@ def make_prompts(
     class are the same however many there are. Raises ``SeediffError`` if there are not so many different ones.
     """
     if not classes:
-        raise SeediffError("Prompts need a class at least, and none was given.")
+        raise SeediffError("There are no classes to make prompts for.")
     if not 1 <= per_class <= LARGEST_CLASS:
         limits = f"ask for at least one and at most {LARGEST_CLASS:,}"
         raise SeediffError(f"{per_class} images a class were asked for; {limits}.")

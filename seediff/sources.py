@@ -1,8 +1,8 @@
-"""What a study takes from outside, models of the hub and real data sets, and which these were.
+"""Which models of the hub and which real data sets a study uses.
 
-A hub's id means another model whenever somebody uploads one. So the process that plans a run asks once which commit
-each id stands for, and tells every job; ``sources.json`` among the results notes the answers, and later runs keep to
-them. Fingerprints of data sets are noted beside them, for a machine that has the results and not the data.
+A hub id stands for another model whenever somebody uploads one. So the process that plans a run asks once which commit
+each id stands for, and tells every job. ``sources.json`` among the results keeps the answers for later runs, and the
+fingerprints of the data sets for machines that have the results but not the data.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def write_sources(results: Path, sources: Sources) -> None:
 
 def find_sources(study: Study, noted: Sources) -> Sources:
     """What the study's hub ids and data sets stand for now: ids as noted, data as they are, or else as noted."""
-    data = {one.name: one.fingerprint() or noted.data.get(one.name) for one in real_data(study)}
+    data = {read.name: read.fingerprint() or noted.data.get(read.name) for read in real_data(study)}
     return Sources(find_commits(study, noted), {name: found for name, found in data.items() if found})
 
 
@@ -88,8 +88,8 @@ def find_commits(study: Study, noted: Sources) -> dict[str, str]:
 def hub_models(study: Study) -> list[str]:
     """Every hub id of the study whose commit is not given: of the diffusion model, of backbones, of CLIP."""
     named = [study.diffusion.reference]
-    named += [one.pretrained for one in study.segmenters.values() if one.pretrained]
-    named += [one.clip_model for one in study.filters.values() if one.clip_model]
+    named += [segmenter.pretrained for segmenter in study.segmenters.values() if segmenter.pretrained]
+    named += [settings.clip_model for settings in study.filters.values() if settings.clip_model]
     return [name for name in dict.fromkeys(named) if is_hub_id(name) and not names_commit(name)]
 
 
@@ -112,12 +112,12 @@ def pinned(study: Study, commits: Mapping[str, str]) -> Study:
 
     diffusion = study.diffusion.model_copy(update={"model": pin(study.diffusion.reference), "revision": None})
     segmenters = {
-        name: replace(one, pretrained=pin(one.pretrained)) if one.pretrained else one
-        for name, one in study.segmenters.items()
+        name: replace(segmenter, pretrained=pin(segmenter.pretrained)) if segmenter.pretrained else segmenter
+        for name, segmenter in study.segmenters.items()
     }
     filters = {
-        name: replace(one, clip_model=pin(one.clip_model)) if one.clip_model else one
-        for name, one in study.filters.items()
+        name: replace(settings, clip_model=pin(settings.clip_model)) if settings.clip_model else settings
+        for name, settings in study.filters.items()
     }
     return study.model_copy(update={"diffusion": diffusion, "segmenters": segmenters, "filters": filters})
 
@@ -128,8 +128,8 @@ def real_data(study: Study) -> list[Data]:
 
 
 def _real_data(study: Study) -> Iterator[Data]:
-    for name, one in study.benchmarks.items():
-        yield from benchmark_data(study, name, one.split)
+    for name, benchmark in study.benchmarks.items():
+        yield from benchmark_data(study, name, benchmark.split)
     for recipe in study.recipes.values():
         if isinstance(recipe, RealRecipe):
             yield from benchmark_data(study, recipe.benchmark, recipe.split)
@@ -138,10 +138,10 @@ def _real_data(study: Study) -> Iterator[Data]:
 
 
 def benchmark_data(study: Study, benchmark: str, split: str) -> Iterable[Data]:
-    one = study.benchmarks[benchmark]
-    return [] if one.embedded else [Data(benchmark_folder(study, benchmark), one.format, split)]
+    settings = study.benchmarks[benchmark]
+    return [] if settings.embedded else [Data(benchmark_folder(study, benchmark), settings.format, split)]
 
 
 def adaptation_data(study: Study, adaptation: str) -> Iterable[Data]:
-    one = study.adaptations[adaptation]
-    return benchmark_data(study, one.benchmark, one.split) if one.benchmark else [Data(str(one.folder))]
+    images = study.adaptations[adaptation]
+    return benchmark_data(study, images.benchmark, images.split) if images.benchmark else [Data(str(images.folder))]

@@ -1,6 +1,6 @@
-"""Cells of CSV files that a spreadsheet would take for formulas, and run: it is kept from that by a quote before them.
+"""Cells of CSV files that a spreadsheet would take for formulas and run: a quote before them prevents it.
 
-The quote is what spreadsheets themselves write for 'this is text'. Numbers with a sign stay as they are.
+Spreadsheets themselves write this quote for 'this is text'. Numbers with a sign stay as they are.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 _FORMULA = re.compile("'*[=+\\-@\t\r\n＝＋－＠]")
-"""With quotes before it or without, so that what had one already comes back with it."""
+"""With or without quotes before it, so that a cell that had one already keeps it."""
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 

@@ -31,7 +31,7 @@ def status_text(study: Study, folder: Path, now: float | None = None) -> str:
         "\n".join(_table(progress, pace)),
         _listing("running", [_running_line(one, pace) for one in progress if one.state is State.RUNNING]),
         _listing("failed", [_failed_lines(one, folder, study) for one in progress if one.state is State.FAILED]),
-        _listing("of nothing in the study, so they may be deleted", [[str(file)] for file in leftovers(study, folder)]),
+        _listing("no longer part of the study; may be deleted", [[str(file)] for file in leftovers(study, folder)]),
         _time_left(progress, pace),
     ]
     return "\n\n".join(block for block in blocks if block)

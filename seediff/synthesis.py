@@ -17,6 +17,7 @@ from tqdm import tqdm
 from seediff.attention.maps import AttentionMaps, ClassMaps
 from seediff.attention.recording import record_attention
 from seediff.attention.tokens import tokenize
+from seediff.bounds import MOST_AT_ONCE, MOST_TIMESTEPS
 from seediff.diffusion_outputs import check_latents, check_text
 from seediff.errors import SeediffError
 from seediff.files import parse_json
@@ -43,10 +44,6 @@ OTHERS = (
 )
 
 
-MOST_STEPS, MOST_AT_ONCE = 1000, 4096
-"""The models know a thousand timesteps; no machine has memory for so many images."""
-
-
 @dataclass(frozen=True)
 class Sampling:
     """How images are sampled; ``batch_size`` images at a time, which changes speed and, at most, last digits."""
@@ -56,7 +53,7 @@ class Sampling:
     batch_size: int = 8
 
     def __post_init__(self) -> None:
-        for name, most in (("num_inference_steps", MOST_STEPS), ("batch_size", MOST_AT_ONCE)):
+        for name, most in (("num_inference_steps", MOST_TIMESTEPS), ("batch_size", MOST_AT_ONCE)):
             if not 1 <= getattr(self, name) <= most:
                 raise SeediffError(f"{name} is {getattr(self, name)}, but has to be from 1 to {most:,}.")
         if not 1 < self.guidance_scale < float("inf"):
@@ -185,7 +182,7 @@ def _check_networks(model: str | Path, pipe: StableDiffusionPipeline) -> None:
         )
     further = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
     if wanted := [name for name in further if unet.get(name) is not None]:
-        raise SeediffError(f"The UNet of {model} wants more than a prompt ({wanted[0]}), as that of SDXL.\n{OTHERS}")
+        raise SeediffError(f"The UNet of {model} needs more than a prompt ({wanted[0]}), like that of SDXL.\n{OTHERS}")
     width = pipe.text_encoder.config.hidden_size
     if isinstance(unet.cross_attention_dim, int) and unet.cross_attention_dim != width:
         raise SeediffError(
@@ -224,6 +221,7 @@ def draw(pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sam
             yield Drawn(prompt, image, maps)
 
 
+@torch.no_grad()
 def encode_text(pipe: StableDiffusionPipeline, prompts: Sequence[str]) -> Tensor:
     """What the UNet is given of each prompt: (prompts, tokens, width); ``SeediffError`` if it is not finite."""
     text: Tensor = pipe.encode_prompt(list(prompts), pipe.device, 1, do_classifier_free_guidance=False)[0]

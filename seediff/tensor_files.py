@@ -15,9 +15,9 @@ def read_tensors(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any
 
     Raises ``ValueError`` with the reason for a file that is missing, broken, or something else.
     """
-    if path.exists() and not path.is_file():  # a pipe would be waited for without end
-        raise ValueError("it is no regular file")
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise ValueError("it is no regular file")
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {}).get(key, "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)

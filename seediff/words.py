@@ -62,11 +62,11 @@ def find_word(text: str, word: str, names: Collection[Span] = ()) -> list[Place]
     wanted = _words(word, _named(word, {text[start:end].strip() for start, end in names}))
     words = _words(text, names)
     runs = [words[at : at + len(wanted)] for at in range(len(words) - len(wanted) + 1)] if wanted else []
-    return [tuple(one.span for one in run) for run in runs if _spelling(run) == _spelling(wanted)]
+    return [tuple(part.span for part in run) for run in runs if _spelling(run) == _spelling(wanted)]
 
 
 def place_word(text: str, word: str, starts: Sequence[int] = (), names: Collection[Span] = ()) -> list[Place]:
-    """Where a prompt has the word: at ``starts``, be it there part of another, or at every place if none are given.
+    """Where a prompt has the word: at ``starts``, even as part of another word, or at every place if none are given.
 
     Raises ``SeediffError`` if the prompt does not have it there, or nowhere.
     """
@@ -86,23 +86,23 @@ def place_word(text: str, word: str, starts: Sequence[int] = (), names: Collecti
     return list(places.values())
 
 
-def meet(one: Span, other: Span) -> bool:
+def meet(span: Span, other: Span) -> bool:
     """Whether two spans share a character."""
-    return max(one[0], other[0]) < min(one[1], other[1])
+    return max(span[0], other[0]) < min(span[1], other[1])
 
 
 def _spelled_at(start: int, text: str, word: str, names: Collection[Span]) -> Place:
-    """The letters of the word that begins there, as part of another it may be; none if it does not begin there."""
+    """The letters of the word that begins there, even as part of another; none if it does not begin there."""
     end = start + len(word)
     if start < 0 or _folded(text[start:end]) != _folded(word):
         return ()
-    spans = [one.span for one in _words(text, names)]
+    spans = [found.span for found in _words(text, names)]
     return tuple((max(start, span[0]), min(end, span[1])) for span in spans if meet(span, (start, end)))
 
 
 @dataclass(frozen=True)
 class _Word:
-    """``text``: as it is compared; ``touches``: whether it follows upon the word before it with nothing in between."""
+    """``text``: as it is compared; ``touches``: whether nothing stands between it and the word before it."""
 
     text: str
     span: Span

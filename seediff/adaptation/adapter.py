@@ -81,8 +81,7 @@ def fuse_adapter(pipe: StableDiffusionPipeline, path: Path) -> None:
         pipe.fuse_lora(safe_fusing=True)
     except Exception as error:  # diffusers and peft raise a dozen different types for tensors that do not fit
         raise SeediffError(
-            f"The adapter {file} does not fit the model: {reason(error)}\n"
-            "It has to be a LoRA of this very architecture."
+            f"The adapter {file} does not fit the model: {reason(error)}\nIt has to be a LoRA of the same architecture."
         ) from None
     pipe.unload_lora_weights()
 

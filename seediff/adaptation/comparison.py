@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import DataLoader, Subset
 
-from seediff.adaptation.train import denoising_losses, encode_prompts, image_side, noised_views
+from seediff.adaptation.train import denoising_losses, image_side, noised_views
 from seediff.adaptation.views import square
 from seediff.datasets.images import Array
 from seediff.datasets.unlabelled import Unlabelled, folder_images
 from seediff.diffusion_outputs import checked_unet, checked_vae
 from seediff.files import partial
 from seediff.rng import derive_seed
-from seediff.synthesis import load
+from seediff.synthesis import encode_text, load
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -40,7 +40,7 @@ def held_out_losses(
 ) -> NDArray[np.float32]:
     """The denoising loss of ``times`` views of each image: the same views, noise and timesteps for every model."""
     views = noised_views(pipe, images, len(prompts), derive_seed(rng_seed, "held out"))
-    text = encode_prompts(pipe, prompts)
+    text = encode_text(pipe, prompts)
     batches = DataLoader(Subset(views, range(times * len(images))), 8)
     with checked_unet(pipe.unet):
         return np.concatenate([denoising_losses(pipe, batch, text).cpu().numpy() for batch in batches])

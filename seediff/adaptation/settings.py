@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
+from seediff.bounds import MOST_AT_ONCE
 from seediff.errors import SeediffError
 from seediff.names import check_name, check_text, cut, nearest
 
@@ -18,7 +19,7 @@ TARGET_MODULES = (
 WEIGHTS = "pytorch_lora_weights.safetensors"
 """What diffusers calls the file of an adapter."""
 
-MOST_RANK, MOST_AT_ONCE, LARGEST = 1024, 4096, 1_000_000
+MOST_RANK, LARGEST = 1024, 1_000_000
 
 
 @dataclass(frozen=True)

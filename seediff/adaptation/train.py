@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,7 +93,7 @@ class Trainer:
         self.pipe, self.settings, self.state = pipe, settings, state
         self.name = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()
         self.views = noised_views(pipe, images, len(settings.prompts), rng_seed)
-        self.text = encode_prompts(pipe, settings.prompts)
+        self.text = encode_text(pipe, settings.prompts)
         torch.manual_seed(derive_seed(rng_seed, "initialization"))
         self.parameters = nn.ParameterList(add_adapter(pipe.unet, settings))
         self.optimizer = torch.optim.AdamW(
@@ -142,12 +142,6 @@ def noised_views(pipe: StableDiffusionPipeline, images: Unlabelled, prompts: int
     latents = (config.in_channels, config.sample_size, config.sample_size)
     timesteps = pipe.scheduler.config.num_train_timesteps
     return Views(images, image_side(pipe), latents, timesteps, prompts, rng_seed)
-
-
-@torch.no_grad()
-def encode_prompts(pipe: StableDiffusionPipeline, prompts: Sequence[str]) -> Tensor:
-    """What the UNet is given of each prompt: (prompts, tokens, width)."""
-    return encode_text(pipe, prompts)
 
 
 def denoising_losses(pipe: StableDiffusionPipeline, batch: View, text: Tensor) -> Tensor:

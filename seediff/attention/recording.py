@@ -114,7 +114,7 @@ def _check_plain(unet: Any) -> None:
     """Compiled code does not pass where it could be listened to."""
     if not isinstance(unet, nn.Module) or not hasattr(unet, "attn_processors"):
         raise SeediffError(f"A {type(unet).__name__} has no attention processors: its attention cannot be recorded.")
-    if any(hasattr(one, "_orig_mod") or one._compiled_call_impl is not None for one in unet.modules()):
+    if any(hasattr(part, "_orig_mod") or part._compiled_call_impl is not None for part in unet.modules()):
         raise SeediffError(
             "A compiled UNet's attention cannot be recorded.\nRecord the plain one, without torch.compile."
         )

@@ -137,7 +137,7 @@ def adapt(options: argparse.Namespace) -> None:
 
     images, output = folder_images(options.images), options.output
     from seediff.adaptation.train import train_adapter
-    from seediff.plan import VERSIONS
+    from seediff.versions import VERSIONS
 
     train_adapter(options.model, images, settings, output, output, options.rng_seed, VERSIONS["adapter"])
     say(f"{options.output / WEIGHTS}: give {options.output} to `seediff generate --adapter`")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from seediff.errors import SeediffError
 from seediff.label_values import IGNORE_LABEL, LARGE_IGNORE_LABEL, MOST_CLASSES
-from seediff.names import nearest
+from seediff.names import nearest, repeated
 
 BACKGROUND = "background"
 
@@ -126,8 +126,10 @@ def check_classes(classes: Sequence[str]) -> None:
     if not classes:
         raise SeediffError("There are no classes.")
     if BACKGROUND in classes:
-        raise SeediffError(f"{BACKGROUND!r} is among the classes, but is what is of no class.\nLeave it out.")
-    if twice := [name for name in classes if classes.count(name) > 1]:
+        raise SeediffError(
+            f"{BACKGROUND!r} is among the classes, but is the name of what belongs to no class.\nLeave it out."
+        )
+    if twice := repeated(classes):
         raise SeediffError(f"The classes hold {twice[0]!r} twice.")
 
 

@@ -1,7 +1,7 @@
-"""Flaws of a drawn image that show at once: it is black, of one colour, or clipped. Drawn they are kept, and counted.
+"""Flaws of a drawn image that a glance shows: it is black, of one colour, or clipped. It is kept, and counted.
 
-Of the 660 images of the embedded study none comes near: the darkest has a mean of 40 of 255, the one with least
-contrast spans 131 values of a colour, and in the one clipped most 8 % of the values are 0 or 255.
+None of the embedded study's 660 images comes near: the darkest has a mean of 40 of 255, the one with the least
+contrast spans 131 values of a colour, and at most 8 % of the values of an image are 0 or 255.
 """
 
 from __future__ import annotations

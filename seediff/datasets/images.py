@@ -19,7 +19,18 @@ from seediff.names import reason
 
 Array = NDArray[np.uint8]
 
-PHOTOGRAPHS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF")
+ENDINGS = {
+    "PNG": (".png",),
+    "JPEG": (".jpg", ".jpeg", ".jfif"),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "PPM": (".ppm",),
+    "AVIF": (".avif",),
+}
+"""Format -> what the names of its files end in, in lower case."""
+PHOTOGRAPHS = tuple(ENDINGS)
 """What a photograph may be, whatever its name ends in. Formats that are programs, such as EPS, are never opened."""
 
 _MODES = ("1", "L", "P", "RGB", "LA", "PA", "RGBA", "RGBX", "CMYK", "YCbCr")
@@ -111,8 +122,8 @@ class Photograph:
         turned = displayed is not self.stored and displayed.shape == self.stored.shape
         if turned and not np.array_equal(displayed, self.stored):
             raise PictureError(
-                f"{image_name} is to be turned for looking at it (EXIF orientation {self.orientation}).\n"
-                f"{labels_name} fits it turned or not. Save the image the way it was annotated, without that tag.",
+                f"{image_name} is shown turned (EXIF orientation {self.orientation}), but {labels_name} fits it"
+                " turned or not.\nSave the image the way it was annotated, without that tag.",
                 Problem.TURNED,
                 f"EXIF orientation {self.orientation}",
             )

@@ -6,17 +6,19 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from seediff.datasets.findings import Problem, Problems
+from seediff.datasets.images import ENDINGS
 from seediff.errors import SeediffError
 from seediff.files import read_json
 
 RECORD = "domain.json"
 """Where an embedded stand-in says which files it is made of, split by split, with the sha256 of each."""
 
-PICTURES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".avif"})
+PICTURES = frozenset(chain.from_iterable(ENDINGS.values()))
 """What names of pictures end in, in lower case."""
 
 
@@ -74,7 +76,7 @@ def item_problems(items: Iterable[Item]) -> Iterator[tuple[Problem, Path, str]]:
         for missing, path in ((Problem.NO_IMAGE, item.image), (Problem.NO_LABELS, item.labels)):
             known = alike(path.parent, path.name.removeprefix(item.name))
             others = known.get(item.name.lower(), set()) - {path.name}
-            if not os.path.isfile(path):  # unlike Path.is_file it has an answer for what may not be looked at
+            if not os.path.isfile(path):  # unlike Path.is_file it does not raise for what may not be read
                 yield missing, path, f" (there is {min(others)})" if others else ""
             elif others:
                 yield Problem.TWINS, path, f" and {min(others)}"

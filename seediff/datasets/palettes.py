@@ -76,5 +76,7 @@ def _labels_by_colour(customary: Array, known: Collection[int]) -> dict[Colour, 
 
 def _strangest(colours: Sequence[Colour], known: Collection[int]) -> Colour:
     """A colour that the palette with the most of the colours does not have."""
-    lacking = [[colour for colour in colours if colour not in _labels_by_colour(one, known)] for one in CUSTOMARY]
+    lacking = [
+        [colour for colour in colours if colour not in _labels_by_colour(palette, known)] for palette in CUSTOMARY
+    ]
     return min(lacking, key=len)[0]

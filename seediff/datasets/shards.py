@@ -25,6 +25,7 @@ from typing import Any, BinaryIO
 
 from seediff.errors import SeediffError
 from seediff.files import partial, read_json, sealed_json
+from seediff.model_files import differences
 from seediff.names import check_name
 from seediff.seals import name_of
 
@@ -305,8 +306,7 @@ def check_same_model(models: Iterable[tuple[Path, Mapping[str, str]]]) -> None:
     """
     known: tuple[Path, Mapping[str, str]] | None = None
     for path, model in models:
-        if model and known and model != known[1]:
-            kinds = sorted(kind for kind in {*model, *known[1]} if model.get(kind) != known[1].get(kind))
+        if model and known and (kinds := differences(model, known[1])):
             raise SeediffError(
                 f"{known[0]} and {path} were drawn by different models: other {' and '.join(kinds)}.\n"
                 "Delete those of the wrong one and run again."

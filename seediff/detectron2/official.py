@@ -17,7 +17,7 @@ from seediff.detectron2.availability import require_mask2former
 from seediff.detectron2.dataset_dicts import metadata
 from seediff.errors import SeediffError
 from seediff.label_values import IGNORE_LABEL
-from seediff.names import nearest
+from seediff.names import nearest, reason
 from seediff.segmenter.loss import CLASS_WEIGHT, DICE_WEIGHT, MASK_WEIGHT, NO_OBJECT_WEIGHT, alone
 from seediff.segmenter.model import normalize
 from seediff.segmenter.settings import SegmenterSettings
@@ -123,7 +123,7 @@ def build(settings: SegmenterSettings, num_classes: int) -> OfficialSegmenter:
             model.network.backbone.load_state_dict(load_file(Path(settings.pretrained)))
         except (OSError, SafetensorError, RuntimeError) as error:
             raise SeediffError(
-                f"Backbone weights {settings.pretrained!r} could not be loaded: {str(error).splitlines()[0]}\n"
+                f"Backbone weights {settings.pretrained!r} could not be loaded: {reason(error)}\n"
                 "With backend 'mask2former', 'pretrained' is a safetensors file with detectron2's names, or null."
             ) from None
     return model

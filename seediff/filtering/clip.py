@@ -40,7 +40,7 @@ class Clip:
         embedded = self.model(**words.to(self.model.device), **pixels.to(self.model.device))
         cosines = (embedded.image_embeds * embedded.text_embeds).sum(-1)
         check_finite(cosines[:, None], "its similarity to its prompt by CLIP", "Give another clip_model.")
-        return [float(one) for one in cosines.clamp(-1, 1)]
+        return [float(cosine) for cosine in cosines.clamp(-1, 1)]
 
 
 def load_clip(model: str) -> Clip:

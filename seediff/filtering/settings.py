@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from seediff.errors import SeediffError
-from seediff.names import check_text, nearest
+from seediff.names import check_text, nearest, repeated
 
 MEASURES = ("agreement", "area", "connectedness", "contrast", "clip")
 """What is measured of a pair, in the order of the table's columns."""
@@ -51,8 +51,10 @@ class Filter:
             _check_model(self.clip_model)
         for key in ("rank_by", "agreement_with"):
             names = getattr(self, key)
-            if twice := [name for name in names if names.count(name) > 1]:
-                raise SeediffError(f"Filter: {key} holds {twice[0]!r} twice.\nNone counts more than another.")
+            if twice := repeated(names):
+                raise SeediffError(
+                    f"Filter: {key} holds {twice[0]!r} twice.\nName each once: none counts more than another."
+                )
         for name in self.rank_by:
             if name not in MEASURES:
                 raise SeediffError(f"Filter: there is no measure {name!r} to rank by.\n{nearest(name, MEASURES)}")

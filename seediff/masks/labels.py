@@ -22,7 +22,7 @@ def refine(score: Tensor, image: NDArray[np.uint8], refinement: Refinement) -> T
     """The score (r, r), bilinearly at the size of ``image`` (H, W, 3) and refined by it: (H, W) float32 in [0, 1]."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise SeediffError(f"An image must be (height, width, 3) uint8, not {image.shape} {image.dtype}.")
-    check_finite(score[None], "the score", "Make it of attention maps that are.")
+    check_finite(score[None], "the score", "Make it from attention maps that are finite.")
     soft = resize(score.float(), image.shape[:2])
     if refinement.pamr is None:
         return soft
@@ -42,7 +42,7 @@ def to_mask(score: Tensor, label: int, threshold: float, uncertain_from: float |
         raise SeediffError(
             f"Label {label!r} is not a whole number from 1 to {IGNORE_LABEL - 1} (0 is background, 255 is ignored)."
         )
-    check_finite(score[None], "the score", "Make it of attention maps that are.")
+    check_finite(score[None], "the score", "Make it from attention maps that are finite.")
     mask = (score >= threshold).to(torch.uint8) * label
     if uncertain_from is not None:
         mask[(score < threshold) & (score >= uncertain_from)] = IGNORE_LABEL

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from seediff.datasets.augmentation import Augmentation, augmented
-from seediff.datasets.images import VOC_COLOURS
+from seediff.datasets.palettes import VOC_COLOURS
 from seediff.pictograms.judge import RenderedPairs
 from seediff.reporting.figures import overlay, png_bytes, strip
 from seediff.rng import derive_seed

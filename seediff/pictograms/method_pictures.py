@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from seediff.datasets.images import VOC_COLOURS
+from seediff.datasets.palettes import VOC_COLOURS
 from seediff.filtering.measures import agreement, area, connectedness, contrast
 from seediff.filtering.selection import Measured, quality
 from seediff.masks.labels import refine, to_mask

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from seediff.datasets.images import VOC_COLOURS
+from seediff.datasets.palettes import VOC_COLOURS
 from seediff.masks.labels import refine, to_mask
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import scores_by_step

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import inf, isfinite
 from typing import Any
 
+from seediff.bounds import MOST_AT_ONCE
 from seediff.errors import SeediffError
 from seediff.names import nearest
 
@@ -13,8 +14,8 @@ BACKENDS = ("transformers", "pixel", "detectron2", "mask2former")
 
 LARGEST = 1_000_000_000
 _MOST = {
-    "queries": 10_000, "points": 10_000_000, "batch_size": 4096, "crop": 8192, "scale_max": 100, "test_edge": 16_384,
-    "test_window": 16_384,
+    "queries": 10_000, "points": 10_000_000, "batch_size": MOST_AT_ONCE, "crop": 8192, "scale_max": 100,
+    "test_edge": 16_384, "test_window": 16_384,
 }  # fmt: skip
 """What is more than any machine has memory for; other whole numbers can be ``LARGEST`` at most."""
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -64,15 +65,12 @@ class SegmenterSettings:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, _KINDS[str(field.type)]):
-                raise SeediffError(f"Segmenter setting {field.name} is {value!r}, but has to be of type {field.type}.")
-            if isinstance(value, float) and not isfinite(value):
-                raise SeediffError(f"Segmenter setting {field.name} is {value}, but has to be finite.")
-            for number in value if isinstance(value, tuple) else (value,):
-                most = _MOST.get(field.name, LARGEST if isinstance(number, int) else inf)
-                if isinstance(number, (int, float)) and number > most:
-                    raise SeediffError(f"Segmenter setting {field.name} is {number:,}, but can be {most:,} at most.")
+            _check_kind(field.name, str(field.type), getattr(self, field.name))
+        self._check_signs()
+        self._check_choices()
+        self._check_sizes()
+
+    def _check_signs(self) -> None:
         positive = ("queries", "points", "iterations", "batch_size", "learning_rate", "clip", "scale_min")
         for name in (*positive, "checkpoint_every"):
             if getattr(self, name) <= 0:
@@ -88,6 +86,8 @@ class SegmenterSettings:
         ):
             if getattr(self, name) < 0:
                 raise SeediffError(f"Segmenter setting {name} is {getattr(self, name)}, but cannot be negative.")
+
+    def _check_choices(self) -> None:
         if self.backbone not in PRESETS_BY_BACKBONE:
             raise SeediffError(f"Unknown backbone {self.backbone!r}.\n{nearest(self.backbone, PRESETS_BY_BACKBONE)}")
         if self.pretrained == "":
@@ -96,6 +96,8 @@ class SegmenterSettings:
             raise SeediffError(f"Segmenter setting pretrained is {self.pretrained!r}, but cannot hold braces.")
         if self.backend not in BACKENDS:
             raise SeediffError(f"Unknown segmenter backend {self.backend!r}.\n{nearest(self.backend, BACKENDS)}")
+
+    def _check_sizes(self) -> None:
         if not _is_crop(self.crop):
             raise SeediffError(
                 f"Segmenter setting crop is {self.crop}, but has to be a multiple of 32, or two: [height, width]."
@@ -113,9 +115,21 @@ class SegmenterSettings:
         return self.crop if isinstance(self.crop, tuple) else (self.crop, self.crop)
 
 
-def _is_crop(crop: Any) -> bool:
+def _check_kind(name: str, kind: str, value: Any) -> None:
+    """A value of its type, finite, and no larger than makes sense; of a pair, both."""
+    if isinstance(value, bool) or not isinstance(value, _KINDS[kind]):
+        raise SeediffError(f"Segmenter setting {name} is {value!r}, but has to be of type {kind}.")
+    if isinstance(value, float) and not isfinite(value):
+        raise SeediffError(f"Segmenter setting {name} is {value}, but has to be finite.")
+    for number in value if isinstance(value, tuple) else (value,):
+        most = _MOST.get(name, LARGEST if isinstance(number, int) else inf)
+        if isinstance(number, (int, float)) and number > most:
+            raise SeediffError(f"Segmenter setting {name} is {number:,}, but can be {most:,} at most.")
+
+
+def _is_crop(crop: int | tuple[Any, ...]) -> bool:
     sides = crop if isinstance(crop, tuple) else (crop, crop)
-    return len(sides) == 2 and all(type(side) is int and 0 < side <= LARGEST and side % 32 == 0 for side in sides)
+    return len(sides) == 2 and all(type(side) is int and side > 0 and side % 32 == 0 for side in sides)
 
 
 _MINI: dict[str, Any] = {

@@ -26,6 +26,7 @@ from seediff.files import write_csv, write_json
 from seediff.finite import check_step
 from seediff.iterations import shown
 from seediff.model_files import network_files
+from seediff.names import reason
 from seediff.rng import derive_seed
 from seediff.segmenter.backends import Backend, backend
 from seediff.segmenter.checkpoint import Progress, load_state, load_tensors, save_state, save_tensors
@@ -130,7 +131,7 @@ class Trainer:
     def finish_gradients(self, parts: dict[str, Tensor]) -> None:
         """Make them those of the whole batch, and clip them; ``SeediffError`` if they or the loss are not finite."""
         self.processes.average_gradients(self.model.parameters())
-        norms = [nn.utils.clip_grad_norm_(one.parameters(), self.settings.clip) for one in self._networks()]
+        norms = [nn.utils.clip_grad_norm_(network.parameters(), self.settings.clip) for network in self._networks()]
         check_step(parts, norms, self.iteration + 1)
 
     def _networks(self) -> list[nn.Module]:
@@ -230,6 +231,5 @@ def run_name(views: Views, classes: Sequence[str], start: Path | None, pairs_dig
 
 def _unfit(start: Path, error: Exception) -> SeediffError:
     return SeediffError(
-        f"Training cannot start from {start}: {str(error).splitlines()[0]}\n"
-        "It must be a segmenter of the same backbone and classes."
+        f"Training cannot start from {start}: {reason(error)}\nIt must be a segmenter of the same backbone and classes."
     )

@@ -9,7 +9,7 @@ from typing import Any
 from seediff.adaptation.settings import AdapterSettings
 from seediff.adaptation.train import train_adapter
 from seediff.datasets.unlabelled import benchmark_images, folder_images
-from seediff.plan import VERSIONS
+from seediff.versions import VERSIONS
 
 
 def adapt_model(spec: Mapping[str, Any], checkpoints: Path, output: Path) -> None:

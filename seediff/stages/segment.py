@@ -13,7 +13,6 @@ from seediff.datasets.flaws import FLAWS
 from seediff.datasets.training_sets import load_training_set
 from seediff.errors import SeediffError
 from seediff.files import write_json
-from seediff.plan import VERSIONS
 from seediff.provenance import provenance
 from seediff.rng import derive_seed
 from seediff.segmenter.evaluate import confusion, load_segmenter
@@ -21,6 +20,7 @@ from seediff.segmenter.robust.settings import RobustTraining
 from seediff.segmenter.robust.train import train_robustly
 from seediff.segmenter.settings import segmenter_settings
 from seediff.segmenter.train import train
+from seediff.versions import VERSIONS
 
 
 def train_model(

@@ -62,10 +62,10 @@ def _draw(spec: Mapping[str, Any], prompts: Sequence[Prompt]) -> _Drawn:
     images, scored, flaws = [], [], dict[str, Flaw]()
     with ThreadPoolExecutor(1) as beside:
         model = beside.submit(pipeline_identity, spec)
-        for one, scores in synthesize(pipe, prompts, sampling, spec["variants"]):
-            key, about = one.prompt.key, one.prompt.row()
-            if flaw := flaw_of(one.image):
+        for drawn, scores in synthesize(pipe, prompts, sampling, spec["variants"]):
+            key, about = drawn.prompt.key, drawn.prompt.row()
+            if flaw := flaw_of(drawn.image):
                 about[FLAW] = flaws[key] = flaw
-            images.append(Sample(key, {"png": encode_png(one.image), "json": json.dumps(about).encode()}))
+            images.append(Sample(key, {"png": encode_png(drawn.image), "json": json.dumps(about).encode()}))
             scored.append(Sample(key, {SCORES: save(scores)}))
     return _Drawn(images, scored, flaws, model.result())

@@ -1,4 +1,4 @@
-"""Names of a study that would be one file or folder on a file system that takes capital for small letters."""
+"""Names of a study that would be one file or folder on a file system that ignores case."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def check_clashes(study: Study) -> None:
     for kind, names in _names_of_files(study):
         if clash := _alike(names):
             raise SeediffError(
-                f"{kind} has {clash[0]!r} and {clash[1]!r}, which some file systems take for one name.\n"
+                f"{kind} has {clash[0]!r} and {clash[1]!r}, which are one name on some file systems.\n"
                 "Rename one of them."
             )
 

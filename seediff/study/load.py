@@ -53,7 +53,7 @@ class _StudyLoader(yaml.SafeLoader):
     """Safe YAML that reads words and numbers as YAML 1.2 does, and as people do: 'no' and '1:30' are words.
 
     PyYAML alone reads 1.1, where they are false and 90, and 010 is 8; that last one is an error here. So is a key that
-    comes twice, instead of the last one's victory, and content that is enormous once its aliases are written out.
+    comes twice, of which PyYAML takes the last, and content that is enormous once its aliases are written out.
     """
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from seediff.bounds import MOST_TIMESTEPS
 from seediff.study.values import AtOnce, Count, Name, Names, Section, Text, each_once
 
 
@@ -74,7 +75,9 @@ class Table(Section):
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
 
 
-Timesteps = Annotated[tuple[Annotated[int, Field(ge=0, lt=1000)], ...], AfterValidator(each_once), Field(min_length=1)]
+Timesteps = Annotated[
+    tuple[Annotated[int, Field(ge=0, lt=MOST_TIMESTEPS)], ...], AfterValidator(each_once), Field(min_length=1)
+]
 
 
 class MaskQuality(Section):
@@ -90,7 +93,7 @@ class MaskQuality(Section):
 
 
 class OpenPrompt(Section):
-    """A sentence of one's own, and the word in it whose mask is wanted.
+    """Any sentence, and the word in it whose mask is wanted.
 
     Every place where the sentence has the word counts, unless ``starts`` gives the characters at which it begins where
     it is meant (counted from 0).

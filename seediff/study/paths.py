@@ -1,4 +1,4 @@
-"""The files and folders that a study names, and whether they are there: seen before the first job, not by the last."""
+"""The files and folders that a study names, and whether they exist: checked before the first job starts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class NamedPath(NamedTuple):
 
 
 def check_paths(study: Study) -> None:
-    """Raise ``SeediffError`` naming every path of the study that is not there; nothing is opened, no hub is asked."""
+    """Raise ``SeediffError`` naming every path of the study that does not exist. No file is opened, no hub is asked."""
     missing: dict[Path, str] = {}
     for key, path, is_there in named_paths(study):
         if not is_there(path):
@@ -31,8 +31,8 @@ def check_paths(study: Study) -> None:
     if missing:
         listed = visible(", ".join(f"{key} ({path})" for path, key in missing.items()))
         raise SeediffError(
-            f"The study {study.name!r} names what is not there: {listed}.\n"
-            "Put it there, or change the study; `seediff data list` says where data sets are had."
+            f"The study {study.name!r} names files or folders that do not exist: {listed}.\n"
+            "Put them there, or change the study; `seediff data list` says where to get data sets."
         )
 
 

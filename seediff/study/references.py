@@ -11,7 +11,7 @@ from seediff.datasets.inventory import REQUIRED_SPLITS
 from seediff.errors import SeediffError
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS
-from seediff.names import MASK_QUALITY, nearest, slug
+from seediff.names import MASK_QUALITY, nearest, repeated, slug
 from seediff.prompts import too_few
 from seediff.segmenter.robust.settings import BACKENDS
 from seediff.study.clashes import check_clashes
@@ -83,7 +83,7 @@ def _check_names(study: Study) -> None:
 
 def _no_row_twice(where: str, table: Table) -> None:
     labels = [row.label for row in table.rows]
-    if twice := [label for label in labels if labels.count(label) > 1]:
+    if twice := repeated(labels):
         raise SeediffError(f"{where} has two rows {twice[0]!r}.\nGive each its own label.")
 
 
@@ -111,10 +111,10 @@ def _check_classes(study: Study) -> None:
     if len({*study.classes}) < len(study.classes) or len({slug(name) for name in every}) < len(every):
         raise SeediffError("classes holds the same name twice (spaces and dashes count as one).")
     if BACKGROUND in every:
-        raise SeediffError(f"classes holds {BACKGROUND!r}, which is what is of no class.\nLeave it out.")
+        raise SeediffError(f"classes holds {BACKGROUND!r}, the name of what belongs to no class.\nLeave it out.")
     for name, prompt_set in study.prompt_sets.items():
         if PLACE not in prompt_set.template:
-            raise SeediffError(f"prompt_sets.{name}.template has no '{{word}}', the place of the class word.")
+            raise SeediffError(f"prompt_sets.{name}.template has no '{PLACE}', the place of the class word.")
         for word in prompt_set.words:
             _known("class", word, prompt_set.classes or study.classes, f"prompt_sets.{name}.words")
         if prompt_set.augmentation:

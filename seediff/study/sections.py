@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from seediff.adaptation.settings import Adaptation
+from seediff.bounds import MOST_TIMESTEPS
 from seediff.datasets.augmentation import Augmentation
 from seediff.filtering.settings import Filter
 from seediff.label_values import MOST_CLASSES
@@ -37,7 +38,7 @@ class Diffusion(Section):
 
     model: Annotated[Text, Field(pattern=r"^[^{}]*$")]  # braces are wildcards in the workflow's paths
     revision: Annotated[Text | None, Field(pattern=r"^[\w./-]+$"), _UNLESS_EMPTY] = None
-    num_inference_steps: Annotated[int, Field(gt=0, le=1000)] = 50  # the model knows a thousand timesteps
+    num_inference_steps: Annotated[int, Field(gt=0, le=MOST_TIMESTEPS)] = 50
     guidance_scale: Annotated[float, Field(gt=1)] = 7.5
     batch_size: AtOnce = 8
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"

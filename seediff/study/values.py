@@ -6,12 +6,13 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from seediff.names import check_name, check_text
+from seediff.bounds import MOST_AT_ONCE
+from seediff.names import check_name, check_text, repeated
 
 Count = Annotated[int, Field(gt=0, le=1_000_000)]
 """Of images; what takes more of each has a lower bound of its own."""
 Repeats = Annotated[int, Field(gt=0, le=1000)]
-AtOnce = Annotated[int, Field(gt=0, le=4096)]
+AtOnce = Annotated[int, Field(gt=0, le=MOST_AT_ONCE)]
 """What is in memory at one time."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, AfterValidator(lambda name: check_name("Name", name))]
@@ -23,7 +24,7 @@ Values = TypeVar("Values", bound=tuple[Any, ...])
 
 def each_once(values: Values) -> Values:
     """The values, none of which may come twice: it would count twice."""
-    if twice := [value for value in values if values.count(value) > 1]:
+    if twice := repeated(values):
         raise ValueError(f"holds {twice[0]!r} twice")
     return values
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seediff.errors import SeediffError
+from seediff.names import cut
 from seediff.rng import derive_seed
 from seediff.synonyms.vocabulary import ClassWords, class_words
 from seediff.words import PLACE, Filled, fill, find_word, split_words
@@ -76,7 +77,7 @@ def vary(classes: Sequence[str], template: str, names: Mapping[str, str], augmen
     longest = phrase(max(forms, key=_length), max(every, key=_length)).text
     if _length(longest) > MOST_WORDS:
         raise SeediffError(
-            f"{longest[:60]!r}... has {_length(longest)} words, but a text encoder reads {MOST_WORDS} at most.\n"
+            f"{cut(longest, 60)!r} has {_length(longest)} words, but a text encoder reads {MOST_WORDS} at most.\n"
             "Shorten the class word, the template or the context."
         )
     return Variety(words, tuple(forms))

@@ -20,7 +20,7 @@ import seediff
 from seediff.adaptation.adapter import add_adapter
 from seediff.adaptation.comparison import held_out_losses
 from seediff.adaptation.settings import WEIGHTS, Adaptation, AdapterSettings
-from seediff.adaptation.train import Trainer, denoising_losses, encode_prompts, noised_views, train_adapter
+from seediff.adaptation.train import Trainer, denoising_losses, noised_views, train_adapter
 from seediff.adaptation.views import View, square
 from seediff.cli import main
 from seediff.datasets.images import encode_jpeg, encode_png
@@ -29,7 +29,7 @@ from seediff.errors import SeediffError
 from seediff.generation import generate
 from seediff.pictograms.domains import write_domain
 from seediff.prompts import make_prompts
-from seediff.synthesis import Sampling, draw
+from seediff.synthesis import Sampling, draw, encode_text
 
 ROOT = Path(__file__).parents[2]
 MODEL = str(ROOT / "assets" / "pictograms")
@@ -146,7 +146,7 @@ def test_the_loss_is_the_model_s_own(images: Unlabelled, prediction_type: str) -
     pipe = seediff.load(MODEL)
     pipe.scheduler.register_to_config(prediction_type=prediction_type)
     views = noised_views(pipe, images, 2, 0)
-    text = encode_prompts(pipe, SETTINGS.prompts)
+    text = encode_text(pipe, SETTINGS.prompts)
     batch = View(*(torch.stack(part) for part in zip(*(views[number] for number in range(3)))))
     with torch.no_grad():
         losses = denoising_losses(pipe, batch, text)
@@ -230,7 +230,7 @@ def test_diffusers_itself_loads_the_adapter(adapter: Path) -> None:
     theirs = StableDiffusionPipeline.from_pretrained(MODEL, dtype=torch.float32, safety_checker=None)
     theirs.load_lora_weights(adapter)
     ours = seediff.load(MODEL, adapter=adapter)
-    latents, text = torch.randn(1, 4, 32, 32), encode_prompts(ours, [PROMPT])
+    latents, text = torch.randn(1, 4, 32, 32), encode_text(ours, [PROMPT])
     with torch.no_grad():
         one, other = (pipe.unet(latents, 500, encoder_hidden_states=text).sample for pipe in (ours, theirs))
         untouched = seediff.load(MODEL).unet(latents, 500, encoder_hidden_states=text).sample

@@ -11,10 +11,12 @@ PACKAGE = Path(__file__).parents[2] / "seediff"
 
 
 def imported(path: Path) -> set[str]:
-    """Every module a file imports, anywhere in it."""
+    """Every module a file imports, anywhere in it, and what it imports from them."""
     nodes = list(ast.walk(ast.parse(path.read_text())))
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    return plain | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    sources = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    named = {f"{node.module}.{alias.name}" for node in sources for alias in node.names}
+    return plain | named | {str(node.module) for node in sources}
 
 
 def imported_at_top(path: Path) -> set[str]:
@@ -43,6 +45,25 @@ def test_forbidden_imports(folder: str, forbidden: str) -> None:
     files = list((PACKAGE / folder).rglob("*.py"))
     assert files
     assert not [str(path) for path in files if reaches(imported(path), forbidden)]
+
+
+LIBRARY = [
+    "attention", "masks", "datasets", "segmenter", "filtering", "adaptation", "bounds.py", "diffusion_outputs.py",
+    "finite.py", "generation.py", "mask_quality.py", "model_files.py", "names.py", "prompts.py", "synthesis.py",
+    "tensor_files.py", "versions.py", "words.py",
+]  # fmt: skip
+WORKFLOW = [
+    "cli", "estimate", "failures", "jobs", "leftovers", "plan", "progress", "sources", "specs", "stages", "status",
+    "study",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("part", LIBRARY)
+def test_the_library_does_not_know_the_workflow(part: str) -> None:
+    files = [PACKAGE / part] if part.endswith(".py") else list((PACKAGE / part).rglob("*.py"))
+    assert files
+    for path in files:
+        assert not [module for module in WORKFLOW if reaches(imported(path), f"seediff.{module}")], path
 
 
 def test_recorded_maps_do_not_know_diffusers() -> None:

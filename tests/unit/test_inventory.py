@@ -16,8 +16,9 @@ from seediff.datasets.benchmarks import FORMATS
 from seediff.datasets.classes import CITYSCAPES_IDS, CITYSCAPES_TRAIN_IDS
 from seediff.datasets.findings import Report
 from seediff.datasets.imagenet_s import SUBSETS
-from seediff.datasets.images import VOC_COLOURS, decode_mask, encode_ids, encode_labels, encode_mask, encode_png
+from seediff.datasets.images import decode_mask, encode_ids, encode_labels, encode_mask, encode_png
 from seediff.datasets.inventory import DATA_SETS, STAND_IN_SIGN, list_datasets
+from seediff.datasets.palettes import VOC_COLOURS
 from seediff.datasets.verification import check_dataset
 from seediff.errors import SeediffError
 from seediff.pictograms.domains import write_domain

@@ -113,8 +113,8 @@ OTHERS: dict[str, tuple[Callable[[], Any], str]] = {
     "sd3": (sd3, "holds a StableDiffusion3Pipeline, with a part"),
     "inpainting": (lambda: plain(StableDiffusionInpaintPipeline, unet(in_channels=9)), "takes 9 channels"),
     "editing": (lambda: plain(StableDiffusionInstructPix2PixPipeline, unet(in_channels=8)), "takes 8 channels"),
-    "sizes": (lambda: plain(network=sdxl_unet(TEXT_WIDTH, 6)), "wants more than a prompt (addition_embed_type)"),
-    "classes": (lambda: plain(network=unet(num_class_embeds=3)), "wants more than a prompt (num_class_embeds)"),
+    "sizes": (lambda: plain(network=sdxl_unet(TEXT_WIDTH, 6)), "needs more than a prompt (addition_embed_type)"),
+    "classes": (lambda: plain(network=unet(num_class_embeds=3)), "needs more than a prompt (num_class_embeds)"),
     "width": (lambda: plain(network=unet(cross_attention_dim=8)), "reads prompts of 8 numbers a token"),
     "unconditional": (unconditional, "is a UNet2DModel, which takes no prompt"),
 }

@@ -1,4 +1,4 @@
-"""The paths that a study names are looked at before anything runs: all of them, in one message."""
+"""The paths that a study names are checked before anything runs: all of them, in one message."""
 
 from __future__ import annotations
 
@@ -41,7 +41,11 @@ def missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
         except SeediffError as error:
             first, second = str(error).splitlines()
             assert "seediff data list" in second
-            return first.removeprefix("The study 'smoke' names what is not there: ").removesuffix(".").split(", ")
+            return (
+                first.removeprefix("The study 'smoke' names files or folders that do not exist: ")
+                .removesuffix(".")
+                .split(", ")
+            )
         return []
 
     return find

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seediff import generation, plan
+from seediff import plan
 from seediff.adaptation import train as adaptation
 from seediff.datasets.training_sets import assemble_real
 from seediff.errors import SeediffError
@@ -20,6 +20,7 @@ from seediff.segmenter import train as training
 from seediff.stages.adapt import adapt_model
 from seediff.stages.segment import train_model
 from seediff.study import load_study
+from seediff.versions import VERSIONS
 from tests.conftest import ROOT
 
 STUDY = load_study(ROOT / "config/studies/smoke.yaml")
@@ -73,7 +74,7 @@ def test_a_stage_goes_on_from_the_state_of_its_own_version_alone(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         steps_until(patch, trainer, 3)
         run(voc, tmp_path)
-    monkeypatch.setitem(plan.VERSIONS, stage, plan.VERSIONS[stage] + raised)
+    monkeypatch.setitem(VERSIONS, stage, VERSIONS[stage] + raised)
     steps = steps_until(monkeypatch, trainer, 99)
     run(voc, tmp_path)
     assert steps == list(range(first, 4))
@@ -89,14 +90,9 @@ def test_a_folder_of_pairs_that_meant_something_else_is_refused(
 ) -> None:
     generate(MODEL, ["cat"], 1, tmp_path, num_inference_steps=2)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
-    for stage in generation.VERSIONS:
+    for stage in ("prompts", "synthesize", "refine"):
         with monkeypatch.context() as patch:
-            patch.setattr(generation, "VERSIONS", {**generation.VERSIONS, stage: 99})
+            patch.setitem(VERSIONS, stage, 99)
             with pytest.raises(SeediffError, match=r"(?s)other settings: versions was .*Choose another folder"):
                 generate(MODEL, ["cat"], 2, tmp_path, num_inference_steps=2)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
-
-
-def test_pairs_mean_what_those_of_the_workflow_mean() -> None:
-    """Raise the number in ``generation`` where one of these stages comes to mean something else."""
-    assert {stage: plan.VERSIONS[stage] for stage in ("prompts", "synthesize", "refine")} == generation.VERSIONS

@@ -101,7 +101,7 @@ def test_files_of_what_was_removed_from_the_study_are_named(folder: Folder) -> N
     for file in gone:
         folder.write(f"results/smoke/{file}")
     listed = "".join(f"  {folder.results.folder / file}\n" for file in gone)
-    assert f"of nothing in the study, so they may be deleted:\n{listed}" in folder.text()
+    assert f"no longer part of the study; may be deleted:\n{listed}" in folder.text()
 
 
 def test_weights_that_nothing_waits_for_are_not_missed(folder: Folder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict
@@ -251,6 +252,14 @@ def test_nothing_is_listed_twice(where: tuple[str, ...], twice: list[Any]) -> No
         content[where[-1]] = twice
 
     assert f"holds {twice[0]!r} twice" in problem(change)
+
+
+def test_long_lists_are_searched_in_time() -> None:
+    """Each value once, not beside every other."""
+    started = time.process_time()
+    names = [f"c{index}" for index in range(100_000)]
+    assert "'c0'" in problem(lambda content: content.update(listed_classes=names))
+    assert time.process_time() - started < 20
 
 
 def test_a_recipe_cannot_learn_what_its_data_set_is_known_to_lack() -> None:

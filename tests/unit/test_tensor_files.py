@@ -60,6 +60,12 @@ def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
         READERS[name](tmp_path / "x.safetensors")
 
 
+@pytest.mark.parametrize("name", ["model", "maps", "adapter"])
+def test_a_name_that_no_file_can_have(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SeediffError, match="too long"):
+        READERS[name](tmp_path / ("x" * 300 + ".safetensors"))
+
+
 def sealed(path: Path, tensors: dict[str, torch.Tensor], about: Any) -> None:
     """As whoever means harm can write it."""
     named = {"file": path.name, "about": about}

@@ -53,7 +53,7 @@ def test_a_killed_job_has_failed_at_once(workspace: Workspace) -> None:
     assert shown[-1].startswith("  error: The job ended, and its log does not say why. It may have been killed")
     for text in (said, status(workspace)):
         failed = text[text.index("\nfailed:\n") :]
-        assert f"  mask_quality voc: ({LOG})\n" in failed and "for want of memory" in failed
+        assert f"  mask_quality voc: ({LOG})\n" in failed and "for lack of memory" in failed
         assert "\nrunning:\n" not in text
 
 

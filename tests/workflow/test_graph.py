@@ -96,14 +96,14 @@ def test_a_path_that_is_not_there_is_said_before_the_first_job(tmp_path: Path) -
     away = make_workspace(tmp_path)
     away.edit(SMOKE, "embedded: {train: 6, val: 4}", "folder: data/NOPE")
     assert refused(away) == [
-        "error: The study 'smoke' names what is not there: benchmarks.voc.folder (data/NOPE).",
-        "Put it there, or change the study; `seediff data list` says where data sets are had.",
-        "To plan without, or to run what does without: --config study=smoke paths=unchecked",
+        "error: The study 'smoke' names files or folders that do not exist: benchmarks.voc.folder (data/NOPE).",
+        "Put them there, or change the study; `seediff data list` says where to get data sets.",
+        "To plan without them, or to run what does not need them: --config study=smoke paths=unchecked",
     ]
     away.edit("config/config.yaml", "study: mini", "study: mini\npaths: unchecked")
     assert away.planned()["evaluate"] == 7
     away.edit("config/config.yaml", "paths: unchecked", "paths: checked")
-    assert refused(away)[0] == "error: The setting 'paths' can be 'unchecked' alone; without it they are looked at."
+    assert refused(away)[0] == "error: The setting 'paths' can only be 'unchecked'; leave it out to check the paths."
     away.edit("config/config.yaml", "paths: checked", "paths: unchecked")
     prompts = "results/smoke/prompts/basic.csv"
     assert away.snakemake(prompts).returncode == 0 and (away.folder / prompts).is_file()
