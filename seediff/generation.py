@@ -156,7 +156,7 @@ def _check_model(folder: Path, checksums: Mapping[str, str]) -> None:
     if not (folder / SETTINGS).exists():
         return
     before = _settings(folder).get("checksums")
-    if before is None:
+    if not isinstance(before, dict):
         raise SeediffError(
             f"{folder} holds images of a model that was not noted.\nChoose another folder, or delete it."
         )
@@ -168,7 +168,11 @@ def _check_model(folder: Path, checksums: Mapping[str, str]) -> None:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    return read_json(folder / SETTINGS, "The file of settings")
+    try:
+        return read_json(folder / SETTINGS, "The file of settings")
+    except SeediffError as error:
+        problem = str(error).partition("\n")[0]
+        raise SeediffError(f"{problem}\nChoose another folder, or delete {folder} with its images.") from None
 
 
 def _file(folder: Path, kind: str, prompt: Prompt) -> Path:

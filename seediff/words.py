@@ -74,8 +74,9 @@ def place_word(text: str, word: str, starts: Sequence[int] = (), names: Collecti
     places = {start: found.get(start) or _spelled_at(start, text, word, names) for start in starts or found}
     wrong = [start for start, place in places.items() if not place]
     if not places or (wrong and not found):
+        why = "" if _words(word) else ": words are found by letters and digits, and it has none"
         raise SeediffError(
-            f"class word {word!r} is not in the prompt {text!r}.\n"
+            f"class word {word!r} is not in the prompt {text!r}{why}.\n"
             "Use a word just as the prompt has it, or put the word into the prompt."
         )
     if wrong:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
@@ -30,10 +31,29 @@ def file(text: str) -> Path:
 
 
 def folder(text: str) -> Path:
-    """A folder that results go to, there or not: that it is a file is said before hours of work, not after."""
-    if file(text).is_file():
-        raise argparse.ArgumentTypeError(f"{text!r} is a file; name a folder")
-    return Path(text)
+    """A folder that results go to, there or not: that it cannot be one is said before hours of work, not after."""
+    path = file(text)
+    try:
+        there = _nearest_there(path)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be a folder: {error.strerror}") from None
+    if not there.is_dir():
+        kind = "a file" if there.is_file() else "no folder"
+        raise argparse.ArgumentTypeError(f"{str(there)!r} is {kind}; name a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be written to: permission denied in {str(there)!r}")
+    return path
+
+
+def _nearest_there(path: Path) -> Path:
+    """The path itself, be it a link that leads nowhere, or the nearest above it that is there."""
+    for candidate in (path, *path.absolute().parents):
+        try:
+            candidate.lstat()
+        except FileNotFoundError:
+            continue
+        return candidate
+    return path
 
 
 def number_of_processes(text: str) -> int:

@@ -45,6 +45,8 @@ def _read_yaml(path: Path) -> Any:
         return yaml.load(path.read_text(encoding="utf-8"), _StudyLoader)
     except RecursionError:
         raise SeediffError(f"{path} is not valid YAML: it is nested too deeply.") from None
+    except OSError as error:
+        raise SeediffError(f"{path} cannot be read: {error.strerror}.") from None
     except Exception as error:  # PyYAML lets through whatever a scalar such as the date 2026-99-99 makes Python raise
         raise SeediffError(f"{path} is not valid YAML: {reason(error)}") from None
 

@@ -28,7 +28,7 @@ from seediff.study.sections import (
 )
 from seediff.synonyms.variety import vary
 from seediff.synonyms.vocabulary import shipped_words
-from seediff.words import PLACE, place_word
+from seediff.words import PLACE, place_word, split_words
 
 MOST_SHARDS = 100_000
 MOST_RUNS = 100_000
@@ -117,6 +117,8 @@ def _check_classes(study: Study) -> None:
             raise SeediffError(f"prompt_sets.{name}.template has no '{PLACE}', the place of the class word.")
         for word in prompt_set.words:
             _known("class", word, prompt_set.classes or study.classes, f"prompt_sets.{name}.words")
+        if lost := [word for word in prompt_set.words.values() if not split_words(word)]:
+            raise SeediffError(f"prompt_sets.{name}.words: {lost[0]!r} has no letter or digit to be found by.")
         if prompt_set.augmentation:
             _check_prompts(study, f"prompt_sets.{name}", prompt_set, prompt_set.augmentation)
     for name, image_set in study.image_sets.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from seediff.cli import main
 from seediff.datasets.images import encode_mask, encode_png
 from seediff.datasets.shards import Sample, write_shard
-from seediff.files import write_csv, write_json
+from seediff.files import read_json, write_csv, write_json
 from seediff.plan import refine_spec, synthesize_spec
 from seediff.study import Study, load_study
 
@@ -68,6 +69,12 @@ def write_study(folder: Path, old: str, new: str) -> Path:
         ("format: voc, embedded: {train: 6, val: 4}", "format: voc", "benchmarks.voc", "folder"),
         ("name: smoke", "name: mini", "name is 'mini'", "'smoke'"),
         ("repeats: 1", "repeats: 1\nrepeats: 2", "'repeats'", "twice"),
+        (
+            "{per_class: 3}",
+            '{per_class: 3, words: {cat: "\U0001f431"}}',
+            "prompt_sets.basic.words",
+            "no letter or digit",
+        ),
         ("repeats: 1", "thresholds: {beta: 0}", "thresholds.beta", "greater than 0"),
         ("swin: {backbone: swin-mini, ", "swin: {", "segmenters.swin", "needs 'backbone'"),
         ("backbone: swin-mini", "backbone: null", "segmenters.swin", "needs 'backbone'"),
@@ -278,3 +285,49 @@ def test_an_output_that_is_a_file_is_refused_before_the_work(
     with pytest.raises(SystemExit):
         main([*adapt, "--output", str(tmp_path / "file")])
     assert "is a file; name a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["x" * 300, "dangling", "loop", "pipe", "file/below"])
+def test_an_output_that_cannot_be_a_folder_is_refused_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SystemExit) as end:
+        main(["generate", "--model", str(MODEL), "--class", "cat", "--output", str(tmp_path / output)])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and "argument --output: " in said and len(said.splitlines()) == 2
+
+
+def test_an_output_in_a_folder_that_cannot_be_written_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # nothing is closed to root
+    with pytest.raises(SystemExit):
+        main(["generate", "--model", str(MODEL), "--class", "cat", "--output", str(tmp_path / "out")])
+    assert "cannot be written to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("checksums", ["abc", [1], None])
+def test_settings_without_checksums(said: Any, tmp_path: Path, checksums: Any) -> None:
+    line = ["generate", "--model", MODEL, "--class", "cat", "--number", "1", "--steps", "1", "--output", tmp_path]
+    assert main(list(map(str, line))) == 0
+    path = tmp_path / "settings.json"
+    write_json(path, {**read_json(path, "x"), "checksums": checksums})
+    assert "a model that was not noted" in said(*line)
+    path.write_text(path.read_text().replace("cat", "dog"))
+    message = said(*line)
+    assert "not as it was written" in message and f"delete {tmp_path} with its images" in message
+
+
+def test_a_study_that_cannot_be_read_is_not_called_invalid(
+    said: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(self: Path, encoding: str) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    path = write_study(tmp_path, "repeats: 1", "repeats: 1")
+    monkeypatch.setattr(Path, "read_text", closed)
+    assert f"{path} cannot be read: Permission denied." in said("check", path)

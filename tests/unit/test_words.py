@@ -76,6 +76,12 @@ def test_a_place_where_the_word_is_not_is_an_error_that_says_where_it_is(start: 
         place_word("a table lamp on a table", "table", [18, start])
 
 
+@pytest.mark.parametrize("word", ["\U0001f431", "?!", " "])
+def test_a_word_without_letters_is_said_to_be_none(word: str) -> None:
+    with pytest.raises(SeediffError, match="letters and digits, and it has none"):
+        place_word(f"a {word} on sand", word)
+
+
 def test_one_place_without_letters_is_none() -> None:
     with pytest.raises(SeediffError, match="'!' is not in the prompt"):
         place_word("a cat!", "!", [5])
