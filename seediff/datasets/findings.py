@@ -9,7 +9,7 @@ from typing import Literal
 
 from seediff.names import visible
 
-AGAIN = "Unpack the archive again; `seediff data list` says which and where it is had."
+AGAIN = "Unpack the archive again; `seediff data list` says which, and where to get it."
 
 
 @dataclass(frozen=True)

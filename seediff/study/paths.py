@@ -32,7 +32,7 @@ def check_paths(study: Study) -> None:
         listed = visible(", ".join(f"{key} ({path})" for path, key in missing.items()))
         raise SeediffError(
             f"The study {study.name!r} names what is not there: {listed}.\n"
-            "Put it there, or change the study; `seediff data list` says where data sets are had."
+            "Add what is missing, or change the study; `seediff data list` says where to get data sets."
         )
 
 
