@@ -155,10 +155,12 @@ def adapt(options: argparse.Namespace) -> None:
 def check(options: argparse.Namespace) -> None:
     """Check a study file and what it names, and say what it would run."""
     from seediff.plan import runs, shards
+    from seediff.sources import check_data
     from seediff.study import check_paths, find_study, load_study
 
     study = load_study(find_study(options.study))
     check_paths(study)
+    check_data(study)
     drawn = ", ".join(f"{len(shards(study, name))} shards of {name}" for name in study.image_sets)
     say(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, {drawn}")
     if options.words:
