@@ -12,7 +12,7 @@ from seediff.errors import SeediffError
 from seediff.jobs import TABLE_SUFFIXES
 from seediff.names import MASK_QUALITY, slug
 from seediff.ranges import shortened
-from seediff.sources import find_commits, pinned, read_sources
+from seediff.sources import check_data, find_commits, pinned, read_sources
 from seediff.study import RealRecipe, check_paths, find_study, load_study, mask_sets
 from seediff.versions import VERSIONS
 
@@ -32,6 +32,7 @@ except SeediffError as error:
 if workflow.is_main_process and "paths" not in config:  # a job says by itself what it does not find
     try:
         check_paths(WRITTEN)
+        check_data(WRITTEN)
     except SeediffError as error:
         without = f"To plan without them, or to run what does not need them: --config study={config['study']} paths=unchecked"
         sys.exit(f"error: {error}\n{without}")

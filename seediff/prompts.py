@@ -62,7 +62,7 @@ def make_prompts(
         raise SeediffError("There are no classes to make prompts for.")
     if not 1 <= per_class <= LARGEST_CLASS:
         limits = f"ask for at least one and at most {LARGEST_CLASS:,}"
-        raise SeediffError(f"{per_class} images a class were asked for; {limits}.")
+        raise SeediffError(f"{per_class} images per class were asked for; {limits}.")
     try:
         list(map(check_text, (template, *(words or {}).values())))
     except ValueError as error:

@@ -14,7 +14,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
-from seediff.datasets.fingerprint import folder_fingerprint, split_fingerprint
+from seediff.datasets.fingerprint import folder_fingerprint, split_files, split_fingerprint
+from seediff.datasets.unlabelled import folder_images
 from seediff.errors import SeediffError
 from seediff.files import read_json, write_json
 from seediff.model_files import hub_commit, is_hub_id, names_commit, reference, split_reference
@@ -40,6 +41,13 @@ class Data:
         if self.format is None or self.split is None:
             return folder_fingerprint(Path(self.folder))
         return split_fingerprint(self.format, Path(self.folder), self.split)
+
+    def check(self) -> None:
+        """Raise ``SeediffError`` if a file of it is missing."""
+        if self.format is None or self.split is None:
+            folder_images(Path(self.folder))
+        else:
+            split_files(self.format, Path(self.folder), self.split)
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,12 @@ def check_commits(study: Study, commits: Mapping[str, str]) -> None:
                 f"Which commit {model!r} stands for is unknown: it is not on this machine, and the hub does not say.\n"
                 f"Get it (hf download {name}), give a folder, or write its commit into the study (docs/studies.md)."
             )
+
+
+def check_data(study: Study) -> None:
+    """Raise ``SeediffError`` if a real data set is not whole: its results would count as those of the data as noted."""
+    for data in real_data(study):
+        data.check()
 
 
 def pinned(study: Study, commits: Mapping[str, str]) -> Study:

@@ -14,22 +14,31 @@ from seediff.names import nearest
 
 
 def add_commands_for_people(commands: Any) -> None:
-    command, output = partial(add_command, commands), ("--output", {"type": folder, "required": True})
+    command, output = (
+        partial(add_command, commands),
+        ("--output", {"type": folder, "required": True, "help": "folder to write to"}),
+    )
     model = ("--model", {"required": True, "help": "Stable Diffusion id or folder"})
     command(
         "generate",
         generate,
         model,
         ("--class", {"action": "append", "required": True, "dest": "classes", "help": "class to draw; repeat it"}),
-        ("--number", {"type": int, "default": 20, "help": "images a class"}),
+        ("--number", {"type": int, "default": 20, "help": "images of each class (20)"}),
         ("--template", {"default": "a photo of a {word}", "help": "prompt, with {word} for the class"}),
-        ("--variant", {"default": "seediff"}),
-        ("--steps", {"type": int, "default": 50, "help": "denoising steps"}),
-        ("--guidance-scale", {"type": float, "default": 7.5}),
-        ("--batch-size", {"type": int, "default": 4}),
+        (
+            "--variant",
+            {"default": "seediff", "help": "how masks are made (seediff); docs/studies.md lists all variants"},
+        ),
+        ("--steps", {"type": int, "default": 50, "help": "denoising steps (50)"}),
+        ("--guidance-scale", {"type": float, "default": 7.5, "help": "of classifier-free guidance (7.5)"}),
+        ("--batch-size", {"type": int, "default": 4, "help": "images drawn at a time (4)"}),
         ("--adapter", {"type": file, "help": "a LoRA file, or its folder, to adapt the model by"}),
-        ("--dtype", {"choices": ("float32", "bfloat16", "float16"), "default": "float32"}),
-        ("--rng-seed", {"type": int, "default": 0}),
+        (
+            "--dtype",
+            {"choices": ("float32", "bfloat16", "float16"), "default": "float32", "help": "of the weights (float32)"},
+        ),
+        ("--rng-seed", {"type": int, "default": 0, "help": "every random number follows from it (0)"}),
         output,
     )
     command(
@@ -46,7 +55,7 @@ def add_commands_for_people(commands: Any) -> None:
         ("--batch-size", {"type": int, "default": 4}),
         ("--learning-rate", {"type": float, "default": 1e-4}),
         ("--target-module", {"action": "append", "dest": "target_modules", "help": "to_q and its kind; repeat it"}),
-        ("--rng-seed", {"type": int, "default": 0}),
+        ("--rng-seed", {"type": int, "default": 0, "help": "every random number follows from it (0)"}),
         output,
     )
     words = {"action": "store_true", "help": "also say which words stand for the classes in varied prompts"}
@@ -146,12 +155,14 @@ def adapt(options: argparse.Namespace) -> None:
 def check(options: argparse.Namespace) -> None:
     """Check a study file and what it names, and say what it would run."""
     from seediff.plan import runs, shards
+    from seediff.sources import check_data
     from seediff.study import check_paths, find_study, load_study
 
     study = load_study(find_study(options.study))
     check_paths(study)
-    drawn = {name: len(shards(study, name)) for name in study.image_sets}
-    say(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, shards {drawn}")
+    check_data(study)
+    drawn = ", ".join(f"{len(shards(study, name))} shards of {name}" for name in study.image_sets)
+    say(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, {drawn}")
     if options.words:
         from seediff.synonyms.report import study_words
 
@@ -169,7 +180,7 @@ def plan_study(options: argparse.Namespace) -> None:
 
 
 def status(options: argparse.Namespace) -> None:
-    """Say what of a study is done, running, failed and missing, from its files alone."""
+    """Say which jobs of a study are done, running, failed and missing, from its files alone."""
     from seediff.status import status_text
     from seediff.study import find_study, load_study
 
@@ -178,7 +189,7 @@ def status(options: argparse.Namespace) -> None:
 
 
 def data_list(options: argparse.Namespace) -> None:
-    """Say which benchmarks are known, where they are had, and which are here."""
+    """List the benchmarks: what they are, where to get them, and which are here."""
     from seediff.datasets.inventory import list_datasets
 
     say(list_datasets(options.root))

@@ -170,7 +170,7 @@ def tabulate(options: argparse.Namespace) -> None:
 
 @on_gpu
 def strips(options: argparse.Namespace) -> None:
-    """Draw one image a class and show every mask step."""
+    """Draw one image of each class and show every mask step."""
     from seediff.stages.illustrate import publish_strips
 
     publish_strips(_spec("strips", options), options.output)

@@ -19,10 +19,14 @@ from seediff.errors import SeediffError
 def split_fingerprint(format: str, folder: Path, split: str) -> str | None:
     """A checksum over the images and label files of a split, in their order; None if they are not all there."""
     try:
-        items = FORMATS[format].list_items(folder, split)
+        return _fingerprint(folder, split_files(format, folder, split))
     except SeediffError:
         return None
-    return _fingerprint(folder, (path for item in items for path in (item.image, item.labels)))
+
+
+def split_files(format: str, folder: Path, split: str) -> list[Path]:
+    """The images and label files of a split, in their order. Raises ``SeediffError`` if they are not all there."""
+    return [path for item in FORMATS[format].list_items(folder, split) for path in (item.image, item.labels)]
 
 
 def folder_fingerprint(folder: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""The real data sets: what they are officially, where they are had, and what of them is there (``seediff data list``).
+"""The real data sets: what they are officially, where to get them, and what of them is there (``seediff data list``).
 
 Nothing is downloaded: each has terms of its own, to be agreed to on its home page. ``datasets.verification`` checks a
 copy against what stands here.

@@ -32,7 +32,7 @@ def check_paths(study: Study) -> None:
         listed = visible(", ".join(f"{key} ({path})" for path, key in missing.items()))
         raise SeediffError(
             f"The study {study.name!r} names files or folders that do not exist: {listed}.\n"
-            "Put them there, or change the study; `seediff data list` says where to get data sets."
+            "Add what is missing, or change the study; `seediff data list` says where to get data sets."
         )
 
 

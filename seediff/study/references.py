@@ -48,7 +48,7 @@ def check_references(study: Study) -> None:
     for name, benchmark in study.benchmarks.items():
         if benchmark.embedded and not study.embedded:
             raise SeediffError(
-                f"benchmarks.{name} is a drawn stand-in, so the study's numbers are none of the real one.\n"
+                f"benchmarks.{name} is a drawn stand-in, so the study's numbers are not those of the real one.\n"
                 "Say 'embedded: true' at the top of the study."
             )
         _check_benchmark(f"benchmarks.{name}", benchmark, benchmark.split)
@@ -217,7 +217,7 @@ def _check_recipe(study: Study, where: str, recipe: Recipe) -> None:
         _check_filter(study, where, recipe, recipe.filter)
     available = study.prompt_set_of(recipe.image_set).per_class
     if recipe.per_class and recipe.per_class > available:
-        raise SeediffError(f"{where} asks for {recipe.per_class} images a class, its image set has {available}.")
+        raise SeediffError(f"{where} asks for {recipe.per_class} images per class, its image set has {available}.")
 
 
 def _check_mask_sets(study: Study) -> None:

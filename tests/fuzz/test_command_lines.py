@@ -194,7 +194,7 @@ def test_generate_stays_in_its_folder() -> None:
         assert "room for 254" in box.seediff("generate", "--model", "./none", *many, "--output", "out")[1]
         for number in ("0", "-5", "1" + "0" * 12):
             arguments = ("--class", "cat", "--number", number, "--output", "out")
-            assert "images a class" in box.seediff("generate", "--model", "./none", *arguments)[1]
+            assert "images per class" in box.seediff("generate", "--model", "./none", *arguments)[1]
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "{}", "[" * 100_000, '{"model": []}'])

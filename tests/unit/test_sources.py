@@ -17,6 +17,7 @@ from seediff.pictograms.domains import write_domain
 from seediff.sources import (
     Sources,
     check_commits,
+    check_data,
     find_sources,
     hub_models,
     pinned,
@@ -172,3 +173,27 @@ def test_data_that_are_gone_are_as_they_were_noted(voc: Path, tmp_path: Path) ->
     assert set(here.data) == {one.name for one in real_data(real)}
     shutil.rmtree(tmp_path / "voc")
     assert find_sources(real, here) == here
+
+
+@pytest.mark.parametrize("gone", ["JPEGImages/{}.jpg", "SegmentationClass/{}.png"])
+def test_data_of_which_a_file_is_gone_are_refused(voc: Path, tmp_path: Path, gone: str) -> None:
+    """Or else they would pass for what was noted; the folder that is not there at all is ``check_paths``'s to say."""
+    copy = Path(shutil.copytree(voc, tmp_path / "voc"))
+    (copy / "domain.json").unlink()
+    benchmark = {"title": "VOC", "format": "voc", "folder": str(copy)}
+    real = parse_study(CONTENT | {"benchmarks": CONTENT["benchmarks"] | {"voc": benchmark}})
+    check_data(real)
+    name = (copy / "ImageSets" / "Segmentation" / "train.txt").read_text().split()[0]
+    (copy / gone.format(name)).unlink()
+    with pytest.raises(SeediffError, match=gone.format(name)):
+        check_data(real)
+
+
+def test_a_folder_of_images_with_a_broken_link_is_refused(voc: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(voc / "JPEGImages", tmp_path / "copy"))
+    adaptation = {"folder": str(copy), "prompts": ["a photo"], "iterations": 1}
+    adapted = parse_study(CONTENT | {"adaptations": {"target": adaptation}})
+    check_data(adapted)
+    (copy / "link.jpg").symlink_to("nowhere")
+    with pytest.raises(SeediffError, match=r"link\.jpg is no file"):
+        check_data(adapted)

@@ -97,7 +97,7 @@ def test_a_path_that_is_not_there_is_said_before_the_first_job(tmp_path: Path) -
     away.edit(SMOKE, "embedded: {train: 6, val: 4}", "folder: data/NOPE")
     assert refused(away) == [
         "error: The study 'smoke' names files or folders that do not exist: benchmarks.voc.folder (data/NOPE).",
-        "Put them there, or change the study; `seediff data list` says where to get data sets.",
+        "Add what is missing, or change the study; `seediff data list` says where to get data sets.",
         "To plan without them, or to run what does not need them: --config study=smoke paths=unchecked",
     ]
     away.edit("config/config.yaml", "study: mini", "study: mini\npaths: unchecked")

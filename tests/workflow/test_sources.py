@@ -126,3 +126,9 @@ def test_changed_real_data_run_what_reads_them_again(tmp_path: Path) -> None:
     with (voc / "SegmentationClass" / f"{name}.png").open("ab") as file:
         file.write(b"x")
     assert workspace.planned(*targets) == {"assemble": 1, "train": 1, "evaluate": 1}
+    gone = voc / "JPEGImages" / f"{name}.jpg"
+    gone.unlink()
+    refused = workspace.snakemake("--dry-run", *targets)
+    assert refused.returncode == 1 and f"{gone.relative_to(workspace.folder)}" in refused.stderr
+    workspace.edit("config/config.yaml", "study: mini", "study: mini\npaths: unchecked")
+    assert workspace.planned(*targets) == {"evaluate": 1}  # the split that is not whole counts as it was noted
