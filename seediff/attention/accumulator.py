@@ -44,21 +44,12 @@ class Accumulator:
 
     def begin(self, latents: torch.Size) -> None:
         """Prepare for one UNet call with latents (batch, channels, side, side)."""
-        if len(latents) != 4:
-            raise SeediffError(
-                f"Attention is recorded for images only; the latents have {len(latents)} dimensions, as of a video."
-            )
-        batch, _, height, width = latents
-        if height != width:
-            raise SeediffError(
-                f"Attention is recorded for square images only; the latents are {height} high and {width} wide.\n"
-                "Ask for an image whose height equals its width."
-            )
+        batch, side = _batch_and_side(latents)
         if self._images is None:
             self._images, self._batches = batch, (batch,)
-        if self._latent_side not in (0, height):
+        if self._latent_side not in (0, side):
             raise SeediffError(
-                f"The UNet was given latents of side {height} while recording images of side {self._latent_side}.\n"
+                f"The UNet was given latents of side {side} while recording images of side {self._latent_side}.\n"
                 "Record images of one size at a time."
             )
         if batch not in self._batches:
@@ -67,7 +58,7 @@ class Accumulator:
                 f" {' or '.join(map(str, self._batches))} were expected.\n"
                 "Record one batch at a time, without guidance that adds latents of its own."
             )
-        self._latent_side = height
+        self._latent_side = side
 
     @torch.no_grad()
     def add(self, kind: str, batch: int, shape: tuple[int, int], device: torch.device, fill: Fill) -> None:
@@ -131,3 +122,18 @@ class Accumulator:
             with torch.inference_mode(False):
                 self._scratch = torch.empty(rows * columns, device=device)
         return self._scratch[: rows * columns].view(rows, columns)
+
+
+def _batch_and_side(latents: torch.Size) -> tuple[int, int]:
+    """Of latents (batch, channels, side, side); ``SeediffError`` for those of a video or of an image not square."""
+    if len(latents) != 4:
+        raise SeediffError(
+            f"Attention is recorded for images only; the latents have {len(latents)} dimensions, as of a video."
+        )
+    batch, _, height, width = latents
+    if height != width:
+        raise SeediffError(
+            f"Attention is recorded for square images only; the latents are {height} high and {width} wide.\n"
+            "Ask for an image whose height equals its width."
+        )
+    return batch, height
