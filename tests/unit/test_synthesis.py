@@ -249,7 +249,7 @@ def test_a_folder_of_more_images_than_are_asked_for_says_so(tmp_path: Path, caps
 def test_there_is_a_class_to_draw(tmp_path: Path) -> None:
     with pytest.raises(seediff.SeediffError, match="no class to draw"):
         generate(str(MODEL), [], 1, tmp_path)
-    with pytest.raises(seediff.SeediffError, match="Prompts need a class"):
+    with pytest.raises(seediff.SeediffError, match="no classes to make prompts for"):
         make_prompts("basic", [], 1)
     assert not any(tmp_path.iterdir())
 

@@ -169,8 +169,8 @@ def test_a_new_pass_leaves_finished_images_alone(copy_of_finished: Workspace) ->
 def test_a_raised_version_reruns_its_stage_and_what_follows(copy_of_finished: Workspace, tmp_path: Path) -> None:
     code = tmp_path / "code"
     shutil.copytree(ROOT / "seediff", code / "seediff")
-    plan = code / "seediff" / "plan.py"
-    plan.write_text(plan.read_text().replace('"evaluate": 1', '"evaluate": 2'))
+    versions = code / "seediff" / "versions.py"
+    versions.write_text(versions.read_text().replace('"evaluate": 1', '"evaluate": 2'))
     jobs = copy_of_finished.planned(PYTHONPATH=str(code))
     assert jobs == {"evaluate": 7, "tabulate": 2, "report": 1, "all": 1}
 
