@@ -23,7 +23,7 @@ from seediff.attention.head_sums import attend
 from seediff.masks.variants import VARIANTS, apply, resolve
 from seediff.segmenter.model import build_segmenter
 from seediff.segmenter.settings import segmenter_settings
-from seediff.stages.synthesize import synthesize_shard
+from seediff.workflow.stages.synthesize import synthesize_shard
 
 TITLE = "How cost grows"
 HEADS, WIDTH, ROUNDS = 5, 64, 3

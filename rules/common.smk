@@ -6,14 +6,14 @@ import re
 import sys
 from pathlib import Path
 
-from seediff import plan
+from seediff.workflow import plan
 from seediff.adaptation.settings import WEIGHTS
 from seediff.errors import SeediffError
-from seediff.jobs import TABLE_SUFFIXES
+from seediff.workflow.jobs import TABLE_SUFFIXES
 from seediff.names import MASK_QUALITY, slug
-from seediff.ranges import shortened
-from seediff.sources import check_data, find_commits, pinned, read_sources
-from seediff.study import RealRecipe, check_paths, find_study, load_study, mask_sets
+from seediff.workflow.ranges import shortened
+from seediff.workflow.sources import check_data, find_commits, pinned, read_sources
+from seediff.workflow.study import RealRecipe, check_paths, find_study, load_study, mask_sets
 from seediff.versions import VERSIONS
 
 for key in config.keys() - {"study", "paths"}:

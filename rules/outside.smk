@@ -1,11 +1,11 @@
 """What jobs read that no job makes: models, data sets, a WordNet. Local files of models are inputs. A hub's model is in
-the spec by its commit, a data set by its fingerprint (``seediff.sources``). Stand-ins of data sets are drawn by jobs.
+the spec by its commit, a data set by its fingerprint (``seediff.workflow.sources``). Stand-ins of data sets are drawn by jobs.
 """
 
 from functools import cache
 
-from seediff.model_files import network_files, pipeline_files
-from seediff.sources import adaptation_data, benchmark_data, check_commits, find_sources, read_sources, write_sources
+from seediff.diffusion.model_files import network_files, pipeline_files
+from seediff.workflow.sources import adaptation_data, benchmark_data, check_commits, find_sources, read_sources, write_sources
 
 
 # Jobs on other machines plan anew: they read what the process that submitted them noted here.

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from seediff.errors import SeediffError as SeediffError
     from seediff.masks import make_mask as make_mask
     from seediff.masks import make_score as make_score
-    from seediff.synthesis import load as load
+    from seediff.diffusion.synthesis import load as load
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AttentionMaps": "seediff.attention.maps",
     "SeediffError": "seediff.errors",
-    "load": "seediff.synthesis",
+    "load": "seediff.diffusion.synthesis",
     "make_mask": "seediff.masks",
     "make_score": "seediff.masks",
     "record_attention": "seediff.attention.recording",

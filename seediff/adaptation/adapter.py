@@ -17,9 +17,9 @@ from seediff.adaptation.settings import WEIGHTS, AdapterSettings
 from seediff.errors import SeediffError
 from seediff.finite import check_weights
 from seediff.names import reason
-from seediff.quiet import errors_only
+from seediff.diffusion.quiet import errors_only
 from seediff.segmenter.checkpoint import save_tensors
-from seediff.tensor_files import read_tensors
+from seediff.files.tensors import read_tensors
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

@@ -21,10 +21,10 @@ from seediff.adaptation.train import denoising_losses, image_side, noised_views
 from seediff.adaptation.views import square
 from seediff.datasets.images import Array
 from seediff.datasets.unlabelled import Unlabelled, folder_images
-from seediff.diffusion_outputs import checked_unet, checked_vae
-from seediff.files import partial
+from seediff.diffusion.outputs import checked_unet, checked_vae
+from seediff.files.sealed import partial
 from seediff.rng import derive_seed
-from seediff.synthesis import encode_text, load
+from seediff.diffusion.synthesis import encode_text, load
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

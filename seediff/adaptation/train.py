@@ -24,14 +24,14 @@ from seediff.adaptation.adapter import add_adapter, save_adapter
 from seediff.adaptation.settings import WEIGHTS, AdapterSettings
 from seediff.adaptation.views import View, Views
 from seediff.datasets.unlabelled import Unlabelled
-from seediff.files import write_csv
+from seediff.files.sealed import write_csv
 from seediff.finite import check_step
 from seediff.iterations import shown
-from seediff.model_files import identity
-from seediff.provenance import provenance
+from seediff.diffusion.model_files import identity
+from seediff.workflow.provenance import provenance
 from seediff.rng import derive_seed
 from seediff.segmenter.checkpoint import Progress, load_state, save_state
-from seediff.synthesis import encode_images, encode_text, load
+from seediff.diffusion.synthesis import encode_images, encode_text, load
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

@@ -19,10 +19,10 @@ from torch import Tensor, float32, zeros_like
 
 from seediff.attention.tokens import TokenizedPrompt
 from seediff.errors import SeediffError
-from seediff.files import partial
+from seediff.files.sealed import partial
 from seediff.finite import first_not_finite
-from seediff.tensor_files import read_tensors
-from seediff.words import Span
+from seediff.files.tensors import read_tensors
+from seediff.prompts.words import Span
 
 
 @dataclass(frozen=True, eq=False)

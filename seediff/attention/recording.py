@@ -28,7 +28,7 @@ from seediff.attention import head_sums
 from seediff.attention.accumulator import Accumulator, Fill
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.tokens import TokenizedPrompt, tokenize
-from seediff.diffusion_outputs import check_text, checked_unet, checked_vae, replaced
+from seediff.diffusion.outputs import check_text, checked_unet, checked_vae, replaced
 from seediff.errors import SeediffError
 from seediff.finite import NotFiniteError, naming
 

@@ -12,7 +12,7 @@ from itertools import count, takewhile
 from typing import Any
 
 from seediff.errors import SeediffError
-from seediff.words import Span, meet, place_word
+from seediff.prompts.words import Span, meet, place_word
 
 NOTHING: Span = (0, 0)
 MOST_TOKENS = 1_000_000

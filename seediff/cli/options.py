@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seediff.errors import SeediffError
-from seediff.ranges import named
+from seediff.workflow.ranges import named
 
 Option = tuple[str, dict[str, Any]]
 MOST_PROCESSES = 64

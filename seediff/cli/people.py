@@ -104,8 +104,8 @@ def add_commands_for_people(commands: Any) -> None:
 def generate(options: argparse.Namespace) -> None:
     """Draw images of your own classes, with their masks."""
     from seediff.datasets.flaws import counted
-    from seediff.generation import flaws_in
-    from seediff.generation import generate as generate_pairs
+    from seediff.diffusion.generation import flaws_in
+    from seediff.diffusion.generation import generate as generate_pairs
 
     folder: Path = options.output
     number = generate_pairs(
@@ -154,9 +154,9 @@ def adapt(options: argparse.Namespace) -> None:
 
 def check(options: argparse.Namespace) -> None:
     """Check a study file and what it names, and say what it would run."""
-    from seediff.plan import runs, shards
-    from seediff.sources import check_data
-    from seediff.study import check_paths, find_study, load_study
+    from seediff.workflow.plan import runs, shards
+    from seediff.workflow.sources import check_data
+    from seediff.workflow.study import check_paths, find_study, load_study
 
     study = load_study(find_study(options.study))
     check_paths(study)
@@ -164,15 +164,15 @@ def check(options: argparse.Namespace) -> None:
     drawn = ", ".join(f"{len(shards(study, name))} shards of {name}" for name in study.image_sets)
     say(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, {drawn}")
     if options.words:
-        from seediff.synonyms.report import study_words
+        from seediff.workflow.study_words import study_words
 
         say(study_words(study))
 
 
 def plan_study(options: argparse.Namespace) -> None:
     """Say what a study will cost: runs, jobs, GPU hours, disk."""
-    from seediff.estimate import plan_text
-    from seediff.study import find_study, load_study
+    from seediff.workflow.estimate import plan_text
+    from seediff.workflow.study import find_study, load_study
 
     if not 0.001 <= options.tflops < float("inf"):
         raise SeediffError(f"--tflops is {options.tflops:g}, but has to be finite and above 0.")
@@ -181,8 +181,8 @@ def plan_study(options: argparse.Namespace) -> None:
 
 def status(options: argparse.Namespace) -> None:
     """Say which jobs of a study are done, running, failed and missing, from its files alone."""
-    from seediff.status import status_text
-    from seediff.study import find_study, load_study
+    from seediff.workflow.status import status_text
+    from seediff.workflow.study import find_study, load_study
 
     study = load_study(find_study(options.study))
     say(status_text(study, options.results or Path("results", study.name)))
@@ -206,9 +206,9 @@ def data_check(options: argparse.Namespace) -> int:
 
 def figure(options: argparse.Namespace) -> None:
     """Draw one figure of the paper from a study's own images."""
-    from seediff.plan import FIGURES, figures_spec
-    from seediff.sources import pinned, read_sources
-    from seediff.study import find_study, load_study
+    from seediff.workflow.plan import FIGURES, figures_spec
+    from seediff.workflow.sources import pinned, read_sources
+    from seediff.workflow.study import find_study, load_study
 
     if options.name not in FIGURES:
         raise SeediffError(f"There is no figure {options.name!r}.\n{nearest(options.name, FIGURES)}")
@@ -220,7 +220,7 @@ def figure(options: argparse.Namespace) -> None:
         raise SeediffError(f"{options.study} has no section 'figures', which says what they show.")
     if options.output.suffix in (".png", ".pdf"):
         raise SeediffError(f"{options.output} is to be the folder of both {options.name}.png and .pdf. Name a folder.")
-    from seediff.stages.illustrate import publish_figure
+    from seediff.workflow.stages.illustrate import publish_figure
 
     publish_figure(figures_spec(study), options.name, options.point, options.output)
     say(f"{options.output / options.name}.png and .pdf")
@@ -228,6 +228,6 @@ def figure(options: argparse.Namespace) -> None:
 
 def show(options: argparse.Namespace) -> None:
     """Print tables in the terminal."""
-    from seediff.reporting.tables import print_tables
+    from seediff.workflow.reporting.tables import print_tables
 
     print_tables(options.tables)

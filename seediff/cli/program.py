@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from seediff import __version__
 from seediff.cli.people import add_commands_for_people
 from seediff.cli.stages import add_stages
-from seediff.complaints import Parser, failed
+from seediff.cli.complaints import Parser, failed
 from seediff.errors import SeediffError
-from seediff.files import disk_full, is_disk_full
+from seediff.files.sealed import disk_full, is_disk_full
 from seediff.names import visible
 
 

@@ -11,7 +11,7 @@ from functools import partial, wraps
 from typing import Any
 
 from seediff.cli.options import add_command, file, number_of_processes, path, paths
-from seediff.devices import claimed
+from seediff.workflow.devices import claimed
 
 
 def add_stages(commands: Any) -> None:
@@ -61,14 +61,14 @@ def on_gpu(run: Callable[[argparse.Namespace], int | None]) -> Callable[[argpars
 
 def domain(options: argparse.Namespace) -> None:
     """Write an embedded stand-in in a benchmark's own format."""
-    from seediff.pictograms.domains import write_domain
+    from seediff.embedded.domains import write_domain
 
     write_domain(folder=options.output, **_spec("domain", options))
 
 
 def prompts(options: argparse.Namespace) -> None:
     """Write a prompt set."""
-    from seediff.prompts import make_prompts, write_prompts
+    from seediff.prompts.prompt_sets import make_prompts, write_prompts
 
     write_prompts(make_prompts(**_spec("prompts", options)), options.output)
 
@@ -76,7 +76,7 @@ def prompts(options: argparse.Namespace) -> None:
 @on_gpu
 def adapter(options: argparse.Namespace) -> None:
     """Train the adapter of an adaptation."""
-    from seediff.stages.adapt import adapt_model
+    from seediff.workflow.stages.adapt import adapt_model
 
     adapt_model(_spec("adapter", options), options.checkpoints, options.output)
 
@@ -84,7 +84,7 @@ def adapter(options: argparse.Namespace) -> None:
 @on_gpu
 def synthesize(options: argparse.Namespace) -> None:
     """Draw one shard of images and score every variant on the way."""
-    from seediff.stages.synthesize import synthesize_shard
+    from seediff.workflow.stages.synthesize import synthesize_shard
 
     synthesize_shard(**_shard(options), images=options.images, scores=options.scores)
 
@@ -92,13 +92,13 @@ def synthesize(options: argparse.Namespace) -> None:
 @on_gpu
 def replay(options: argparse.Namespace) -> None:
     """Draw a finished shard's images again to score further variants."""
-    from seediff.stages.synthesize import replay_shard
+    from seediff.workflow.stages.synthesize import replay_shard
 
     replay_shard(**_shard(options), scores=options.scores)
 
 
 def _shard(options: argparse.Namespace) -> dict[str, Any]:
-    from seediff.prompts import class_prompts, read_prompts
+    from seediff.prompts.prompt_sets import class_prompts, read_prompts
 
     spec = _spec("synthesize", options)
     prompts = class_prompts(read_prompts(options.prompts), options.class_name, options.first, options.count)
@@ -106,21 +106,21 @@ def _shard(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _spec(stage: str, options: argparse.Namespace) -> dict[str, Any]:
-    from seediff.specs import read_spec
+    from seediff.workflow.specs import read_spec
 
     return read_spec(stage, options.spec)
 
 
 def refine(options: argparse.Namespace) -> None:
     """Turn scores into masks."""
-    from seediff.stages.refine import refine_part
+    from seediff.workflow.stages.refine import refine_part
 
     refine_part(_spec("refine", options), options.images, options.scores, options.output)
 
 
 def select(options: argparse.Namespace) -> None:
     """Measure image-mask pairs and say which are good enough to learn from."""
-    from seediff.stages.filter import filter_pairs
+    from seediff.workflow.stages.filter import filter_pairs
 
     files = options.images, options.scores, options.masks, options.other_masks
     filter_pairs(_spec("filter", options), *files, options.output)
@@ -128,7 +128,7 @@ def select(options: argparse.Namespace) -> None:
 
 def assemble(options: argparse.Namespace) -> None:
     """List the image-mask pairs a recipe trains on."""
-    from seediff.stages.assemble import assemble_recipe
+    from seediff.workflow.stages.assemble import assemble_recipe
 
     assemble_recipe(_spec("assemble", options), options.images, options.masks, options.output)
 
@@ -139,7 +139,7 @@ def train(options: argparse.Namespace) -> int | None:
     if options.processes > 1 and "WORLD_SIZE" not in os.environ:
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
         return subprocess.run([*launch, str(options.processes), "-m", "seediff.cli", *options.arguments]).returncode
-    from seediff.stages.segment import train_model
+    from seediff.workflow.stages.segment import train_model
 
     train_model(_spec("train", options), options.training_set, options.start, options.checkpoints, options.output)
     return None
@@ -148,7 +148,7 @@ def train(options: argparse.Namespace) -> int | None:
 @on_gpu
 def evaluate(options: argparse.Namespace) -> None:
     """Evaluate a segmenter on a benchmark."""
-    from seediff.stages.segment import evaluate_model
+    from seediff.workflow.stages.segment import evaluate_model
 
     evaluate_model(_spec("evaluate", options), options.model, options.output)
 
@@ -156,14 +156,14 @@ def evaluate(options: argparse.Namespace) -> None:
 @on_gpu
 def mask_quality(options: argparse.Namespace) -> None:
     """Compare every variant with exact masks, no segmenter in between."""
-    from seediff.stages.measure import measure_masks
+    from seediff.workflow.stages.measure import measure_masks
 
     measure_masks(_spec("mask_quality", options), options.output)
 
 
 def tabulate(options: argparse.Namespace) -> None:
     """Write one table as csv, md, tex, html and json."""
-    from seediff.stages.publish import tabulate_results
+    from seediff.workflow.stages.publish import tabulate_results
 
     tabulate_results(_spec("tabulate", options), options.results, options.output)
 
@@ -171,7 +171,7 @@ def tabulate(options: argparse.Namespace) -> None:
 @on_gpu
 def strips(options: argparse.Namespace) -> None:
     """Draw one image of each class and show every mask step."""
-    from seediff.stages.illustrate import publish_strips
+    from seediff.workflow.stages.illustrate import publish_strips
 
     publish_strips(_spec("strips", options), options.output)
 
@@ -179,13 +179,13 @@ def strips(options: argparse.Namespace) -> None:
 @on_gpu
 def figures(options: argparse.Namespace) -> None:
     """Draw every qualitative figure of the paper."""
-    from seediff.stages.illustrate import publish_figures
+    from seediff.workflow.stages.illustrate import publish_figures
 
     publish_figures(_spec("figures", options), options.output)
 
 
 def report(options: argparse.Namespace) -> None:
     """Write the report: one self-contained page."""
-    from seediff.stages.publish import publish_report
+    from seediff.workflow.stages.publish import publish_report
 
     publish_report(_spec("report", options), options.results, options.output)

@@ -18,7 +18,7 @@ from seediff.datasets.images import decode_ids, decode_mask, decode_photograph, 
 from seediff.datasets.items import Item, recorded_checksums
 from seediff.datasets.pairs import Pair
 from seediff.errors import SeediffError
-from seediff.label_values import IGNORE_LABEL
+from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.names import nearest
 
 

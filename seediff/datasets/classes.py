@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from seediff.errors import SeediffError
-from seediff.label_values import IGNORE_LABEL, LARGE_IGNORE_LABEL, MOST_CLASSES
+from seediff.datasets.label_values import IGNORE_LABEL, LARGE_IGNORE_LABEL, MOST_CLASSES
 from seediff.names import nearest, repeated
 
 BACKGROUND = "background"

@@ -15,7 +15,7 @@ from seediff.datasets.benchmarks import FORMATS, class_names
 from seediff.datasets.classes import BACKGROUND, CITYSCAPES_TRAIN_IDS
 from seediff.datasets.items import Item
 from seediff.errors import SeediffError
-from seediff.label_values import IGNORE_LABEL
+from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.names import nearest
 
 REQUIRED_SPLITS = ("train", "val")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from seediff.datasets.findings import Problem, Problems
 from seediff.datasets.images import ENDINGS
 from seediff.errors import SeediffError
-from seediff.files import read_json
+from seediff.files.sealed import read_json
 
 RECORD = "domain.json"
 """Where an embedded stand-in says which files it is made of, split by split, with the sha256 of each."""

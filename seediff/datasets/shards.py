@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from seediff.errors import SeediffError
-from seediff.files import partial, read_json, sealed_json
-from seediff.model_files import differences
+from seediff.files.sealed import partial, read_json, sealed_json
+from seediff.diffusion.model_files import differences
 from seediff.names import check_name
-from seediff.seals import name_of
+from seediff.files.seals import name_of
 
 FORMAT_VERSION = 1
 _BLOCK = 512

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from seediff.errors import SeediffError
-from seediff.files import read_csv, write_csv
+from seediff.files.sealed import read_csv, write_csv
 from seediff.filtering.selection import Measured
 from seediff.filtering.settings import MEASURES
 

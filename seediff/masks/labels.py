@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seediff.errors import SeediffError
 from seediff.finite import check_finite
-from seediff.label_values import IGNORE_LABEL
+from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.masks.pamr import pamr
 from seediff.masks.refinement import Refinement
 from seediff.masks.scores import resize

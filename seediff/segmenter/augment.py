@@ -9,7 +9,7 @@ from PIL import Image
 
 from seediff.datasets.images import Array
 from seediff.datasets.pairs import Pair, resize_pair
-from seediff.label_values import IGNORE_LABEL
+from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.segmenter.settings import SegmenterSettings
 
 PADDING_GREY = 128

@@ -14,11 +14,11 @@ from torch import Tensor, nn, uint8
 from torch.optim import Optimizer
 
 from seediff.errors import SeediffError
-from seediff.files import partial
+from seediff.files.sealed import partial
 from seediff.finite import check_weights
 from seediff.names import reason
-from seediff.seals import Bytes, check_seal, name_of, seal
-from seediff.tensor_files import read_tensors
+from seediff.files.seals import Bytes, check_seal, name_of, seal
+from seediff.files.tensors import read_tensors
 
 _KEY = "seediff"
 """The one entry of the files' metadata; several would come in another order each time."""

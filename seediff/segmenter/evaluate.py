@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from seediff.datasets.flaws import FLAWS, Flaw
 from seediff.errors import SeediffError
-from seediff.files import read_json
+from seediff.files.sealed import read_json
 from seediff.finite import check_finite, naming
-from seediff.label_values import MOST_CLASSES
+from seediff.datasets.label_values import MOST_CLASSES
 from seediff.segmenter.backends import backend
 from seediff.segmenter.checkpoint import load_tensors
 from seediff.segmenter.model import STRIDE, normalize

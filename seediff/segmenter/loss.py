@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seediff.errors import SeediffError
-from seediff.label_values import IGNORE_LABEL
+from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.segmenter.points import frame, ignored_at, sample_labels, sample_logits
 
 CLASS_WEIGHT, MASK_WEIGHT, DICE_WEIGHT = 2.0, 5.0, 5.0

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seediff.label_values import IGNORE_LABEL
+from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.segmenter.loss import alone, check_highest
 from seediff.segmenter.model import empty_backbone, load_pretrained, normalize
 from seediff.segmenter.settings import SegmenterSettings

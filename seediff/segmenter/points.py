@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seediff.label_values import IGNORE_LABEL
+from seediff.datasets.label_values import IGNORE_LABEL
 
 BEYOND = -1
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seediff.jobs import study_jobs
-from seediff.study import load_study
+from seediff.workflow.jobs import study_jobs
+from seediff.workflow.study import load_study
 from tests.conftest import ROOT
 
 STORE = ROOT / "dvc-store" / "files" / "md5"

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from seediff.detectron2.availability import available, mask2former_available
-from seediff.detectron2.catalog import register_pairs
+from seediff.workflow.catalogs import register_pairs
 from seediff.segmenter import train as train_module
 from seediff.segmenter.evaluate import confusion, count_pixels, load_segmenter
 from seediff.segmenter.metrics import iou

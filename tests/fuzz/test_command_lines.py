@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from seediff.adaptation.settings import AdapterSettings
 from seediff.cli import main
 from seediff.cli.program import _parser
-from seediff.study import load_study
+from seediff.workflow.study import load_study
 from tests.conftest import ROOT
 from tests.fuzz.hostile import NUMBERS, TEXTS, tampered
 from tests.fuzz.sandbox import cases, run, sandbox

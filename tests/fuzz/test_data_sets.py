@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seediff.datasets.items import RECORD
-from seediff.pictograms.domains import write_domain
+from seediff.embedded.domains import write_domain
 from tests.fuzz.hostile import TEXTS, damaged
 from tests.fuzz.sandbox import Sandbox, cases, sandbox
 from tests.fuzz.test_shards import picture

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seediff import plan
+from seediff.workflow import plan
 from seediff.datasets.images import encode_png
-from seediff.reporting.specs import TableSpec
-from seediff.reporting.tables import write_table
-from seediff.study import load_study
+from seediff.workflow.reporting.specs import TableSpec
+from seediff.workflow.reporting.tables import write_table
+from seediff.workflow.study import load_study
 from tests.conftest import ROOT
 from tests.fuzz.hostile import damaged, tampered
 from tests.fuzz.sandbox import cases, sandbox

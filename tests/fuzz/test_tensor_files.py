@@ -17,9 +17,9 @@ from safetensors.torch import save
 from seediff.adaptation.adapter import _read
 from seediff.attention.maps import AttentionMaps
 from seediff.errors import SeediffError
-from seediff.progress import _iteration
+from seediff.workflow.progress import _iteration
 from seediff.segmenter.checkpoint import Progress, load_state, load_tensors, save_state
-from seediff.stages.refine import read_score
+from seediff.workflow.stages.refine import read_score
 from tests.fuzz.hostile import damaged, tampered
 from tests.fuzz.sandbox import cases
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from seediff.datasets.images import encode_mask
 from seediff.datasets.shards import Sample, write_shard
-from seediff.pictograms.domains import write_domain
+from seediff.embedded.domains import write_domain
 from tests.fuzz.hostile import damaged, tampered
 from tests.fuzz.sandbox import Sandbox, cases, sandbox
 from tests.fuzz.test_shards import ABOUT, IMAGE

@@ -15,9 +15,9 @@ import pytest
 from seediff.cli import main
 from seediff.datasets.images import encode_mask, encode_png
 from seediff.datasets.shards import Sample, write_shard
-from seediff.files import read_json, write_csv, write_json
-from seediff.plan import refine_spec, synthesize_spec
-from seediff.study import Study, load_study
+from seediff.files.sealed import read_json, write_csv, write_json
+from seediff.workflow.plan import refine_spec, synthesize_spec
+from seediff.workflow.study import Study, load_study
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "assets" / "pictograms"

@@ -13,8 +13,8 @@ from seediff.datasets.benchmarks import Benchmark, open_benchmark
 from seediff.datasets.classes import own_names
 from seediff.datasets.imagenet_s import NAMES, SUBSETS
 from seediff.errors import SeediffError
-from seediff.pictograms import domains
-from seediff.pictograms.domains import (
+from seediff.embedded import domains
+from seediff.embedded.domains import (
     DOMAINS,
     INDOOR_CLASSES,
     PORTRAYED,
@@ -23,8 +23,8 @@ from seediff.pictograms.domains import (
     edges,
     write_domain,
 )
-from seediff.pictograms.scenes import natural_scene
-from seediff.pictograms.vocabulary import CLASSES
+from seediff.embedded.scenes import natural_scene
+from seediff.embedded.vocabulary import CLASSES
 
 FORMATS = sorted(DOMAINS)
 DRAWN = {"voc": CLASSES, "cityscapes": STREET_CLASSES, "ade20k": INDOOR_CLASSES}

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from seediff import estimate
+from seediff.workflow import estimate
 from seediff.adaptation.settings import Adaptation
 from seediff.errors import SeediffError
-from seediff.study import find_study, load_study
+from seediff.workflow.study import find_study, load_study
 from tests.conftest import ROOT
 
 

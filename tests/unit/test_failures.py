@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from seediff.failures import UNTOLD, failed_job
-from seediff.progress import last_error
+from seediff.workflow.failures import UNTOLD, failed_job
+from seediff.workflow.progress import last_error
 
 SLURM = "SLURM-job '7' failed, SLURM status is: 'OUT_OF_MEMORY'."
 

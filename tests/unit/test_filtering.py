@@ -18,26 +18,26 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
-from seediff import plan
+from seediff.workflow import plan
 from seediff.datasets.images import encode_mask, encode_png
 from seediff.datasets.shards import Sample, open_shard, read_shard, write_shard
 from seediff.datasets.training_sets import load_training_set
 from seediff.errors import SeediffError
-from seediff.files import write_csv
+from seediff.files.sealed import write_csv
 from seediff.filtering.clip import load_clip
 from seediff.filtering.measures import agreement, area, connectedness, contrast
 from seediff.filtering.selection import Measured, quality, select
 from seediff.filtering.settings import Filter
 from seediff.filtering.table import read_kept
-from seediff.jobs import study_jobs
-from seediff.label_values import IGNORE_LABEL
-from seediff.pictograms.tokenizer import build_tokenizer
-from seediff.specs import read_spec
-from seediff.stages.assemble import assemble_recipe
-from seediff.stages.filter import filter_pairs
-from seediff.stages.refine import refine_part
-from seediff.study import Study
-from seediff.study.load import parse_study
+from seediff.workflow.jobs import study_jobs
+from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.embedded.tokenizer import build_tokenizer
+from seediff.workflow.specs import read_spec
+from seediff.workflow.stages.assemble import assemble_recipe
+from seediff.workflow.stages.filter import filter_pairs
+from seediff.workflow.stages.refine import refine_part
+from seediff.workflow.study import Study
+from seediff.workflow.study.load import parse_study
 from tests.conftest import ROOT
 
 few = settings(max_examples=60, deadline=None, derandomize=True)

@@ -21,7 +21,7 @@ from seediff.datasets.inventory import DATA_SETS, STAND_IN_SIGN, list_datasets
 from seediff.datasets.palettes import VOC_COLOURS
 from seediff.datasets.verification import check_dataset
 from seediff.errors import SeediffError
-from seediff.pictograms.domains import write_domain
+from seediff.embedded.domains import write_domain
 
 NAMES = sorted(DATA_SETS)
 LABELS = {

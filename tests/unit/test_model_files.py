@@ -11,7 +11,7 @@ import pytest
 
 import seediff
 from seediff.errors import SeediffError
-from seediff.model_files import (
+from seediff.diffusion.model_files import (
     hub_commit,
     identity,
     is_hub_id,

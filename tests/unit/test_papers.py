@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from seediff import plan
+from seediff.workflow import plan
 from seediff.segmenter.settings import SegmenterSettings
-from seediff.study import Row, Study, load_study
+from seediff.workflow.study import Row, Study, load_study
 from tests.conftest import ROOT
 
 STUDIES = {name: load_study(ROOT / f"config/studies/{name}.yaml") for name in ("paper", "mini", "smoke")}

@@ -12,9 +12,9 @@ import yaml
 
 from seediff.cli import main
 from seediff.errors import SeediffError
-from seediff.model_files import is_local
-from seediff.study import check_paths
-from seediff.study.load import load_study, parse_study
+from seediff.diffusion.model_files import is_local
+from seediff.workflow.study import check_paths
+from seediff.workflow.study.load import load_study, parse_study
 from tests.conftest import ROOT
 
 CONTENT = yaml.safe_load((ROOT / "config/studies/smoke.yaml").read_text())

@@ -10,16 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seediff.pictograms.autoencoder import build_autoencoder
-from seediff.pictograms.batches import BATCH, make_batch
-from seediff.pictograms.denoiser import SIMILARITY_GAIN, build_unet
-from seediff.pictograms.latents import LatentCode, fit_latent_code, to_tensor
-from seediff.pictograms.level_dropout import limit_text
-from seediff.pictograms.scaffold import class_of_token, coverage, scaffold_loss, show_coarse_attention
-from seediff.pictograms.scenes import natural_scene, training_scene
-from seediff.pictograms.tokenizer import build_tokenizer
-from seediff.pictograms.train import start, train
-from seediff.pictograms.vocabulary import CLASS_WORDS, CLASSES, MAX_TOKENS
+from seediff.embedded.autoencoder import build_autoencoder
+from seediff.embedded.batches import BATCH, make_batch
+from seediff.embedded.denoiser import SIMILARITY_GAIN, build_unet
+from seediff.embedded.latents import LatentCode, fit_latent_code, to_tensor
+from seediff.embedded.level_dropout import limit_text
+from seediff.embedded.scaffold import class_of_token, coverage, scaffold_loss, show_coarse_attention
+from seediff.embedded.scenes import natural_scene, training_scene
+from seediff.embedded.tokenizer import build_tokenizer
+from seediff.embedded.train import start, train
+from seediff.embedded.vocabulary import CLASS_WORDS, CLASSES, MAX_TOKENS
 
 MODEL = Path(__file__).parents[2] / "assets" / "pictograms"
 

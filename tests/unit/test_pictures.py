@@ -36,7 +36,7 @@ from seediff.datasets.images import (
 from seediff.datasets.unlabelled import folder_images
 from seediff.datasets.verification import check_dataset
 from seediff.errors import SeediffError
-from seediff.pictograms.domains import write_domain
+from seediff.embedded.domains import write_domain
 
 ORIENTATION = 0x0112
 

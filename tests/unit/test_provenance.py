@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from seediff import plan
-from seediff.provenance import provenance, weights_checksum
-from seediff.study import load_study
+from seediff.workflow import plan
+from seediff.workflow.provenance import provenance, weights_checksum
+from seediff.workflow.study import load_study
 from tests.conftest import ROOT
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seediff.errors import SeediffError
-from seediff.ranges import named, shortened
+from seediff.workflow.ranges import named, shortened
 
 parts = st.sampled_from(["results/a/images/cat", "results/a/images/cat/0001", "b 0001", "x{y}"])
 numbered = st.builds(

@@ -45,7 +45,7 @@ from seediff.datasets.images import (
 from seediff.datasets.training_sets import assemble_real
 from seediff.errors import SeediffError
 from seediff.names import check_name, nearest
-from seediff.pictograms.domains import write_domain
+from seediff.embedded.domains import write_domain
 
 MASKS = arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 CLASSES = ("bus", "car", "motorbike", "person")
@@ -549,7 +549,7 @@ def test_every_value_of_a_format_is_named() -> None:
 
 def test_nothing_here_imports_torch() -> None:
     modules = "images, shards, benchmarks, training_sets, verification"
-    code = f"from seediff.datasets import {modules}; from seediff.pictograms import domains; import sys"
+    code = f"from seediff.datasets import {modules}; from seediff.embedded import domains; import sys"
     found = subprocess.run(
         [sys.executable, "-c", f"{code}; print('torch' in sys.modules)"], capture_output=True, text=True
     )

@@ -19,8 +19,8 @@ from seediff.datasets.training_sets import RELIABILITY, assemble, assemble_real,
 from seediff.errors import SeediffError
 from seediff.masks.labels import to_mask
 from seediff.masks.reliability import as_levels, background_score, margin, mask_reliability, reliability
-from seediff.pictograms.domains import write_domain
-from seediff.stages.refine import refine_part
+from seediff.embedded.domains import write_domain
+from seediff.workflow.stages.refine import refine_part
 
 GRID = [k / 10 for k in range(11)]
 MARGINS = arrays(np.float32, (4, 5), elements=st.sampled_from(GRID))

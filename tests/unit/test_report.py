@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from seediff.errors import SeediffError
-from seediff.files import read_page, write_csv, write_json
-from seediff.reporting.figures import GAP, TILE, bar_chart, overlay, png_bytes, strip, training_curves
-from seediff.reporting.report import StageTime, data_uri, stage_times, write_report
-from seediff.reporting.tables import MaskQualitySpec, TableSpec, write_table
+from seediff.files.sealed import read_page, write_csv, write_json
+from seediff.workflow.reporting.figures import GAP, TILE, bar_chart, overlay, png_bytes, strip, training_curves
+from seediff.workflow.reporting.report import StageTime, data_uri, stage_times, write_report
+from seediff.workflow.reporting.tables import MaskQualitySpec, TableSpec, write_table
 
 HOSTILE = '<img src="http://evil.example/x" onerror=alert(1)> & "co"'
 RNG = np.random.default_rng(3)

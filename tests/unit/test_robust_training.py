@@ -20,7 +20,7 @@ from seediff.datasets.images import encode_png
 from seediff.datasets.shards import Sample, write_shard
 from seediff.datasets.training_sets import assemble
 from seediff.errors import SeediffError
-from seediff.pictograms.domains import write_domain
+from seediff.embedded.domains import write_domain
 from seediff.segmenter import pixel
 from seediff.segmenter.backends import backend
 from seediff.segmenter.evaluate import load_segmenter, predict
@@ -36,9 +36,9 @@ from seediff.segmenter.scores import class_scores
 from seediff.segmenter.settings import as_json
 from seediff.segmenter.train import train
 from seediff.segmenter.views import Views
-from seediff.specs import read_spec
-from seediff.stages.refine import refine_part
-from seediff.stages.segment import evaluate_model, train_model
+from seediff.workflow.specs import read_spec
+from seediff.workflow.stages.refine import refine_part
+from seediff.workflow.stages.segment import evaluate_model, train_model
 from tests.unit.test_segmenter_train import AUGMENTATION, CLASSES, SETTINGS, Squares
 
 ROBUST = RobustTraining(confidence=0.3)

@@ -14,16 +14,16 @@ from torch.nn import functional as F
 
 from seediff.datasets.imagenet_s import NAMES
 from seediff.errors import SeediffError
-from seediff.files import write_json
-from seediff.pictograms.domains import write_domain
+from seediff.files.sealed import write_json
+from seediff.embedded.domains import write_domain
 from seediff.segmenter import evaluate
 from seediff.segmenter.checkpoint import save_tensors
 from seediff.segmenter.evaluate import Segmenter, _scores, _window_starts, confusion, load_segmenter, predict
 from seediff.segmenter.metrics import miou
 from seediff.segmenter.model import build_segmenter, normalize
 from seediff.segmenter.settings import as_json, segmenter_settings
-from seediff.specs import read_spec
-from seediff.stages.segment import evaluate_model
+from seediff.workflow.specs import read_spec
+from seediff.workflow.stages.segment import evaluate_model
 
 SETTINGS = segmenter_settings("resnet-mini", queries=5, points=32)
 CLASSES = ("background", "a", "b", "c")

@@ -21,7 +21,7 @@ from seediff.datasets.shards import (
     write_shard,
 )
 from seediff.errors import SeediffError
-from seediff.files import read_json, write_json
+from seediff.files.sealed import read_json, write_json
 
 KEYS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,20}", fullmatch=True)
 FILES = st.dictionaries(

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from seediff import plan
+from seediff.workflow import plan
 from seediff.datasets.fingerprint import folder_fingerprint, split_fingerprint
 from seediff.errors import SeediffError
-from seediff.files import write_json
-from seediff.pictograms.domains import write_domain
-from seediff.sources import (
+from seediff.files.sealed import write_json
+from seediff.embedded.domains import write_domain
+from seediff.workflow.sources import (
     Sources,
     check_commits,
     check_data,
@@ -25,8 +25,8 @@ from seediff.sources import (
     real_data,
     write_sources,
 )
-from seediff.study import Study, load_study
-from seediff.study.load import parse_study
+from seediff.workflow.study import Study, load_study
+from seediff.workflow.study.load import parse_study
 from tests.conftest import ROOT
 
 COMMIT = "0123456789" * 4
@@ -91,7 +91,7 @@ def test_revisions_that_make_no_sense(diffusion: dict[str, Any], words: str) -> 
 
 
 def test_what_was_noted_stands_against_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("seediff.sources.hub_commit", lambda model: "b" * 40)
+    monkeypatch.setattr("seediff.workflow.sources.hub_commit", lambda model: "b" * 40)
     found = find_sources(study(), Sources({"somebody/model": COMMIT}))
     assert found.commits == {"somebody/model": COMMIT, "somebody/swin": "b" * 40, "somebody/clip": "b" * 40}
     write_sources(tmp_path, found)

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from seediff.jobs import Job, study_jobs
-from seediff.progress import Progress, Results, State, study_progress
+from seediff.workflow.jobs import Job, study_jobs
+from seediff.workflow.progress import Progress, Results, State, study_progress
 from seediff.segmenter import checkpoint
-from seediff.status import duration, status_text
-from seediff.study import Study, load_study
+from seediff.workflow.status import duration, status_text
+from seediff.workflow.study import Study, load_study
 from tests.conftest import ROOT
 
 NOW = 1_800_000_000.0

@@ -13,20 +13,20 @@ from typing import Any
 import pytest
 import yaml
 
-from seediff import plan
+from seediff.workflow import plan
 from seediff.adaptation.settings import AdapterSettings
 from seediff.errors import SeediffError
 from seediff.masks.variants import resolve
-from seediff.plan import prompts_spec, report_spec
-from seediff.prompts import make_prompts
+from seediff.workflow.plan import prompts_spec, report_spec
+from seediff.prompts.prompt_sets import make_prompts
 from seediff.segmenter.robust.settings import RobustTraining
-from seediff.specs import read_spec
-from seediff.study import Study
-from seediff.study.load import _read_yaml, load_study, parse_study
-from seediff.study.mask_sets import mask_set
-from seediff.synonyms.curated import CURATED
-from seediff.synonyms.report import study_words
-from seediff.synthesis import Sampling
+from seediff.workflow.specs import read_spec
+from seediff.workflow.study import Study
+from seediff.workflow.study.load import _read_yaml, load_study, parse_study
+from seediff.workflow.study.mask_sets import mask_set
+from seediff.prompts.synonyms.curated import CURATED
+from seediff.workflow.study_words import study_words
+from seediff.diffusion.synthesis import Sampling
 from tests.conftest import ROOT
 
 CONTENT = yaml.safe_load((ROOT / "config/studies/smoke.yaml").read_text())
@@ -153,7 +153,7 @@ def test_what_a_study_says_survives_json(name: str) -> None:
 
 
 def test_the_figures_of_the_plan_are_those_that_are_drawn() -> None:
-    from seediff.reporting.galleries import GALLERIES
+    from seediff.workflow.reporting.galleries import GALLERIES
 
     assert tuple(GALLERIES) == plan.FIGURES
 

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from seediff.errors import SeediffError
-from seediff.files import read_json, write_json
-from seediff.reporting.formats import Column, Grid, Note, escape_latex, html, latex, markdown, plain
-from seediff.reporting.ranking import rank_agreement
-from seediff.reporting.specs import MaskQualitySpec, TableSpec
-from seediff.reporting.tables import print_tables, write_table
+from seediff.files.sealed import read_json, write_json
+from seediff.workflow.reporting.formats import Column, Grid, Note, escape_latex, html, latex, markdown, plain
+from seediff.workflow.reporting.ranking import rank_agreement
+from seediff.workflow.reporting.specs import MaskQualitySpec, TableSpec
+from seediff.workflow.reporting.tables import print_tables, write_table
 
 CLASSES = ["background", "bus", "cat", "tvmonitor"]
 RECIPES = {"caa": 60.1, "cre": 65.2, "seediff": 70.3}
@@ -355,5 +355,5 @@ def test_print_tables_aligns_numbers(results: Path) -> None:
 
 
 def test_tables_need_no_torch() -> None:
-    code = "import sys, seediff.reporting.tables; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    code = "import sys, seediff.workflow.reporting.tables; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

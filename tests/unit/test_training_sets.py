@@ -24,9 +24,9 @@ from seediff.datasets.training_sets import (
     write_training_set,
 )
 from seediff.errors import SeediffError
-from seediff.files import write_json
-from seediff.pictograms.domains import write_domain
-from seediff.pictograms.vocabulary import CLASSES
+from seediff.files.sealed import write_json
+from seediff.embedded.domains import write_domain
+from seediff.embedded.vocabulary import CLASSES
 
 NAMES = ("bus", "tv monitor")
 

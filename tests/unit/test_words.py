@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seediff.errors import SeediffError
-from seediff.words import fill, find_word, place_word, split_words
+from seediff.prompts.words import fill, find_word, place_word, split_words
 
 KOT = "\u043a\u043e\u0442"  # Russian
 QITTA = "\u0642\u0650\u0637\u0651\u0629"  # Arabic, with vowel marks

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from seediff import plan
+from seediff.workflow import plan
 from seediff.errors import SeediffError
-from seediff.jobs import study_jobs
-from seediff.specs import read_spec
-from seediff.study import load_study
+from seediff.workflow.jobs import study_jobs
+from seediff.workflow.specs import read_spec
+from seediff.workflow.study import load_study
 from tests.conftest import ROOT, Workspace, make_workspace
 from tests.robustness.jobs import planned_jobs
 from tests.workflow.test_declared_inputs import run_alone

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from seediff.jobs import study_jobs
-from seediff.study import load_study
+from seediff.workflow.jobs import study_jobs
+from seediff.workflow.study import load_study
 from tests.conftest import Workspace, make_workspace
 from tests.robustness.jobs import planned_jobs
 from tests.workflow.test_declared_inputs import run_alone

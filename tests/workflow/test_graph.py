@@ -57,8 +57,8 @@ def test_every_stage_of_dvc_can_be_planned(stage: str, workspace: Workspace) -> 
 
 
 def test_the_graph_is_built_without_torch() -> None:
-    modules = "seediff.cli, seediff.plan, seediff.study"
-    program = f"import sys, {modules}; from pathlib import Path; seediff.study.load_study(Path('{SMOKE}'))"
+    modules = "seediff.cli, seediff.workflow.plan, seediff.workflow.study"
+    program = f"import sys, {modules}; from pathlib import Path; seediff.workflow.study.load_study(Path('{SMOKE}'))"
     check = f"{program}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], cwd=ROOT).returncode == 0
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seediff.files import read_csv
+from seediff.files.sealed import read_csv
 from tests.conftest import Workspace, make_workspace
 
 SMOKE = "config/studies/smoke.yaml"

@@ -1,4 +1,4 @@
-"""The files that ``seediff.jobs`` knows of are those of the rules, job by job."""
+"""The files that ``seediff.workflow.jobs`` knows of are those of the rules, job by job."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from seediff.jobs import Job, study_jobs
-from seediff.study import find_study, load_study
+from seediff.workflow.jobs import Job, study_jobs
+from seediff.workflow.study import find_study, load_study
 from tests.conftest import ROOT, Workspace
 
 JOB = re.compile(r"^rule (\w+):\n((?:    .*\n)+)", re.MULTILINE)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from seediff.model_files import identity
+from seediff.diffusion.model_files import identity
 from tests.conftest import ROOT, Workspace, make_workspace
 from tests.unit.test_model_files import COMMIT, MODEL, OTHER, SCHEDULER, put_on_hub, set_prediction_type
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seediff.label_values import BACKGROUND_LABEL, IGNORE_LABEL
+from seediff.datasets.label_values import BACKGROUND_LABEL, IGNORE_LABEL
 from seediff.segmenter.robust.lessons import Lesson
 from seediff.segmenter.robust.settings import RobustTraining
 

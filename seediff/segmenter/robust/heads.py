@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import Mask2FormerForUniversalSegmentation
 
-from seediff.label_values import IGNORE_LABEL
+from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.segmenter.backends import Mean
 from seediff.segmenter.loss import MASK_WEIGHT, make_targets, set_loss
 from seediff.segmenter.model import normalize, predict_layers

@@ -1,0 +1,1 @@
+"""Text-to-image models: loaded, drawn with, and measured."""

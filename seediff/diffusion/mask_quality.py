@@ -1,0 +1,228 @@
+"""Mask quality without a segmenter: annotated images, noised, recorded, and compared with their annotation.
+
+An image of a benchmark is encoded, noised to a few timesteps, and shown to the UNet with a prompt that names its
+classes. The attention of those calls goes through every variant, and the mask is compared with the exact one.
+Two baselines stand beside them: a disc in the centre, which looks at nothing, and SeeDiff with every
+self-attention row replaced by mere distance, which has the seeds of its cross-attention and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.stats import rankdata
+from torch import Tensor
+from tqdm import tqdm
+
+from seediff.attention.maps import AttentionMaps, ClassMaps
+from seediff.attention.recording import record_unet
+from seediff.attention.tokens import tokenize
+from seediff.datasets.benchmarks import Benchmark
+from seediff.errors import SeediffError
+from seediff.finite import naming, within
+from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.masks.labels import refine
+from seediff.masks.refinement import Refinement
+from seediff.masks.variants import apply
+from seediff.rng import derive_seed
+from seediff.diffusion.synthesis import encode_images, encode_text
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+THRESHOLDS = np.arange(0.05, 0.96, 0.05)
+SMALLEST_SHARE = 0.01
+"""A class that covers less of an image is not asked for."""
+REACH = 1 / 8
+"""Scale, as a share of the side, over which the distance baseline's self-attention falls to 1/e."""
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """One benchmark image: ``image`` (S, S, 3) uint8, ``labels`` (S, S), the classes present, and its prompt.
+
+    ``starts``: the characters of the prompt at which the classes' words begin.
+    """
+
+    index: int
+    image: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    classes: tuple[str, ...]
+    prompt: str
+    starts: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """As an error names it."""
+        return f"Image {self.index} of the benchmark ({self.prompt!r})"
+
+
+def annotated_images(benchmark: Benchmark, words: Mapping[str, str], number: int, side: int) -> Iterator[Annotated]:
+    """The first ``number`` images that show a class, resized to the pipeline's image side.
+
+    ``words``: the word that the prompt has for each class, in label order from 1.
+    """
+    found = 0
+    for index in range(len(benchmark)):
+        image, labels = benchmark[index]
+        image = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
+        labels = np.asarray(Image.fromarray(labels).resize((side, side), Image.Resampling.NEAREST))
+        shares = np.bincount(labels.ravel(), minlength=256)[1 : len(words) + 1] / labels.size
+        present = tuple(name for name, share in zip(words, shares) if share >= SMALLEST_SHARE)
+        if present:
+            yield Annotated(index, image, labels, present, *_caption([words[name] for name in present]))
+            found += 1
+        if found == number:
+            return
+    if not found:
+        raise SeediffError("No image of the benchmark shows a class of the study: mask quality cannot be measured.")
+
+
+def _caption(words: Sequence[str]) -> tuple[str, tuple[int, ...]]:
+    """A prompt that names the words, and the characters at which they begin in it."""
+    prompt, starts = "a photo of a ", list[int]()
+    for word in words:
+        starts.append(len(prompt))
+        prompt += f"{word} and a "
+    return prompt.removesuffix(" and a "), tuple(starts)
+
+
+@torch.inference_mode()
+def record_annotated(
+    pipe: StableDiffusionPipeline, batch: Sequence[Annotated], timesteps: Sequence[int], rng_seed: int
+) -> list[AttentionMaps]:
+    """Attention of the UNet on the noised images, averaged over ``timesteps``."""
+    prompts = [one.prompt for one in batch]
+    text = encode_text(pipe, prompts)
+    pixels = torch.from_numpy(np.stack([one.image for one in batch])).movedim(-1, 1).to(pipe.device, text.dtype)
+    latents = encode_images(pipe, pixels / 127.5 - 1)
+    with record_unet(pipe.unet) as accumulator:
+        for timestep in timesteps:
+            noise = torch.stack([_noise(latents.shape[1:], rng_seed, one.index, timestep) for one in batch])
+            steps = torch.full((len(batch),), timestep, device=latents.device)
+            noised = pipe.scheduler.add_noise(latents, noise.to(latents), steps)
+            pipe.unet(noised, steps, encoder_hidden_states=text)
+    return accumulator.maps(tokenize(pipe, prompts))
+
+
+def _noise(shape: Sequence[int], rng_seed: int, index: int, timestep: int) -> Tensor:
+    seed = derive_seed(rng_seed, "mask quality", index, timestep)
+    return torch.randn(tuple(shape), generator=torch.Generator("cpu").manual_seed(seed))
+
+
+def distance_maps(maps: ClassMaps) -> ClassMaps:
+    """The same cross-attention, with self-attention that knows nothing but how far two places are apart."""
+    return replace(maps, self_attention={r: _distance_attention(r) for r in maps.self_attention})
+
+
+def _distance_attention(side: int) -> Tensor:
+    rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    places = torch.stack([rows, columns], dim=-1).view(-1, 2).float()
+    return torch.exp(-torch.cdist(places, places) / (REACH * side))
+
+
+def centre_disc(side: int) -> Tensor:
+    """1 in the centre, falling linearly to 0 in the corners."""
+    offsets = torch.arange(side) - (side - 1) / 2
+    distance = torch.hypot(offsets[:, None], offsets[None, :])
+    return 1 - distance / distance.max()
+
+
+def scores_of(maps: ClassMaps, variants: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Every variant's and baseline's score of one class, at the latents' side."""
+    scores = {}
+    for name, steps in variants.items():
+        with within(f"variant {name!r}"):
+            scores[name] = apply(steps, maps)
+    scores["centre_disc"] = centre_disc(maps.latent_side)
+    if "seediff" in variants:
+        scores["distance"] = apply(variants["seediff"], distance_maps(maps))
+    return scores
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One soft mask against the exact one: ``iou`` at each of ``THRESHOLDS`` and at beta; ``auc``."""
+
+    iou: float
+    curve: NDArray[np.float64]
+    auc: float
+
+
+def compare(soft: NDArray[np.float32], truth: NDArray[np.bool_], valid: NDArray[np.bool_], beta: float) -> Comparison:
+    """Intersection over union and area under the ROC curve over the valid pixels."""
+    scores, inside = soft[valid], truth[valid]
+    curve = np.array([_iou(scores >= threshold, inside) for threshold in THRESHOLDS])
+    return Comparison(_iou(scores >= beta, inside), curve, _auc(scores, inside))
+
+
+def _iou(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    return float((predicted & truth).sum() / max((predicted | truth).sum(), 1))
+
+
+def _auc(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
+    """Probability that a pixel of the object scores above one outside (ties count half)."""
+    positives, negatives = int(truth.sum()), int((~truth).sum())
+    if not positives or not negatives:
+        return float("nan")
+    ranks = rankdata(scores)[truth].sum()
+    return float((ranks - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def measure(
+    pipe: StableDiffusionPipeline,
+    benchmark: Benchmark,
+    words: Mapping[str, str],
+    variants: Mapping[str, Any],
+    refinements: Mapping[str, Refinement],
+    images: int,
+    timesteps: Sequence[int],
+    rng_seed: int,
+    batch_size: int = 8,
+) -> dict[str, Any]:
+    """Compare every variant under every refinement with the annotation; see ``summarise`` for the result.
+
+    ``words``: class -> the word that asks for it, in label order from 1.
+    """
+    labels = {name: label for label, name in enumerate(words, start=1)}
+    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    chosen = list(annotated_images(benchmark, words, images, side))
+    comparisons: dict[str, list[tuple[str, Comparison]]] = {}
+    for start in tqdm(range(0, len(chosen), batch_size), unit="batch", mininterval=5):
+        batch = chosen[start : start + batch_size]
+        with naming([one.name for one in batch]):
+            recorded = record_annotated(pipe, batch, timesteps, rng_seed)
+        for one, maps in zip(batch, recorded, strict=True):
+            for name, place in zip(one.classes, one.starts, strict=True):
+                truth, valid = one.labels == labels[name], one.labels != IGNORE_LABEL
+                with naming([one.name]):
+                    scores = scores_of(maps.for_word(words[name], [place]), variants)
+                for variant, score in scores.items():
+                    for key, refinement in refinements.items():
+                        soft = refine(score, one.image, refinement)
+                        result = compare(soft.numpy(), truth, valid, refinement.final_threshold)
+                        comparisons.setdefault(f"{variant}-{key}", []).append((name, result))
+    return {"images": len(chosen), "variants": {name: summarise(found) for name, found in comparisons.items()}}
+
+
+def summarise(found: Sequence[tuple[str, Comparison]]) -> dict[str, Any]:
+    """Means over objects; ``best_threshold`` maximises the mean IoU over all objects at once."""
+    ious = np.array([result.iou for _, result in found])
+    curve = np.mean([result.curve for _, result in found], axis=0)
+    best = int(curve.argmax())
+    names = sorted({name for name, _ in found})
+    return {
+        "objects": len(found),
+        "iou_mean": float(ious.mean()),
+        "iou_std": float(ious.std(ddof=1)) if len(ious) > 1 else 0.0,
+        "best_threshold": round(float(THRESHOLDS[best]), 2),
+        "best_iou": float(curve[best]),
+        "auc": float(np.nanmean([result.auc for _, result in found])),
+        "per_class": {name: float(np.mean([r.iou for n, r in found if n == name])) for name in names},
+    }

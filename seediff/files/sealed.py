@@ -1,0 +1,159 @@
+"""Writing files whole or not at all, and reading only what was written: the forms that the stages share.
+
+JSON holds its seal (``seals.py``) as its last key, CSV as its last column, and Markdown and HTML as a comment in
+their last line.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from seediff.errors import SeediffError
+from seediff.files.seals import check_seal, name_of, seal
+from seediff.files.spreadsheets import escaped, unescaped
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def disk_full(path: object) -> SeediffError:
+    return SeediffError(f"The disk is full: {path} could not be written.\nMake space and run again.")
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether the disk, or one's share of it, is used up."""
+    return error.errno in _FULL
+
+
+@contextmanager
+def partial(path: Path) -> Iterator[Path]:
+    """A temporary neighbour of ``path`` to write to; renamed to it on success, removed on failure.
+
+    Of several processes that write the same file, as those that outlived a killed workflow may, the one that came last
+    succeeds; the others fail with a ``SeediffError``, as does writing to a full disk. So it has to be written in place.
+    """
+    if not path.name or path.name == "..":
+        raise SeediffError(f"{str(path)!r} is a folder, but has to be the name of a file.")
+    unfinished = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.unlink(missing_ok=True)
+        with unfinished.open("xb") as mine:  # open until the end, so that no other file can be mistaken for it
+            try:
+                yield unfinished
+                if not _is(unfinished, mine):
+                    raise SeediffError(f"Another process has begun to write {path}.\nLet it finish, or run again.")
+                unfinished.replace(path)
+            except BaseException:
+                if _is(unfinished, mine):
+                    unfinished.unlink()
+                raise
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_full(path) from None
+        raise
+
+
+def _is(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def write_text(path: Path, text: str) -> None:
+    with partial(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a sealed JSON object."""
+    write_text(path, sealed_json(name_of(path), content))
+
+
+def sealed_json(name: str, content: Mapping[str, Any]) -> str:
+    named = {"file": name, **content}
+    return json.dumps({**named, "seal": seal(name, [json.dumps(named).encode()])}, indent=1) + "\n"
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """The content of a sealed JSON file; ``what`` names it in the error if it is not as it was written."""
+    found = parse_json(path, what)
+    content = found if isinstance(found, dict) else {}
+    stored = content.pop("seal", None)
+    check_seal(path, what, content.get("file"), stored, [json.dumps(content).encode()])
+    return {key: value for key, value in content.items() if key != "file"}
+
+
+def parse_json(path: Path, what: str) -> Any:
+    """The content of any JSON file."""
+    try:
+        return json.loads(_text(path, what))
+    except (ValueError, RecursionError) as error:
+        raise SeediffError(f"{what} {path} is broken ({error}).\nDelete it and run the workflow again.") from None
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of the same columns, one at least, each with a seal that also counts them.
+
+    Cells that a spreadsheet would run are written as text; ``read_csv`` gives them back as they were.
+    """
+    name = name_of(path)
+    texts = [{column: str(value) for column, value in row.items()} for row in rows]
+    with partial(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, [*texts[0], "seal"])
+        writer.writeheader()
+        for number, row in enumerate(texts):
+            cells = {column: escaped(text) for column, text in row.items()}
+            writer.writerow({**cells, "seal": seal(name, _of_row(row, number, len(texts)))})
+
+
+def read_csv(path: Path, what: str) -> list[dict[str, str]]:
+    """The rows of a sealed CSV file; ``what`` names it in the error if it is not as it was written."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(_text(path, what), newline=""), restkey="", restval=""))
+    except csv.Error as error:
+        raise SeediffError(f"{what} {path} is broken ({error}).\nDelete it and run the workflow again.") from None
+    rows = [
+        {column: unescaped(cell) if isinstance(cell, str) else cell for column, cell in row.items()} for row in rows
+    ]
+    for number, row in enumerate(rows or [{}]):
+        stored = row.pop("seal", None)
+        check_seal(path, what, name_of(path), stored, _of_row(row, number, len(rows)))
+    return rows
+
+
+def _of_row(row: Mapping[str, Any], number: int, of: int) -> list[bytes]:
+    return [str(part).encode() for part in (number, of, *row.keys(), *row.values())]
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write Markdown or HTML that ends with a line break."""
+    name = name_of(path)
+    write_text(path, f"{text}<!-- {name} {seal(name, [text.encode()])} -->\n")
+
+
+def read_page(path: Path, what: str) -> str:
+    """The text of a sealed page; ``what`` names it in the error if it is not as it was written."""
+    text, _, last = _text(path, what).rpartition("<!-- ")
+    name, _, stored = last.removesuffix(" -->\n").rpartition(" ")
+    check_seal(path, what, name, stored, [text.encode()])
+    return text
+
+
+def _text(path: Path, what: str) -> str:
+    if path.exists() and not path.is_file():  # a pipe would be waited for without end
+        raise SeediffError(f"{what} {path} is no regular file.\nDelete it and run the workflow again.")
+    try:
+        return path.read_bytes().decode()
+    except FileNotFoundError:
+        raise SeediffError(f"{what} {path} is missing. Run the workflow again to make it.") from None
+    except (UnicodeDecodeError, OSError) as error:
+        raise SeediffError(f"{what} {path} cannot be read ({error}).\nDelete it and run the workflow again.") from None

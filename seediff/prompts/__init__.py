@@ -1,0 +1,1 @@
+"""What is drawn: prompt sets, words and their synonyms."""

@@ -1,0 +1,1 @@
+"""The workflow around the library: studies, their stages, files, tables and report."""

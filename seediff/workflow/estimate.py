@@ -1,0 +1,225 @@
+"""What a study will cost before anything of it is run: jobs, GPU hours and disk by stage (``seediff plan``).
+
+Unit costs are floating-point operations counted by ``benchmarks/flops.py``, and seconds and bytes measured on one
+core. Operations become hours at a sustained speed that the reader chooses: no GPU was timed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from seediff.workflow import plan
+from seediff.datasets.inventory import DATA_SETS
+from seediff.errors import SeediffError
+from seediff.names import one_line
+from seediff.segmenter.settings import SegmenterSettings
+from seediff.workflow.study import Study
+from seediff.workflow.study.mask_sets import all_filtered, compared, mask_sets
+
+UNET_TFLOP, TEXT_TFLOP, DECODER_TFLOP = 0.804, 0.045, 2.515
+"""Stable Diffusion 2 at 512 pixels: one prompt at one timestep, one prompt, one image."""
+ENCODER_TFLOP, ADAPTING_TFLOP = 1.117, 1.727
+"""One image encoded; the UNet forward and backward, its weights frozen."""
+ADAPTER_PARAMETERS = 207_488
+"""Of an adapter of all attention layers, for each rank."""
+RECORDING = 1.13
+"""A UNet call with recording takes at most this much longer than one without."""
+REFINE_SECONDS = 0.2
+"""One mask at 512 pixels on one core: reading, PAMR with ten rounds, writing."""
+FILTER_SECONDS = 0.003
+"""One mask at 512 pixels read and measured on one core; CLIP is not in it."""
+CLASSES_SHOWN, BASELINES = 1.5, 2
+"""Classes that an image of VOC's val shows on average; scores that mask quality compares with the variants'."""
+IMAGE_BYTES, MASK_BYTES, SCORE_BYTES = 450e3, 6e3, 2 * 64 * 64
+"""A PNG of a photograph at 512 pixels, its mask, one variant's score; the first two are guesses."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """TFLOP of one 512 x 512 crop, ``forward`` alone and in ``training``, forward and backward; its weights."""
+
+    forward: float
+    training: float
+    parameters: float
+
+
+MASK2FORMER = {"resnet-50": Network(0.133, 0.397, 44.0e6), "swin-base": Network(0.275, 0.824, 106.9e6)}
+PER_PIXEL = {"resnet-50": Network(0.043, 0.128, 23.6e6), "swin-base": Network(0.187, 0.561, 86.9e6)}
+"""By backbone."""
+
+
+def network(segmenter: SegmenterSettings) -> Network:
+    """``KeyError`` for backbones that are not of full size."""
+    return (PER_PIXEL if segmenter.backend == "pixel" else MASK2FORMER)[segmenter.backbone]
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """``work``: what is done, in words; ``gpu_tflop`` and ``core_seconds`` in all; ``bytes`` on disk."""
+
+    stage: str
+    jobs: int
+    work: str
+    gpu_tflop: float = 0.0
+    core_seconds: float = 0.0
+    bytes: float = 0.0
+
+
+def stage_costs(study: Study) -> list[StageCost]:
+    """The stages that cost something, in their order; ``SeediffError`` for a study that is not at full scale."""
+    backbones = {segmenter.backbone for segmenter in study.segmenters.values()}
+    if study.embedded or not backbones <= MASK2FORMER.keys():
+        raise SeediffError(
+            f"The costs of study {study.name!r} are not known: unit costs are those of Stable Diffusion 2 at 512\n"
+            "pixels and of full-size backbones. The study mini takes about an hour on two cores: run it."
+        )
+    return [
+        *_adapting(study),
+        *_denoising(study),
+        _refining(study),
+        *_filtering(study),
+        _training(study),
+        _evaluating(study),
+        *_measuring(study),
+    ]
+
+
+def _adapting(study: Study) -> Iterator[StageCost]:
+    for name, one in study.adaptations.items():
+        images = one.iterations * one.batch_size
+        work, size = f"{one.iterations:,} iterations of {name}", 4 * one.rank * ADAPTER_PARAMETERS
+        yield StageCost("adapter", 1, work, images * (ENCODER_TFLOP + ADAPTING_TFLOP), bytes=size)
+
+
+def _denoising(study: Study) -> Iterator[StageCost]:
+    runs = [("synthesize", name, one.variants, IMAGE_BYTES) for name, one in study.image_sets.items()]
+    runs += [("replay", one.image_set, one.variants, 0.0) for one in study.passes.values()]
+    calls = 2 * (study.diffusion.num_inference_steps + 1)  # with and without the prompt; PNDM takes one step more
+    tflop = calls * UNET_TFLOP * RECORDING + 2 * TEXT_TFLOP + DECODER_TFLOP
+    for stage, image_set, variants, image_bytes in runs:
+        shards = plan.shards(study, image_set)
+        images = sum(shard.count for shard in shards)
+        size = images * (image_bytes + len(variants) * SCORE_BYTES)
+        yield StageCost(stage, len(shards), f"{images:,} images of {image_set}", images * tflop, bytes=size)
+
+
+def _refining(study: Study) -> StageCost:
+    sets = [one.image_set for one in mask_sets(study)]
+    masks = sum(_images(study, image_set) for image_set in sets)
+    jobs = sum(len(plan.parts(study, image_set)) for image_set in sets)
+    return StageCost("refine", jobs, f"{masks:,} masks", core_seconds=masks * REFINE_SECONDS, bytes=masks * MASK_BYTES)
+
+
+def _filtering(study: Study) -> Iterator[StageCost]:
+    found = all_filtered(study)
+    pairs = [_images(study, one.masks.image_set) for one in found]
+    masks = sum(number * (1 + len(compared(study, one))) for number, one in zip(pairs, found, strict=True))
+    if found:
+        yield StageCost("filter", len(found), f"{sum(pairs):,} pairs", core_seconds=masks * FILTER_SECONDS)
+
+
+def _images(study: Study, image_set: str) -> int:
+    return sum(shard.count for shard in plan.shards(study, image_set))
+
+
+def _training(study: Study) -> StageCost:
+    models = plan.models(study)
+    segmenters = [study.segmenters[model.split("/")[1]] for model in models]
+    networks = [_networks(study, model.split("/")[0]) for model in models]
+    tflop = sum(one.iterations * _iteration_tflop(one, count) for one, count in zip(segmenters, networks, strict=True))
+    iterations = sum(one.iterations for one in segmenters)
+    size = sum(4 * network(one).parameters * count for one, count in zip(segmenters, networks, strict=True))
+    return StageCost("train", len(models), f"{iterations:,} iterations", tflop, bytes=size)
+
+
+def _networks(study: Study, recipe: str) -> int:
+    return 2 if study.is_robust(recipe) else 1
+
+
+def _iteration_tflop(segmenter: SegmenterSettings, networks: int) -> float:
+    """Of two networks each looks at the batch once more, for the online labels."""
+    one = network(segmenter)
+    one_image = one.training if networks == 1 else 2 * (one.training + one.forward)
+    return segmenter.batch_size * prod(segmenter.crop_size) / 512**2 * one_image
+
+
+def _evaluating(study: Study) -> StageCost:
+    runs = plan.runs(study)
+    benchmarks = [study.benchmarks[run.benchmark] for run in runs]
+    images = [DATA_SETS[one.format].splits.get(one.split, 0) for one in benchmarks]
+    crops = [_crops(study, run) * _networks(study, run.recipe) for run in runs]
+    forward = [network(study.segmenters[run.segmenter]).forward for run in runs]
+    tflop = sum(n * c * one for n, c, one in zip(images, crops, forward, strict=True))
+    return StageCost("evaluate", len(runs), f"{sum(images):,} images", tflop)
+
+
+def _measuring(study: Study) -> Iterator[StageCost]:
+    if quality := study.mask_quality:
+        calls = quality.images * len(quality.timesteps)
+        tflop = calls * UNET_TFLOP * RECORDING + quality.images * (TEXT_TFLOP + ENCODER_TFLOP)
+        scores = quality.images * CLASSES_SHOWN * (len(quality.variants) + BASELINES)
+        masks = round(scores * len(quality.refinements))
+        yield StageCost("mask_quality", 1, f"{masks:,} masks", tflop, core_seconds=masks * REFINE_SECONDS)
+
+
+def _crops(study: Study, run: plan.Run) -> float:
+    """About how many crops of 512 x 512 the prediction of one image amounts to."""
+    edge = study.segmenters[run.segmenter].test_edge or 512
+    elongation = 2.0 if study.benchmarks[run.benchmark].format == "cityscapes" else 1.4
+    overlap = 1.5 if study.segmenters[run.segmenter].test_window else 1.0
+    return elongation * overlap * (edge / 512) ** 2
+
+
+def plan_text(study: Study, tflops: float) -> str:
+    """Tables, runs, shards, and the bill at ``tflops`` 10^12 operations a second, for the terminal."""
+    costs, models = stage_costs(study), len(plan.models(study))
+    heading = ("stage", "jobs", "work", "GPU hours", "core hours", "GB")
+    lines = [_line(one, tflops) for one in costs]
+    return "\n".join([
+        f"{one_line(study.title)}: {len(study.tables)} tables, {len(plan.runs(study))} runs, {models} models to train",
+        *(f"  {name}: {_number_of_runs(study, name)} runs" for name in study.tables),
+        "",
+        *_aligned([heading, *lines, _line(_sum(costs), tflops)]),
+        "",
+        f"GPU hours are counted operations at {tflops:g} TFLOP a second sustained. No GPU was timed for this: change",
+        "the speed with --tflops. Figures and the reading of images come on top; they are minutes. How much GPU memory",
+        "a batch takes was not measured.",
+    ])  # fmt: skip
+
+
+def _number_of_runs(study: Study, table: str) -> int:
+    return len({run for row in study.tables[table].rows for run in plan.runs_of(study, row)})
+
+
+def _sum(costs: Sequence[StageCost]) -> StageCost:
+    return StageCost(
+        "all",
+        sum(one.jobs for one in costs),
+        "",
+        sum(one.gpu_tflop for one in costs),
+        sum(one.core_seconds for one in costs),
+        sum(one.bytes for one in costs),
+    )
+
+
+def _line(one: StageCost, tflops: float) -> tuple[str, ...]:
+    hours = _hours(one.gpu_tflop / tflops), _hours(one.core_seconds)
+    return one.stage, f"{one.jobs:,}", one.work, *hours, f"{one.bytes / 1e9:,.1f}" if one.bytes else "–"
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:,.1f}" if seconds else "–"
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
+    """Columns of one width; the first and third, which are words, flush left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if place in (0, 2) else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,233 @@
+"""Figures: strips of images and scores, overlays, training curves and the bars of mask quality.
+
+Everything is drawn on white with the one font that matplotlib brings along, so that a figure looks the same, byte
+for byte, on every machine.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from seediff.errors import SeediffError
+from seediff.files.sealed import read_csv
+from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.names import visible
+from seediff.workflow.reporting.mask_quality import is_baseline
+
+Tile: TypeAlias = "Image.Image | NDArray[Any]"
+
+INK, MUTED, FAINT, ACCENT = "#1f2328", "#6b7280", "#cdd1d7", "#2a6f97"
+TILE = 192
+"""Height of a tile in a strip, in pixels."""
+GAP, TITLE_SIZE, TITLE_LINES = 10, 22, 2
+COLORMAP = "viridis"
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "svg.hashsalt": "seediff",
+    "svg.fonttype": "path",
+}
+
+
+# --- strips --------------------------------------------------------------------------------------------------------
+
+
+def strip(columns: Sequence[tuple[str, Tile]]) -> Image.Image:
+    """Tiles of equal height side by side on white, each under its title, two lines at most.
+
+    A tile is an image, (H, W, 3) uint8 or PIL, or a score, (h, w) in [0, 1], shown from dark (0) to bright (1) with
+    its own pixels visible. Raises ``SeediffError`` for anything else.
+    """
+    if not columns:
+        raise SeediffError("A strip needs at least one column.")
+    tiles = [_fitted(_picture(title, tile)) for title, tile in columns]
+    font = ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), TITLE_SIZE)
+    titles = [_wrapped(title, font, tile.width) for (title, _), tile in zip(columns, tiles, strict=True)]
+    head = max(title.count("\n") + 1 for title in titles) * (TITLE_SIZE + 6) + 6
+    canvas = Image.new("RGB", (sum(tile.width + GAP for tile in tiles) - GAP, head + TILE), "white")
+    draw, left = ImageDraw.Draw(canvas), 0
+    for title, tile in zip(titles, tiles, strict=True):
+        draw.multiline_text((left, head - 8), title, fill=INK, font=font, anchor="ld", spacing=6)
+        canvas.paste(tile, (left, head))
+        left += tile.width + GAP
+    return canvas
+
+
+def _picture(title: str, tile: Tile) -> Image.Image:
+    if isinstance(tile, Image.Image):
+        return tile.convert("RGB")
+    if tile.ndim == 3 and tile.shape[2] == 3 and tile.dtype == np.uint8:
+        return Image.fromarray(tile)
+    if tile.ndim == 2 and tile.dtype.kind in "fb" and np.isfinite(tile).all() and 0 <= tile.min() <= tile.max() <= 1:
+        colours = matplotlib.colormaps[COLORMAP](tile.astype(np.float64), bytes=True)
+        return Image.fromarray(np.ascontiguousarray(colours[..., :3]))
+    raise SeediffError(
+        f"Column {title!r} of a strip is neither an image nor a score: shape {tile.shape}, {tile.dtype}.\n"
+        "Give (H, W, 3) uint8, or (h, w) floats in [0, 1]."
+    )
+
+
+def _fitted(picture: Image.Image) -> Image.Image:
+    """At tile height: enlarged so that pixels stay squares, reduced smoothly."""
+    width = max(1, round(picture.width * TILE / picture.height))
+    enlarged = picture.height <= TILE
+    return picture.resize((width, TILE), Image.Resampling.NEAREST if enlarged else Image.Resampling.LANCZOS)
+
+
+def _wrapped(title: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """The title in lines that fit ``width`` pixels, ended by an ellipsis where two lines do not hold it."""
+    characters = max(4, int(width / font.getlength("n")))
+    return "\n".join(textwrap.wrap(title, characters, max_lines=TITLE_LINES, placeholder="…"))
+
+
+def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Image.Image:
+    """The image with every label tinted in its colour and outlined; the background pales, 255 turns grey.
+
+    ``image`` (H, W, 3), ``mask`` (H, W) label indices, ``palette`` (at least max label + 1, 3).
+    """
+    if mask.shape != image.shape[:2]:
+        raise SeediffError(f"Image {image.shape[:2]} and mask {mask.shape} differ in size.")
+    ignored = mask == IGNORE_LABEL
+    labels = np.where(ignored, 0, mask)
+    if labels.max() >= len(palette):
+        raise SeediffError(f"The mask holds label {labels.max()}, the palette ends at {len(palette) - 1}.")
+    colours = np.where(ignored[..., None], 128, palette[labels]).astype(np.float64)
+    colours[mask == 0] = 255
+    shares = np.where(mask == 0, 0.65, np.where(_outline(mask), 1.0, 0.5))[..., None]
+    return Image.fromarray((image * (1 - shares) + colours * shares).round().astype(np.uint8))
+
+
+def _outline(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Pixels with a neighbour, left, right, above or below, of another label."""
+    padded = np.pad(mask, 1, mode="edge")
+    neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+    return np.any([neighbour != mask for neighbour in neighbours], axis=0)
+
+
+def png_bytes(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+# --- charts --------------------------------------------------------------------------------------------------------
+
+PANELS = 4
+"""Panels in a row of training curves."""
+
+
+def training_curves(histories: Mapping[str, Sequence[Path]]) -> bytes:
+    """SVG: a small panel for each ``recipe/segmenter``, the loss of its repeats over the range of all its segmenter's.
+
+    Only runs of one segmenter have the same loss, so only their panels have the same scale.
+    """
+    curves = {name: [_smoothed_loss(path) for path in paths] for name, paths in histories.items() if paths}
+    if not curves:
+        raise SeediffError("There is no training history to draw.")
+    ranges = _ranges(curves)
+    columns = min(PANELS, len(curves))
+    rows = math.ceil(len(curves) / columns)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2.4 * columns + 0.4, 1.75 * rows + 0.3), layout="constrained")
+        axes = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+        for axis, (name, losses) in zip(axes, curves.items(), strict=False):
+            _curve_panel(axis, name, losses, ranges[_segmenter(name)])
+        for axis in axes[len(curves) - columns : len(curves)]:
+            axis.tick_params(labelbottom=True)
+        for axis in axes[len(curves) :]:
+            axis.remove()
+        figure.supxlabel("iteration", fontsize=8, color=MUTED)
+        figure.supylabel("loss", fontsize=8, color=MUTED)
+        return _svg(figure)
+
+
+def _segmenter(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _ranges(curves: Mapping[str, Sequence[pd.Series]]) -> dict[str, pd.DataFrame]:
+    """By segmenter, the ``min`` and ``max`` of the loss over all its runs, by iteration."""
+    runs: dict[str, list[pd.Series]] = {}
+    for name, losses in curves.items():
+        runs.setdefault(_segmenter(name), []).extend(losses)
+    return {name: pd.concat(losses, axis=1).agg(["min", "max"], axis=1) for name, losses in runs.items()}
+
+
+def _smoothed_loss(path: Path) -> pd.Series:
+    """Running mean of the loss over a fortieth of the history, by iteration."""
+    rows = read_csv(path, "The training history")
+    try:
+        if not rows:
+            raise ValueError
+        loss = pd.Series({int(row["iteration"]): float(row["loss"]) for row in rows})
+    except (ValueError, KeyError):
+        raise SeediffError(f"Training history {path} has no columns 'iteration' and 'loss'.") from None
+    return loss.rolling(max(1, len(loss) // 40), min_periods=1, center=True).mean()
+
+
+def _curve_panel(axis: Axes, name: str, losses: Sequence[pd.Series], of_all: pd.DataFrame) -> None:
+    axis.fill_between(of_all.index, of_all["min"], of_all["max"], color=FAINT, linewidth=0)
+    for loss in losses:
+        axis.plot(loss.index, loss, color=ACCENT, linewidth=1.3)
+    axis.set_title(name.replace("/", "\n"), loc="left", fontsize=9)
+    axis.tick_params(length=0)
+    axis.set_ylim(bottom=0)
+
+
+def bar_chart(quality: Mapping[str, Any]) -> bytes:
+    """SVG of a mask quality file: IoU of every variant with its standard error, its best IoU a hollow dot.
+
+    ``quality`` is the content of ``mask_quality/<benchmark>.json``; baselines are grey and come last.
+    """
+    variants = dict(sorted(quality["variants"].items(), key=lambda item: is_baseline(item[0])))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 0.27 * len(variants) + 0.7), layout="constrained")
+        axis = figure.subplots()
+        for place, (name, one) in enumerate(variants.items()):
+            _bar(axis, place, one, FAINT if is_baseline(name) else ACCENT, one.get("objects", quality["images"]))
+        axis.set_yticks(range(len(variants)), list(map(visible, variants)), fontsize=9, color=INK, parse_math=False)
+        axis.invert_yaxis()
+        axis.set_xlim(0, 100)
+        axis.set_xlabel(
+            "IoU in percent; line: standard error of the mean; ring: at the best single threshold", fontsize=8
+        )
+        axis.tick_params(length=0)
+        axis.spines["bottom"].set_visible(False)
+        return _svg(figure)
+
+
+def _bar(axis: Axes, place: int, one: Mapping[str, Any], colour: str, count: int) -> None:
+    mean, error = 100 * one["iou_mean"], 100 * one["iou_std"] / math.sqrt(count)
+    best = 100 * one["best_iou"]
+    axis.barh(place, mean, height=0.62, color=colour)
+    axis.plot([mean - error, mean + error], [place, place], color=INK, linewidth=1.1)
+    axis.plot(best, place, "o", markersize=4.5, markerfacecolor="white", markeredgecolor=MUTED)
+    axis.text(106, place, f"{mean:.1f}", ha="right", va="center", fontsize=9)
+
+
+def _svg(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()

@@ -1,0 +1,107 @@
+"""The mask quality table: every variant against exact annotation, with the baselines it has to beat."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+from pydantic import BaseModel, Field, ValidationError
+
+from seediff.errors import SeediffError
+from seediff.files.sealed import read_json
+from seediff.workflow.reporting.formats import Column, Grid, Note, best, number
+from seediff.workflow.reporting.specs import MaskQualitySpec
+
+BASELINES = ("centre_disc", "distance")
+"""Scores that look at no self-attention: a variant that does not beat them has shown nothing."""
+
+
+def is_baseline(name: str) -> bool:
+    """Whether a variant's name, with or without its refinement (``distance-pamr``), is one of the baselines."""
+    return name.startswith(BASELINES)
+
+
+class _Variant(BaseModel):
+    """What a table and a chart need of a variant."""
+
+    objects: Annotated[int, Field(gt=0)] = 1
+    iou_mean: float
+    iou_std: float
+    best_iou: float
+    best_threshold: float
+    auc: float
+
+
+class _MaskQuality(BaseModel):
+    images: Annotated[int, Field(gt=0)]
+    variants: Annotated[dict[str, _Variant], Field(min_length=1)]
+
+
+def read_mask_quality(path: Path) -> dict[str, Any]:
+    """The content of ``mask_quality/<benchmark>.json``; ``SeediffError`` naming it unless it is whole."""
+    content = read_json(path, "Mask quality file")
+    try:
+        _MaskQuality.model_validate(content, strict=True)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise SeediffError(
+            f"Mask quality file {path} is broken (at {where!r}).\nDelete it and run the workflow again."
+        ) from None
+    return dict(content)
+
+
+def mask_quality_frame(spec: MaskQualitySpec, results_folder: Path) -> pd.DataFrame:
+    """One line a variant, the best last, then baselines; IoU in percent with its standard error, AUC in [0, 1]."""
+    path = results_folder / "mask_quality" / f"{spec.benchmark}.json"
+    if not path.is_file():
+        raise SeediffError(f"There is no {path}.\nMake it: snakemake --cores all {shlex.quote(str(path))}")
+    content = read_mask_quality(path)
+    lines = [_mask_quality_line(name, one, content["images"]) for name, one in content["variants"].items()]
+    return pd.DataFrame(sorted(lines, key=lambda line: (line["baseline"], line["iou"]))).assign(source=str(path))
+
+
+def _mask_quality_line(name: str, one: Mapping[str, Any], images: int) -> dict[str, Any]:
+    count = one.get("objects", images)
+    return {
+        "variant": name,
+        "baseline": is_baseline(name),
+        "iou": round(100 * one["iou_mean"], 1),
+        "standard_error": round(100 * one["iou_std"] / math.sqrt(count), 1),
+        "best_iou": round(100 * one["best_iou"], 1),
+        "best_threshold": one["best_threshold"],
+        "auc": round(one["auc"], 3),
+        "n": count,
+    }
+
+
+def mask_quality_grid(spec: MaskQualitySpec, frame: pd.DataFrame) -> Grid:
+    columns = (
+        Column("variant", numeric=False),
+        Column("IoU", "at β"),
+        Column("standard error"),
+        Column("IoU", "at the best threshold"),
+        Column("best threshold"),
+        Column("AUC"),
+    )
+    rows = tuple(
+        (
+            f"{line['variant']} (baseline)" if line["baseline"] else line["variant"],
+            number(line["iou"]),
+            number(line["standard_error"]),
+            number(line["best_iou"]),
+            number(line["best_threshold"], ".2f"),
+            number(line["auc"], ".3f"),
+        )
+        for line in frame.to_dict("records")
+    )
+    bold = best(frame["iou"], 1) | best(frame["best_iou"], 3) | best(frame["auc"], 5)
+    caption = f"{spec.caption} IoU in percent, mean over {frame['n'].max()} masks with its standard error.".strip()
+    notes = (
+        Note("The best threshold is chosen on the same images, one for all: an upper bound, not a result."),
+        Note("Baselines: a disc in the centre, and SeeDiff with its self-attention replaced by mere distance."),
+    )
+    return Grid(spec.name, spec.title, caption, columns, rows, bold, notes)

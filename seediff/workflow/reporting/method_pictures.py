@@ -1,0 +1,149 @@
+"""Draw the pictures of docs/methods/: what each way to a mask makes of the embedded model's images.
+
+python -m seediff.workflow.reporting.method_pictures --output docs/methods
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Sequence
+from io import BytesIO
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from seediff.datasets.palettes import VOC_COLOURS
+from seediff.filtering.measures import agreement, area, connectedness, contrast
+from seediff.filtering.selection import Measured, quality
+from seediff.masks.labels import refine, to_mask
+from seediff.masks.refinement import PamrSettings, Refinement
+from seediff.masks.scores import resize
+from seediff.masks.variants import STEPS, VARIANTS, Steps, apply, resolve, scores_by_step
+from seediff.prompts.prompt_sets import make_prompts
+from seediff.workflow.reporting.figures import Tile, overlay
+from seediff.workflow.reporting.galleries.grids import Grid, Row, picture
+from seediff.diffusion.synthesis import Drawn, Sampling, draw, load
+
+SHOWN = ("bus", "cat", "pottedplant")
+RAW = Refinement(pamr=None, threshold=0.3)
+PAMR = Refinement(PamrSettings(dilations=(1, 2, 3)), threshold=0.3)
+ATTN2MASK: Steps = (("summed_cross_attention", {"layers": {"1/4": 4, "1/2": 3, "1": 2}}),)
+"""The layers of the embedded model."""
+PER_CLASS, COLOURS = 8, 256
+
+Tiles = dict[str, Tile]
+
+
+def seediff_masks(drawn: Drawn) -> Tiles:
+    maps = drawn.class_maps()
+    seeds, *rounds, final = scores_by_step(resolve(VARIANTS["seediff"]), maps)
+    tiles = {f"expanded at {at}": _score(one) for at, one in zip(("1/4", "1/2", "1"), rounds, strict=True)}
+    behind = STEPS["expand"](1 - rounds[-1], maps, resolution="1", alpha=0.5)
+    first: Tiles = {"image": drawn.image, "cross-attention at 1/4": _score(seeds)}
+    last: Tiles = {"background": _score(behind), "SeeDiff": _score(final), "mask": _mask(drawn, final, PAMR)}
+    return {**first, **tiles, **last}
+
+
+def attn2mask_masks(drawn: Drawn) -> Tiles:
+    maps = drawn.class_maps()
+    size = maps.latent_side, maps.latent_side
+    sides = {f"cross-attention at {at}": maps.cross_attention[maps.side(at)] for at in ("1/4", "1/2", "1")}
+    largest = max(float(one.max()) for one in sides.values())
+    tiles = {title: _score((resize(one, size, "bicubic") / largest).clamp(0, 1)) for title, one in sides.items()}
+    total = apply(resolve(ATTN2MASK), maps)
+    cut = {"beta 0.4": 0.3, "beta 0.2": 0.4, "beta 0": 0.5}
+    masks = {f"mask, {beta}": _mask(drawn, total, Refinement(PAMR.pamr, threshold=at)) for beta, at in cut.items()}
+    return {"image": drawn.image, **tiles, "sum": _score(total), **masks}
+
+
+def pamr(drawn: Drawn) -> Tiles:
+    score = apply(resolve(VARIANTS["seediff"]), drawn.class_maps())
+    shown: Tiles = {"image": drawn.image}
+    for title, refinement in (("upsampled", RAW), ("PAMR", PAMR)):
+        shown[f"score, {title}"] = _score(refine(score, drawn.image, refinement))
+        shown[f"mask, {title}"] = _mask(drawn, score, refinement)
+    return shown
+
+
+def dataset_diffusion(drawn: Drawn) -> Tiles:
+    start, propagated = scores_by_step(resolve(VARIANTS["ca_sa"]), drawn.class_maps())
+    uncertain = Refinement(pamr=None, threshold=0.6, uncertain_from=0.5)
+    scores = {"cross-attention at 1/4": _score(start), "CA·SA": _score(propagated)}
+    return {"image": drawn.image, **scores, "mask, ignored band grey": _mask(drawn, propagated, uncertain)}
+
+
+PICTURES: dict[str, Callable[[Drawn], Tiles]] = {
+    "seediff-masks": seediff_masks,
+    "attn2mask-masks": attn2mask_masks,
+    "pamr": pamr,
+    "dataset-diffusion": dataset_diffusion,
+}
+
+
+def ranked(drawn: Iterable[Drawn]) -> Grid:
+    """The pairs of every class from best to worst, by agreement with CA·SA and contrast; the better half is kept."""
+    rows = []
+    for name, of_class in groupby(drawn, key=lambda one: one.prompt.class_name):
+        pairs = [_measured(one) for one in of_class]
+        order = np.argsort(-quality([measured.measures for measured, _ in pairs], ("agreement", "contrast")))
+        titles = [f"{place + 1}, {'kept' if 2 * place < len(pairs) else 'left out'}" for place in range(len(pairs))]
+        rows.append(Row(name, "", {title: pairs[k][1] for title, k in zip(titles, order, strict=True)}))
+    return Grid(rows)
+
+
+def _measured(drawn: Drawn) -> tuple[Measured, Tile]:
+    maps = drawn.class_maps()
+    scores = {name: apply(resolve(VARIANTS[name]), maps) for name in ("seediff", "ca_sa")}
+    soft = {name: refine(score, drawn.image, PAMR) for name, score in scores.items()}
+    mask, other = (to_mask(one, 1, PAMR.final_threshold) for one in soft.values())
+    upsampled = resize(scores["seediff"], (mask.shape[0], mask.shape[1])).numpy()
+    measures = {
+        "agreement": agreement(mask, [other]),
+        "area": area(mask),
+        "connectedness": connectedness(mask),
+        "contrast": contrast(mask, upsampled),
+    }
+    return Measured(drawn.prompt.key, drawn.prompt.class_name, measures), overlay(drawn.image, mask, VOC_COLOURS)
+
+
+def _score(score: Tensor) -> Tile:
+    return score.cpu().numpy()
+
+
+def _mask(drawn: Drawn, score: Tensor, refinement: Refinement) -> Tile:
+    soft = refine(score, drawn.image, refinement)
+    mask = to_mask(soft, 1, refinement.final_threshold, refinement.uncertain_from)
+    return overlay(drawn.image, mask, VOC_COLOURS)
+
+
+def save(grid: Grid, path: Path) -> None:
+    """As a PNG of few colours, which a page of documentation can carry."""
+    buffer = BytesIO()
+    picture(grid).savefig(buffer, dpi=100)
+    Image.open(buffer).convert("RGB").quantize(COLOURS).save(path, optimize=True)
+
+
+def draw_pictures(drawn: Sequence[Drawn], folder: Path) -> None:
+    """Write the picture of every method; ``drawn`` holds several images of each class, class by class."""
+    first = [next(of_class) for _, of_class in groupby(drawn, key=lambda one: one.prompt.class_name)]
+    for name, tiles in PICTURES.items():
+        save(Grid([Row(one.prompt.class_name, "", tiles(one)) for one in first]), folder / f"{name}.png")
+    save(ranked(drawn), folder / "quality-filter.png")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Draw the pictures of docs/methods/.")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the PNG files")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    prompts = make_prompts("methods", SHOWN, PER_CLASS)
+    sampling = Sampling(num_inference_steps=20, guidance_scale=2.0, batch_size=8)
+    draw_pictures(list(draw(load("assets/pictograms"), prompts, sampling)), options.output)
+
+
+if __name__ == "__main__":
+    main()

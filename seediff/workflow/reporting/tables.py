@@ -1,0 +1,77 @@
+"""Tables: the numbers of a study beside those the paper reports, row by row, as csv, md, tex, html, and json for
+programs that compare runs.
+
+Every number is derived from the files under ``results/<study>``. A run that does not exist yet is a dash, and the
+command that makes it stands below the table.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+import pandas as pd
+
+from seediff.errors import SeediffError
+from seediff.files.sealed import read_page, write_page, write_text
+from seediff.names import visible, visible_lines
+from seediff.workflow.reporting.formats import html, latex, markdown, plain
+from seediff.workflow.reporting.layouts import segmentation_grid
+from seediff.workflow.reporting.mask_quality import mask_quality_frame, mask_quality_grid
+from seediff.workflow.reporting.measurements import measure_rows, segmentation_frame
+from seediff.workflow.reporting.specs import MaskQualitySpec, TableSpec
+from seediff.files.spreadsheets import escaped
+
+
+def write_table(spec: TableSpec | MaskQualitySpec, results_folder: Path, out_stem: Path) -> None:
+    """Write ``<out_stem>.csv``, ``.md``, ``.tex``, ``.html`` and ``.json``, each whole or not at all.
+
+    ``results_folder`` is ``results/<study>``; the paths in the csv and in the commands are below it as given.
+    """
+    if isinstance(spec, MaskQualitySpec):
+        frame = mask_quality_frame(spec, results_folder)
+        grid = mask_quality_grid(spec, frame)
+        numbers = dict(zip(frame["variant"], frame["iou"], strict=True))
+    else:
+        rows = measure_rows(spec, results_folder)
+        frame, grid = segmentation_frame(spec, rows), segmentation_grid(spec, rows)
+        numbers = _reproduced(frame)
+    texts = {
+        "csv": _csv(frame),
+        "tex": latex(grid),
+        "json": json.dumps(numbers, indent=1) + "\n",
+    }
+    for suffix, text in texts.items():
+        write_text(out_stem.with_name(f"{out_stem.name}.{suffix}"), text)
+    for suffix, text in {"md": markdown(grid), "html": html(grid)}.items():
+        write_page(out_stem.with_name(f"{out_stem.name}.{suffix}"), text)
+
+
+def _csv(frame: pd.DataFrame) -> str:
+    """For people, who open it in a terminal or a spreadsheet: text steers neither; numbers are as they are."""
+    texts = frame.map(lambda cell: escaped(visible(cell)) if isinstance(cell, str) else cell)
+    return texts.to_csv(index=False, lineterminator="\n")
+
+
+def _reproduced(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Row label -> column -> the reproduced number, without those that there are none of."""
+    known = frame.dropna(subset=["reproduced"]).groupby("label", sort=False)
+    return {label: dict(zip(rows["column"], rows["reproduced"], strict=True)) for label, rows in known}
+
+
+def print_tables(paths: Iterable[Path], out: TextIO | None = None) -> None:
+    """Print Markdown tables as plain, aligned text with a blank line between them."""
+    for path in paths:
+        if path.suffix != ".md":
+            raise SeediffError(f"{path} is not Markdown.\nShow the table of that name that ends in .md.")
+        if not path.is_file():
+            raise SeediffError(f"There is no table {path}.\nMake it: snakemake --cores all {shlex.quote(str(path))}")
+        try:
+            text = plain(read_page(path, "The table"))
+        except (ValueError, IndexError):
+            raise SeediffError(f"{path} is no table as `seediff tabulate` writes them.") from None
+        print(visible_lines(text), file=out or sys.stdout)

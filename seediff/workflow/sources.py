@@ -1,0 +1,161 @@
+"""Which models of the hub and which real data sets a study uses.
+
+A hub id stands for another model whenever somebody uploads one. So the process that plans a run asks once which commit
+each id stands for, and tells every job. ``sources.json`` among the results keeps the answers for later runs, and the
+fingerprints of the data sets for machines that have the results but not the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, Field, ValidationError
+
+from seediff.datasets.fingerprint import folder_fingerprint, split_files, split_fingerprint
+from seediff.datasets.unlabelled import folder_images
+from seediff.errors import SeediffError
+from seediff.files.sealed import read_json, write_json
+from seediff.diffusion.model_files import hub_commit, is_hub_id, names_commit, reference, split_reference
+from seediff.workflow.plan import benchmark_folder
+from seediff.workflow.study import RealRecipe, Study
+
+FILE = "sources.json"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Real data that a study reads: a ``split`` of a data set of that format, or the images of a plain folder."""
+
+    folder: str
+    format: str | None = None
+    split: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.folder} {self.split}" if self.split else self.folder
+
+    def fingerprint(self) -> str | None:
+        if self.format is None or self.split is None:
+            return folder_fingerprint(Path(self.folder))
+        return split_fingerprint(self.format, Path(self.folder), self.split)
+
+    def check(self) -> None:
+        """Raise ``SeediffError`` if a file of it is missing."""
+        if self.format is None or self.split is None:
+            folder_images(Path(self.folder))
+        else:
+            split_files(self.format, Path(self.folder), self.split)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """``commits`` by hub id as the study gives it, ``data``: fingerprints by what is read."""
+
+    commits: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Noted(BaseModel):
+    commits: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]]
+    data: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
+
+
+def read_sources(results: Path) -> Sources:
+    """What an earlier run noted in its results; nothing if there was none."""
+    path = results / FILE
+    if not path.exists():
+        return Sources()
+    try:
+        noted = _Noted.model_validate(read_json(path, "The note of sources"))
+    except ValidationError:
+        raise SeediffError(f"{path} is no note of a study's sources.\nDelete it and run again.") from None
+    return Sources(noted.commits, noted.data)
+
+
+def write_sources(results: Path, sources: Sources) -> None:
+    """Note them, unless there is nothing to note or nothing new."""
+    if (sources.commits or sources.data) and sources != read_sources(results):
+        write_json(results / FILE, {"commits": dict(sources.commits), "data": dict(sources.data)})
+
+
+def find_sources(study: Study, noted: Sources) -> Sources:
+    """What the study's hub ids and data sets stand for now: ids as noted, data as they are, or else as noted."""
+    data = {read.name: read.fingerprint() or noted.data.get(read.name) for read in real_data(study)}
+    return Sources(find_commits(study, noted), {name: found for name, found in data.items() if found})
+
+
+def find_commits(study: Study, noted: Sources) -> dict[str, str]:
+    """The commits of the study's hub ids, as noted before, in this machine's cache, or on the hub."""
+    commits = {model: noted.commits.get(model) or hub_commit(model) for model in hub_models(study)}
+    return {model: commit for model, commit in commits.items() if commit}
+
+
+def hub_models(study: Study) -> list[str]:
+    """Every hub id of the study whose commit is not given: of the diffusion model, of backbones, of CLIP."""
+    named = [study.diffusion.reference]
+    named += [segmenter.pretrained for segmenter in study.segmenters.values() if segmenter.pretrained]
+    named += [settings.clip_model for settings in study.filters.values() if settings.clip_model]
+    return [name for name in dict.fromkeys(named) if is_hub_id(name) and not names_commit(name)]
+
+
+def check_commits(study: Study, commits: Mapping[str, str]) -> None:
+    """Raise ``SeediffError`` if a hub id may mean anything."""
+    for model in hub_models(study):
+        if model not in commits:
+            name, _ = split_reference(model)
+            raise SeediffError(
+                f"Which commit {model!r} stands for is unknown: it is not on this machine, and the hub does not say.\n"
+                f"Get it (hf download {name}), give a folder, or write its commit into the study (docs/studies.md)."
+            )
+
+
+def check_data(study: Study) -> None:
+    """Raise ``SeediffError`` if a real data set is not whole: its results would count as those of the data as noted."""
+    for data in real_data(study):
+        data.check()
+
+
+def pinned(study: Study, commits: Mapping[str, str]) -> Study:
+    """The same study with its commit behind every hub id that has one."""
+
+    def pin(model: str) -> str:
+        return reference(split_reference(model)[0], commits[model]) if model in commits else model
+
+    diffusion = study.diffusion.model_copy(update={"model": pin(study.diffusion.reference), "revision": None})
+    segmenters = {
+        name: replace(segmenter, pretrained=pin(segmenter.pretrained)) if segmenter.pretrained else segmenter
+        for name, segmenter in study.segmenters.items()
+    }
+    filters = {
+        name: replace(settings, clip_model=pin(settings.clip_model)) if settings.clip_model else settings
+        for name, settings in study.filters.items()
+    }
+    return study.model_copy(update={"diffusion": diffusion, "segmenters": segmenters, "filters": filters})
+
+
+def real_data(study: Study) -> list[Data]:
+    """Every split and folder that is read and not drawn by the workflow."""
+    return list(dict.fromkeys(_real_data(study)))
+
+
+def _real_data(study: Study) -> Iterator[Data]:
+    for name, benchmark in study.benchmarks.items():
+        yield from benchmark_data(study, name, benchmark.split)
+    for recipe in study.recipes.values():
+        if isinstance(recipe, RealRecipe):
+            yield from benchmark_data(study, recipe.benchmark, recipe.split)
+    for adaptation in study.adaptations:
+        yield from adaptation_data(study, adaptation)
+
+
+def benchmark_data(study: Study, benchmark: str, split: str) -> Iterable[Data]:
+    settings = study.benchmarks[benchmark]
+    return [] if settings.embedded else [Data(benchmark_folder(study, benchmark), settings.format, split)]
+
+
+def adaptation_data(study: Study, adaptation: str) -> Iterable[Data]:
+    images = study.adaptations[adaptation]
+    return benchmark_data(study, images.benchmark, images.split) if images.benchmark else [Data(str(images.folder))]

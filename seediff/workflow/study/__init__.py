@@ -1,0 +1,30 @@
+"""A study: one YAML file that defines a run. Nothing here imports torch: the job graph is built from it."""
+
+from pathlib import Path
+
+from seediff.errors import SeediffError
+from seediff.workflow.study.load import load_study
+from seediff.workflow.study.outputs import Column, Row
+from seediff.workflow.study.paths import check_paths
+from seediff.workflow.study.sections import RealRecipe, Study, SyntheticRecipe
+
+__all__ = [
+    "STUDIES",
+    "Column",
+    "RealRecipe",
+    "Row",
+    "Study",
+    "SyntheticRecipe",
+    "check_paths",
+    "find_study",
+    "load_study",
+]
+
+STUDIES = Path("config/studies")
+
+
+def find_study(name: str) -> Path:
+    """The file of a study, given as such or by its name; raises ``SeediffError`` for an empty name."""
+    if not name:
+        raise SeediffError(f"The name of the study is empty.\nGive one of {STUDIES}, such as 'mini'.")
+    return Path(name) if name.endswith((".yaml", ".yml")) else STUDIES / f"{name}.yaml"

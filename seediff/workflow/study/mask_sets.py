@@ -1,0 +1,78 @@
+"""Which masks a study makes: of every image of a set, by one variant and one refinement; and which of them it filters.
+
+Pure functions of a ``Study``, for ``plan``, ``jobs``, ``estimate`` and the rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from seediff.workflow.study.sections import Study, SyntheticRecipe
+
+RATED = "-rated"
+
+
+@dataclass(frozen=True)
+class MaskSet:
+    """The masks of one variant of all images of a set, after one refinement; ``name`` is their folder's.
+
+    ``rated``: with a reliability beside each, in a folder of their own.
+    """
+
+    image_set: str
+    variant: str
+    refinement: str
+    rated: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant}-{self.refinement}{RATED if self.rated else ''}"
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """A mask set under a filter: the two say which pairs are kept, whatever the recipe; ``name`` is its table's."""
+
+    masks: MaskSet
+    filter: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.masks.image_set}/{self.masks.name}/{self.filter}"
+
+
+def mask_set(recipe: SyntheticRecipe) -> MaskSet:
+    return MaskSet(recipe.image_set, recipe.variant, recipe.refinement, rated=recipe.robust is not None)
+
+
+def filtered(recipe: SyntheticRecipe) -> Filtered | None:
+    """Whether masks are rated makes no difference to a filter."""
+    return Filtered(replace(mask_set(recipe), rated=False), recipe.filter) if recipe.filter else None
+
+
+def compared(study: Study, one: Filtered) -> list[MaskSet]:
+    """The mask sets that the filter compares with the one it is of, in the filter's order."""
+    variants = study.compared_variants(one.masks.variant, one.filter)
+    return [replace(one.masks, variant=variant) for variant in variants]
+
+
+def all_filtered(study: Study) -> list[Filtered]:
+    """Every mask set under every filter that some recipe asks for, each once."""
+    found = (filtered(one) for one in _synthetic(study))
+    return list(dict.fromkeys(one for one in found if one))
+
+
+def mask_sets(study: Study) -> list[MaskSet]:
+    """Every mask set that some recipe learns from or its filter compares with, each once."""
+    learnt = map(mask_set, _synthetic(study))
+    looked_at = (masks for one in all_filtered(study) for masks in (one.masks, *compared(study, one)))
+    return list(dict.fromkeys([*learnt, *looked_at]))
+
+
+def _synthetic(study: Study) -> list[SyntheticRecipe]:
+    return [one for one in study.recipes.values() if isinstance(one, SyntheticRecipe)]
+
+
+def filter_table(study: Study, one: Filtered) -> str:
+    """The file that says which pairs are kept."""
+    return f"results/{study.name}/filters/{one.name}.csv"

@@ -1,0 +1,77 @@
+"""The files and folders that a study names, and whether they exist: checked before the first job starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from seediff.datasets.inventory import DATA_SETS
+from seediff.errors import SeediffError
+from seediff.diffusion.model_files import is_hub_id
+from seediff.names import visible
+from seediff.workflow.study.sections import Benchmark, RealRecipe, Study
+
+
+class NamedPath(NamedTuple):
+    """``key``: where the study names it; ``path``: what has to be there, in the sense of ``is_there``."""
+
+    key: str
+    path: Path
+    is_there: Callable[[Path], bool]
+
+
+def check_paths(study: Study) -> None:
+    """Raise ``SeediffError`` naming every path of the study that does not exist. No file is opened, no hub is asked."""
+    missing: dict[Path, str] = {}
+    for key, path, is_there in named_paths(study):
+        if not is_there(path):
+            missing.setdefault(path, key)
+    if missing:
+        listed = visible(", ".join(f"{key} ({path})" for path, key in missing.items()))
+        raise SeediffError(
+            f"The study {study.name!r} names files or folders that do not exist: {listed}.\n"
+            "Add what is missing, or change the study; `seediff data list` says where to get data sets."
+        )
+
+
+def named_paths(study: Study) -> Iterator[NamedPath]:
+    """What the study reads from outside: of hub ids nothing, of a data set its folder and what makes each split."""
+    yield from _model("diffusion.model", study.diffusion.model, "model_index.json")
+    for name, segmenter in study.segmenters.items():
+        yield from _model(f"segmenters.{name}.pretrained", segmenter.pretrained, "config.json")
+    for name, one in study.filters.items():
+        yield from _model(f"filters.{name}.clip_model", one.clip_model, "config.json")
+    for name, prompt_set in study.prompt_sets.items():
+        if prompt_set.augmentation and prompt_set.augmentation.lexicon:
+            key = f"prompt_sets.{name}.augmentation.lexicon"
+            yield NamedPath(key, Path(prompt_set.augmentation.lexicon), os.path.isfile)
+    for name, benchmark in study.benchmarks.items():
+        yield from _split(f"benchmarks.{name}", benchmark, benchmark.split)
+    for name, recipe in study.recipes.items():
+        if isinstance(recipe, RealRecipe):
+            yield from _split(f"recipes.{name}", study.benchmarks[recipe.benchmark], recipe.split)
+    for name, adaptation in study.adaptations.items():
+        if adaptation.benchmark:
+            yield from _split(f"adaptations.{name}", study.benchmarks[adaptation.benchmark], adaptation.split)
+        elif adaptation.folder:
+            yield NamedPath(f"adaptations.{name}.folder", Path(adaptation.folder), os.path.isdir)
+
+
+def _model(key: str, model: str | None, index: str) -> Iterator[NamedPath]:
+    """A file of weights, or a folder with its ``index``; whatever is no id of the hub can only be one of these."""
+    if model and not is_hub_id(model):
+        yield NamedPath(key, Path(model, index) if os.path.isdir(model) else Path(model), os.path.isfile)
+
+
+def _split(key: str, benchmark: Benchmark, split: str) -> Iterator[NamedPath]:
+    """The folder and, once that is there, what makes the split; nothing of a stand-in, which a job draws."""
+    if benchmark.folder is None:
+        return
+    folder = Path(benchmark.folder)
+    if not os.path.isdir(folder):
+        yield NamedPath(f"{key}.folder", folder, os.path.isdir)
+        return
+    for path in DATA_SETS[benchmark.format].split_parts(folder, split):
+        yield NamedPath(f"{key}.split", path, os.path.exists)
