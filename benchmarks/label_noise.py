@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from seediff.datasets.pairs import Pair
-from seediff.masks.labels import to_mask
-from seediff.masks.reliability import mask_reliability
 from seediff.embedded.judge import held_out_scenes
 from seediff.embedded.scenes import natural_scene
 from seediff.embedded.vocabulary import CLASSES
+from seediff.masks.labels import to_mask
+from seediff.masks.reliability import mask_reliability
 from seediff.rng import derive_seed
 from seediff.segmenter.evaluate import Segmenter, confusion, load_segmenter
 from seediff.segmenter.metrics import miou

@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from seediff.datasets.benchmarks import open_benchmark
+from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.diffusion.mask_quality import annotated_images, record_annotated
+from seediff.diffusion.synthesis import load
+from seediff.embedded.domains import write_domain
+from seediff.embedded.vocabulary import CLASSES
 from seediff.filtering.measures import Mask, agreement, area, connectedness, contrast
 from seediff.filtering.selection import Measured, select
 from seediff.filtering.settings import Filter
-from seediff.datasets.label_values import IGNORE_LABEL
-from seediff.diffusion.mask_quality import annotated_images, record_annotated
 from seediff.masks.labels import refine, to_mask
 from seediff.masks.refinement import PamrSettings, Refinement
 from seediff.masks.scores import resize
 from seediff.masks.variants import VARIANTS, apply, resolve
-from seediff.embedded.domains import write_domain
-from seediff.embedded.vocabulary import CLASSES
-from seediff.diffusion.synthesis import load
 
 SCENES, BATCH, SIDE = 200, 8, 64
 TIMESTEPS = range(50, 1000, 100)

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 
 from benchmarks.timing import Row, compare
-from seediff.workflow.plan import prompts_spec, synthesize_spec
+from seediff.diffusion.synthesis import load
 from seediff.prompts.prompt_sets import Prompt, class_prompts, make_prompts
+from seediff.workflow.plan import prompts_spec, synthesize_spec
 from seediff.workflow.stages.synthesize import synthesize_shard
 from seediff.workflow.study import find_study, load_study
-from seediff.diffusion.synthesis import load
 
 TITLE = "Sampling 20 images of the embedded study: with every variant's masks written, against images alone"
 IMAGES, ROUNDS = 20, 3

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seediff.attention.maps import AttentionMaps as AttentionMaps
     from seediff.attention.recording import record_attention as record_attention
+    from seediff.diffusion.synthesis import load as load
     from seediff.errors import SeediffError as SeediffError
     from seediff.masks import make_mask as make_mask
     from seediff.masks import make_score as make_score
-    from seediff.diffusion.synthesis import load as load
 
 __version__ = "0.1.0"
 

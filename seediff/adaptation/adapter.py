@@ -14,12 +14,12 @@ from diffusers.utils import logging
 from torch import Tensor, nn
 
 from seediff.adaptation.settings import WEIGHTS, AdapterSettings
+from seediff.diffusion.quiet import errors_only
 from seediff.errors import SeediffError
+from seediff.files.tensors import read_tensors
 from seediff.finite import check_weights
 from seediff.names import reason
-from seediff.diffusion.quiet import errors_only
 from seediff.segmenter.checkpoint import save_tensors
-from seediff.files.tensors import read_tensors
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

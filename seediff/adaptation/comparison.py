@@ -22,9 +22,9 @@ from seediff.adaptation.views import square
 from seediff.datasets.images import Array
 from seediff.datasets.unlabelled import Unlabelled, folder_images
 from seediff.diffusion.outputs import checked_unet, checked_vae
+from seediff.diffusion.synthesis import encode_text, load
 from seediff.files.sealed import partial
 from seediff.rng import derive_seed
-from seediff.diffusion.synthesis import encode_text, load
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

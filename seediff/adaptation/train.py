@@ -24,14 +24,13 @@ from seediff.adaptation.adapter import add_adapter, save_adapter
 from seediff.adaptation.settings import WEIGHTS, AdapterSettings
 from seediff.adaptation.views import View, Views
 from seediff.datasets.unlabelled import Unlabelled
+from seediff.diffusion.model_files import identity, named_weights
+from seediff.diffusion.synthesis import encode_images, encode_text, load
 from seediff.files.sealed import write_csv
 from seediff.finite import check_step
 from seediff.iterations import shown
-from seediff.diffusion.model_files import identity
-from seediff.workflow.provenance import provenance
 from seediff.rng import derive_seed
 from seediff.segmenter.checkpoint import Progress, load_state, save_state
-from seediff.diffusion.synthesis import encode_images, encode_text, load
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -60,7 +59,7 @@ def train_adapter(
     pipe = load(model)
     images.check_size(image_side(pipe))
     about = {
-        "model": provenance(model)["model"],
+        "model": named_weights(model),
         "settings": asdict(settings),
         "images": {"number": len(images), "digest": images.digest},
         "rng_seed": rng_seed,

@@ -20,8 +20,8 @@ from torch import Tensor, float32, zeros_like
 from seediff.attention.tokens import TokenizedPrompt
 from seediff.errors import SeediffError
 from seediff.files.sealed import partial
-from seediff.finite import first_not_finite
 from seediff.files.tensors import read_tensors
+from seediff.finite import first_not_finite
 from seediff.prompts.words import Span
 
 

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 
 from seediff import __version__
+from seediff.cli.complaints import Parser, failed
 from seediff.cli.people import add_commands_for_people
 from seediff.cli.stages import add_stages
-from seediff.cli.complaints import Parser, failed
 from seediff.errors import SeediffError
 from seediff.files.sealed import disk_full, is_disk_full
 from seediff.names import visible

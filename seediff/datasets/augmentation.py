@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from seediff.datasets.images import Array
+from seediff.datasets.label_values import BACKGROUND_LABEL, IGNORE_LABEL
 from seediff.datasets.pairs import Pair, Pairs, resize_pair
 from seediff.errors import SeediffError
-from seediff.datasets.label_values import BACKGROUND_LABEL, IGNORE_LABEL
 
 GREY = 128
 """What lies beyond an image's border, in all three channels."""

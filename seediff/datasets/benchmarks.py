@@ -16,9 +16,9 @@ from seediff.datasets import ade20k, cityscapes, imagenet_s, voc
 from seediff.datasets.classes import BACKGROUND, LabelSpace, label_by_name, label_space
 from seediff.datasets.images import decode_ids, decode_mask, decode_photograph, read_file
 from seediff.datasets.items import Item, recorded_checksums
+from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.datasets.pairs import Pair
 from seediff.errors import SeediffError
-from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.names import nearest
 
 

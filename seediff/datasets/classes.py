@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from seediff.errors import SeediffError
 from seediff.datasets.label_values import IGNORE_LABEL, LARGE_IGNORE_LABEL, MOST_CLASSES
+from seediff.errors import SeediffError
 from seediff.names import nearest, repeated
 
 BACKGROUND = "background"

@@ -50,6 +50,11 @@ def encode_png(image: Array) -> bytes:
     return _saved(Image.fromarray(image), format="PNG")
 
 
+def encode_picture(picture: Image.Image) -> bytes:
+    """A picture for people to look at as PNG, as small as it goes."""
+    return _saved(picture, format="PNG", optimize=True)
+
+
 def encode_jpeg(image: Array) -> bytes:
     """An image (H, W, 3) uint8 as JPEG of quality 95 with colours at full resolution."""
     return _saved(Image.fromarray(image), format="JPEG", quality=95, subsampling=0)

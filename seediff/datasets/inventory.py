@@ -14,8 +14,8 @@ from seediff.datasets import ade20k, cityscapes, imagenet_s, voc
 from seediff.datasets.benchmarks import FORMATS, class_names
 from seediff.datasets.classes import BACKGROUND, CITYSCAPES_TRAIN_IDS
 from seediff.datasets.items import Item
-from seediff.errors import SeediffError
 from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.errors import SeediffError
 from seediff.names import nearest
 
 REQUIRED_SPLITS = ("train", "val")

@@ -23,11 +23,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from seediff.diffusion.model_files import differences
 from seediff.errors import SeediffError
 from seediff.files.sealed import partial, read_json, sealed_json
-from seediff.diffusion.model_files import differences
-from seediff.names import check_name
 from seediff.files.seals import name_of
+from seediff.names import check_name
 
 FORMAT_VERSION = 1
 _BLOCK = 512

@@ -29,12 +29,12 @@ from seediff.datasets.benchmarks import open_benchmark
 from seediff.datasets.classes import check_learnable
 from seediff.datasets.flaws import Flaw
 from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
+from seediff.datasets.label_values import MOST_CLASSES
 from seediff.datasets.pairs import Pair, Pairs
 from seediff.datasets.prompt_rows import class_of, flaw_in
 from seediff.datasets.shards import ShardIndex, check_same_keys, check_same_model, open_shard, shards_by_key
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json, write_json
-from seediff.datasets.label_values import MOST_CLASSES
 
 Array = NDArray[np.uint8]
 Entry = dict[str, Any]

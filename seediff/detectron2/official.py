@@ -13,10 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.detectron2.availability import require_mask2former
 from seediff.detectron2.dataset_dicts import metadata
 from seediff.errors import SeediffError
-from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.names import nearest, reason
 from seediff.segmenter.loss import CLASS_WEIGHT, DICE_WEIGHT, MASK_WEIGHT, NO_OBJECT_WEIGHT, alone
 from seediff.segmenter.model import normalize

@@ -11,20 +11,20 @@ from typing import Any
 from seediff.adaptation.adapter import adapter_file
 from seediff.datasets.classes import BACKGROUND
 from seediff.datasets.flaws import Flaw, flaws_of
-from seediff.datasets.images import Array, decode_rgb, encode_mask, encode_png, read_file
+from seediff.datasets.images import Array, decode_rgb, encode_mask, encode_picture, encode_png, read_file
+from seediff.datasets.label_values import MOST_CLASSES
+from seediff.datasets.overlays import overlay
 from seediff.datasets.palettes import VOC_COLOURS
+from seediff.diffusion.model_files import differences, identity, local_folder
+from seediff.diffusion.synthesis import Drawn, Sampling, draw, load
 from seediff.errors import SeediffError
 from seediff.files.sealed import partial, read_json, write_json
-from seediff.datasets.label_values import MOST_CLASSES
 from seediff.masks.make import make_mask
 from seediff.masks.variants import named_steps
-from seediff.diffusion.model_files import differences, identity, local_folder
 from seediff.names import slug
 from seediff.prompts.prompt_sets import Prompt, make_prompts
-from seediff.workflow.reporting.figures import overlay, png_bytes
-from seediff.diffusion.synthesis import Drawn, Sampling, draw, load
-from seediff.versions import VERSIONS
 from seediff.prompts.words import PLACE
+from seediff.versions import VERSIONS
 
 SETTINGS = "settings.json"
 IMAGES, MASKS, OVERLAYS = FOLDERS = ("train/images", "train/masks", "overlays")
@@ -180,7 +180,7 @@ def _file(folder: Path, kind: str, prompt: Prompt) -> Path:
 
 
 def _write_pair(folder: Path, drawn: Drawn, mask: Array) -> None:
-    contents = (encode_png(drawn.image), encode_mask(mask), png_bytes(overlay(drawn.image, mask, VOC_COLOURS)))
+    contents = (encode_png(drawn.image), encode_mask(mask), encode_picture(overlay(drawn.image, mask, VOC_COLOURS)))
     for kind, content in zip(FOLDERS, contents, strict=True):
         with partial(_file(folder, kind, drawn.prompt)) as unfinished:
             unfinished.write_bytes(content)

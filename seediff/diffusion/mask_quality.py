@@ -24,14 +24,14 @@ from seediff.attention.maps import AttentionMaps, ClassMaps
 from seediff.attention.recording import record_unet
 from seediff.attention.tokens import tokenize
 from seediff.datasets.benchmarks import Benchmark
+from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.diffusion.synthesis import encode_images, encode_text
 from seediff.errors import SeediffError
 from seediff.finite import naming, within
-from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.masks.labels import refine
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import apply
 from seediff.rng import derive_seed
-from seediff.diffusion.synthesis import encode_images, encode_text
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

@@ -125,6 +125,12 @@ def weights_checksum(folder: Path) -> str | None:
     return _checksum(folder, weight_files(folder))
 
 
+def named_weights(model: str) -> dict[str, str | None]:
+    """The model as it was named, and the sha256 of its weights, None where they are not on this machine."""
+    folder = local_folder(model)
+    return {"name": model, "sha256": weights_checksum(folder) if folder else None}
+
+
 def identity(model: str | Path, adapter: Path | None = None) -> dict[str, str]:
     """What tells a pipeline from any other, wherever it lies: sha256 of ``weights``, ``configuration``, ``adapter``.
 

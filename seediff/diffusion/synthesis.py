@@ -18,15 +18,15 @@ from seediff.attention.maps import AttentionMaps, ClassMaps
 from seediff.attention.recording import record_attention
 from seediff.attention.tokens import tokenize
 from seediff.bounds import MOST_AT_ONCE, MOST_TIMESTEPS
+from seediff.diffusion.model_files import INDEX, PARTS, is_local, not_loaded, split_reference
 from seediff.diffusion.outputs import check_latents, check_text
+from seediff.diffusion.quiet import errors_only
 from seediff.errors import SeediffError
 from seediff.files.sealed import parse_json
 from seediff.finite import check_weights, naming, remedy, within
 from seediff.masks.variants import apply
-from seediff.diffusion.model_files import INDEX, PARTS, is_local, not_loaded, split_reference
 from seediff.names import reason
 from seediff.prompts.prompt_sets import Prompt
-from seediff.diffusion.quiet import errors_only
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

@@ -29,14 +29,14 @@ from seediff.datasets.cityscapes import IMAGE_SUFFIX, LABEL_SUFFIX
 from seediff.datasets.classes import ADE20K_CLASSES, CITYSCAPES_IDS, VOC_CLASSES, own_names
 from seediff.datasets.images import encode_ids, encode_jpeg, encode_labels, encode_mask, encode_png
 from seediff.datasets.items import RECORD
-from seediff.datasets.pairs import Pair
-from seediff.errors import SeediffError
-from seediff.files.sealed import disk_full, is_disk_full, write_json, write_text
 from seediff.datasets.label_values import IGNORE_LABEL
-from seediff.names import nearest
+from seediff.datasets.pairs import Pair
 from seediff.embedded.backgrounds import SIDE, road, room
 from seediff.embedded.scenes import RADII, Placement, natural_scene, render, scatter
 from seediff.embedded.vocabulary import CLASSES
+from seediff.errors import SeediffError
+from seediff.files.sealed import disk_full, is_disk_full, write_json, write_text
+from seediff.names import nearest
 from seediff.rng import derive_seed
 
 Array = NDArray[np.uint8]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seediff.datasets.pairs import Pair
+from seediff.diffusion.synthesis import Sampling, draw, load
 from seediff.embedded.scenes import Scene, natural_scene
 from seediff.embedded.vocabulary import CLASSES
 from seediff.prompts.prompt_sets import make_prompts
@@ -28,7 +29,6 @@ from seediff.segmenter.evaluate import Segmenter, count_pixels, load_segmenter, 
 from seediff.segmenter.metrics import miou
 from seediff.segmenter.settings import segmenter_settings
 from seediff.segmenter.train import train
-from seediff.diffusion.synthesis import Sampling, draw, load
 
 Array = NDArray[np.uint8]
 

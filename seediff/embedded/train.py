@@ -18,7 +18,6 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel
 
-from seediff.finite import check_step
 from seediff.embedded.batches import BATCH, Batch, make_batch
 from seediff.embedded.denoiser import build_scheduler, build_text_encoder, build_unet, tie_self_attention
 from seediff.embedded.latents import LatentCode, fit_latent_code
@@ -26,6 +25,7 @@ from seediff.embedded.level_dropout import TextReach, limit_text
 from seediff.embedded.scaffold import class_of_token, scaffold_loss, show_coarse_attention
 from seediff.embedded.tokenizer import build_tokenizer
 from seediff.embedded.training_state import STATE, TrainingState
+from seediff.finite import check_step
 from seediff.segmenter.processes import Processes
 
 LEARNING_RATE = 8e-4

@@ -6,18 +6,7 @@ from collections.abc import Sequence
 
 from numpy.random import Generator
 
-CLASS_WORDS: dict[str, tuple[str, ...]] = {
-    "bus": ("bus", "coach"),
-    "car": ("car", "auto"),
-    "cat": ("cat", "kitty"),
-    "chair": ("chair", "seat"),
-    "motorbike": ("motorbike", "motorcycle"),
-    "person": ("person", "human"),
-    "pottedplant": ("pottedplant", "potted plant", "flowerpot"),
-    "sheep": ("sheep", "lamb"),
-    "train": ("train", "locomotive"),
-    "tvmonitor": ("tvmonitor", "tv monitor", "television"),
-}
+from seediff.prompts.synonyms.embedded import CLASS_WORDS
 
 CLASSES: tuple[str, ...] = tuple(CLASS_WORDS)
 """Class names in label order: label k + 1 is ``CLASSES[k]``, label 0 is the background."""

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from seediff.diffusion.model_files import is_local, not_loaded, split_reference
 from seediff.errors import SeediffError
 from seediff.finite import check_finite, check_weights
-from seediff.diffusion.model_files import is_local, not_loaded, split_reference
 
 if TYPE_CHECKING:
     from transformers import CLIPModel

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.errors import SeediffError
 from seediff.finite import check_finite
-from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.masks.pamr import pamr
 from seediff.masks.refinement import Refinement
 from seediff.masks.scores import resize

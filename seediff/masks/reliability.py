@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seediff.errors import SeediffError
 from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.errors import SeediffError
 
 LEVELS = 254
 """Reliability 0 to 1 is kept in single bytes, as 1 to 255."""

@@ -11,9 +11,9 @@ from typing import Any
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_csv, write_csv
 from seediff.names import check_name, check_text, slug
-from seediff.rng import derive_seed
 from seediff.prompts.synonyms.variety import Variety, vary
 from seediff.prompts.words import Filled, fill, find_word, place_word
+from seediff.rng import derive_seed
 
 LARGEST_CLASS = 1_000_000
 """Images of a class are numbered with six digits, and sorted by them."""

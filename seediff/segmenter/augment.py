@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seediff.datasets.images import Array
-from seediff.datasets.pairs import Pair, resize_pair
 from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.datasets.pairs import Pair, resize_pair
 from seediff.segmenter.settings import SegmenterSettings
 
 PADDING_GREY = 128

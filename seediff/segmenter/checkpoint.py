@@ -15,10 +15,10 @@ from torch.optim import Optimizer
 
 from seediff.errors import SeediffError
 from seediff.files.sealed import partial
-from seediff.finite import check_weights
-from seediff.names import reason
 from seediff.files.seals import Bytes, check_seal, name_of, seal
 from seediff.files.tensors import read_tensors
+from seediff.finite import check_weights
+from seediff.names import reason
 
 _KEY = "seediff"
 """The one entry of the files' metadata; several would come in another order each time."""

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seediff.datasets.flaws import FLAWS, Flaw
+from seediff.datasets.label_values import MOST_CLASSES
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
 from seediff.finite import check_finite, naming
-from seediff.datasets.label_values import MOST_CLASSES
 from seediff.segmenter.backends import backend
 from seediff.segmenter.checkpoint import load_tensors
 from seediff.segmenter.model import STRIDE, normalize

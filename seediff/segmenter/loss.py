@@ -17,8 +17,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
-from seediff.errors import SeediffError
 from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.errors import SeediffError
 from seediff.segmenter.points import frame, ignored_at, sample_labels, sample_logits
 
 CLASS_WEIGHT, MASK_WEIGHT, DICE_WEIGHT = 2.0, 5.0, 5.0

@@ -22,8 +22,8 @@ from transformers import (
     SwinConfig,
 )
 
-from seediff.finite import check_weights
 from seediff.diffusion.model_files import not_loaded, split_reference
+from seediff.finite import check_weights
 from seediff.segmenter import deformable_attention
 from seediff.segmenter.initialization import initialize_head
 from seediff.segmenter.loss import alone, make_targets, set_loss

@@ -21,11 +21,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from seediff.datasets.augmentation import Augmentation
 from seediff.datasets.pairs import Pairs
+from seediff.diffusion.model_files import network_files
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_csv, write_json
 from seediff.finite import check_step
 from seediff.iterations import shown
-from seediff.diffusion.model_files import network_files
 from seediff.names import reason
 from seediff.rng import derive_seed
 from seediff.segmenter.backends import Backend, backend

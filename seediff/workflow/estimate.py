@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from seediff.workflow import plan
 from seediff.datasets.inventory import DATA_SETS
 from seediff.errors import SeediffError
 from seediff.names import one_line
 from seediff.segmenter.settings import SegmenterSettings
+from seediff.workflow import plan
 from seediff.workflow.study import Study
 from seediff.workflow.study.mask_sets import all_filtered, compared, mask_sets
 

@@ -10,12 +10,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seediff.workflow import plan
 from seediff.adaptation.settings import WEIGHTS
 from seediff.names import MASK_QUALITY, slug
+from seediff.workflow import plan
 from seediff.workflow.plan import Shard
 from seediff.workflow.study import RealRecipe, Study, SyntheticRecipe
-from seediff.workflow.study.mask_sets import MaskSet, all_filtered, compared, filter_table, filtered, mask_set, mask_sets
+from seediff.workflow.study.mask_sets import (
+    MaskSet,
+    all_filtered,
+    compared,
+    filter_table,
+    filtered,
+    mask_set,
+    mask_sets,
+)
 
 TABLE_SUFFIXES = ("csv", "md", "tex", "html", "json")
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from seediff.adaptation.settings import WEIGHTS, AdapterSettings
 from seediff.names import MASK_QUALITY, slug
+from seediff.prompts.synonyms.vocabulary import shipped_words
 from seediff.workflow.study import Column, RealRecipe, Row, Study, SyntheticRecipe
 from seediff.workflow.study.mask_sets import filter_table, filtered
-from seediff.prompts.synonyms.vocabulary import shipped_words
 
 Spec = dict[str, Any]
 

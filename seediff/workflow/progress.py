@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from seediff.workflow.jobs import Job, needed, study_jobs, targets
 from seediff.names import visible
+from seediff.workflow.jobs import Job, needed, study_jobs, targets
 from seediff.workflow.study import Study
 
 SHORTEST_PATIENCE, LONGEST_PATIENCE = 5 * 60.0, 30 * 60.0

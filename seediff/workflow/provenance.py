@@ -7,7 +7,7 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from seediff.diffusion.model_files import local_folder, weights_checksum
+from seediff.diffusion.model_files import named_weights
 
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "snakemake")
 
@@ -21,8 +21,7 @@ def provenance(model: str | None = None) -> dict[str, Any]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
     }
     if model is not None:
-        folder = local_folder(model)
-        about["model"] = {"name": model, "sha256": weights_checksum(folder) if folder else None}
+        about["model"] = named_weights(model)
     return about
 
 

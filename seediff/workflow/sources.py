@@ -16,9 +16,9 @@ from pydantic import BaseModel, Field, ValidationError
 
 from seediff.datasets.fingerprint import folder_fingerprint, split_files, split_fingerprint
 from seediff.datasets.unlabelled import folder_images
+from seediff.diffusion.model_files import hub_commit, is_hub_id, names_commit, reference, split_reference
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json, write_json
-from seediff.diffusion.model_files import hub_commit, is_hub_id, names_commit, reference, split_reference
 from seediff.workflow.plan import benchmark_folder
 from seediff.workflow.study import RealRecipe, Study
 

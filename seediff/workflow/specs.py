@@ -17,8 +17,8 @@ from seediff.filtering.settings import Filter
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import resolve
 from seediff.names import nearest
-from seediff.workflow.plan import FIGURES
 from seediff.segmenter.robust.settings import RobustTraining
+from seediff.workflow.plan import FIGURES
 from seediff.workflow.study.load import explain
 from seediff.workflow.study.outputs import OpenPrompt, Timesteps
 from seediff.workflow.study.references import check_references

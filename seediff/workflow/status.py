@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seediff.errors import SeediffError
-from seediff.workflow.leftovers import leftovers
 from seediff.names import one_line, visible
+from seediff.workflow.leftovers import leftovers
 from seediff.workflow.progress import Pace, Progress, Results, State, study_progress
 from seediff.workflow.study import Study
 

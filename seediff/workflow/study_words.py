@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from itertools import groupby
 
-from seediff.workflow.plan import prompts_spec
 from seediff.prompts.prompt_sets import Prompt, make_prompts
-from seediff.workflow.study import Study
 from seediff.prompts.synonyms.variety import Variety, vary
+from seediff.workflow.plan import prompts_spec
+from seediff.workflow.study import Study
 
 
 def study_words(study: Study) -> str:

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file
 
 from seediff.detectron2.availability import available, mask2former_available
-from seediff.workflow.catalogs import register_pairs
 from seediff.segmenter import train as train_module
 from seediff.segmenter.evaluate import confusion, count_pixels, load_segmenter
 from seediff.segmenter.metrics import iou
 from seediff.segmenter.settings import segmenter_settings
+from seediff.workflow.catalogs import register_pairs
 from tests.unit.test_segmenter_train import CLASSES, SETTINGS, Squares, run, weights
 
 there, reason = available()

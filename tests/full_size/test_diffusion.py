@@ -12,14 +12,14 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from seediff.workflow import plan
 from seediff.cli import main
 from seediff.datasets.images import decode_mask, decode_rgb
 from seediff.datasets.shards import Sample, read_shard
+from seediff.diffusion.synthesis import load as load_pipeline
 from seediff.masks.variants import VARIANTS
 from seediff.prompts.prompt_sets import read_prompts
+from seediff.workflow import plan
 from seediff.workflow.study import load_study
-from seediff.diffusion.synthesis import load as load_pipeline
 from tests.full_size.architectures import save_stable_diffusion
 from tests.full_size.measured import measured
 

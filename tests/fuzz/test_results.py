@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seediff.workflow import plan
 from seediff.datasets.images import encode_png
+from seediff.workflow import plan
 from seediff.workflow.reporting.specs import TableSpec
 from seediff.workflow.reporting.tables import write_table
 from seediff.workflow.study import load_study

@@ -13,15 +13,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seediff.workflow import plan
 from seediff.adaptation.settings import AdapterSettings
+from seediff.diffusion.synthesis import Sampling
 from seediff.errors import SeediffError
 from seediff.masks.refinement import PamrSettings
 from seediff.segmenter.settings import SegmenterSettings
+from seediff.workflow import plan
 from seediff.workflow.specs import read_spec
 from seediff.workflow.study import RealRecipe, Study
 from seediff.workflow.study.load import parse_study
-from seediff.diffusion.synthesis import Sampling
 from tests.conftest import ROOT
 from tests.fuzz.hostile import Place, at, damaged, places, tampered
 from tests.fuzz.sandbox import cases, sandbox

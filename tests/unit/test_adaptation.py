@@ -25,11 +25,11 @@ from seediff.adaptation.views import View, square
 from seediff.cli import main
 from seediff.datasets.images import encode_jpeg, encode_png
 from seediff.datasets.unlabelled import Unlabelled, benchmark_images, folder_images
-from seediff.errors import SeediffError
 from seediff.diffusion.generation import generate
-from seediff.embedded.domains import write_domain
-from seediff.prompts.prompt_sets import make_prompts
 from seediff.diffusion.synthesis import Sampling, draw, encode_text
+from seediff.embedded.domains import write_domain
+from seediff.errors import SeediffError
+from seediff.prompts.prompt_sets import make_prompts
 
 ROOT = Path(__file__).parents[2]
 MODEL = str(ROOT / "assets" / "pictograms")

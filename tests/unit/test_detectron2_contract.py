@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from seediff.detectron2.availability import available, mask2former_available, require_detectron2
-from seediff.workflow.catalogs import register_pairs
 from seediff.detectron2.dataset_dicts import dataset_dicts, metadata
 from seediff.errors import SeediffError
 from seediff.segmenter.backends import backend
 from seediff.segmenter.settings import segmenter_settings
+from seediff.workflow.catalogs import register_pairs
 from tests.unit.test_segmenter_train import SETTINGS, Squares, run
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from seediff.workflow.devices import claimed, visible_devices
 from seediff.errors import SeediffError
+from seediff.workflow.devices import claimed, visible_devices
 from tests.fake_gpus import install_gpus
 
 JOB = """

@@ -12,7 +12,6 @@ import pytest
 from seediff.datasets.benchmarks import Benchmark, open_benchmark
 from seediff.datasets.classes import own_names
 from seediff.datasets.imagenet_s import NAMES, SUBSETS
-from seediff.errors import SeediffError
 from seediff.embedded import domains
 from seediff.embedded.domains import (
     DOMAINS,
@@ -25,6 +24,7 @@ from seediff.embedded.domains import (
 )
 from seediff.embedded.scenes import natural_scene
 from seediff.embedded.vocabulary import CLASSES
+from seediff.errors import SeediffError
 
 FORMATS = sorted(DOMAINS)
 DRAWN = {"voc": CLASSES, "cityscapes": STREET_CLASSES, "ade20k": INDOOR_CLASSES}

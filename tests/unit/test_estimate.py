@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from seediff.workflow import estimate
 from seediff.adaptation.settings import Adaptation
 from seediff.errors import SeediffError
+from seediff.workflow import estimate
 from seediff.workflow.study import find_study, load_study
 from tests.conftest import ROOT
 

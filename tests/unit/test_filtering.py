@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
 
-from seediff.workflow import plan
 from seediff.datasets.images import encode_mask, encode_png
+from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.datasets.shards import Sample, open_shard, read_shard, write_shard
 from seediff.datasets.training_sets import load_training_set
+from seediff.embedded.tokenizer import build_tokenizer
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_csv
 from seediff.filtering.clip import load_clip
@@ -29,9 +30,8 @@ from seediff.filtering.measures import agreement, area, connectedness, contrast
 from seediff.filtering.selection import Measured, quality, select
 from seediff.filtering.settings import Filter
 from seediff.filtering.table import read_kept
+from seediff.workflow import plan
 from seediff.workflow.jobs import study_jobs
-from seediff.datasets.label_values import IGNORE_LABEL
-from seediff.embedded.tokenizer import build_tokenizer
 from seediff.workflow.specs import read_spec
 from seediff.workflow.stages.assemble import assemble_recipe
 from seediff.workflow.stages.filter import filter_pairs

@@ -26,26 +26,26 @@ from seediff.attention.tokens import TokenizedPrompt
 from seediff.cli import main
 from seediff.datasets.benchmarks import Benchmark, open_benchmark
 from seediff.datasets.unlabelled import benchmark_images
+from seediff.diffusion.mask_quality import measure
+from seediff.diffusion.synthesis import Sampling, draw
+from seediff.embedded.domains import write_domain
+from seediff.embedded.vocabulary import CLASSES
 from seediff.errors import SeediffError
 from seediff.filtering.selection import Measured, select
 from seediff.filtering.settings import Filter
 from seediff.finite import check_step, first_not_finite, remedy
-from seediff.diffusion.mask_quality import measure
 from seediff.masks.labels import refine, to_mask
 from seediff.masks.make import make_mask, make_score
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS, apply, resolve
-from seediff.embedded.domains import write_domain
-from seediff.embedded.vocabulary import CLASSES
-from seediff.workflow.plan import synthesize_spec
 from seediff.prompts.prompt_sets import Prompt, make_prompts
 from seediff.segmenter.checkpoint import load_tensors, save_tensors
 from seediff.segmenter.evaluate import Segmenter, confusion
 from seediff.segmenter.model import build_segmenter
 from seediff.segmenter.train import Trainer
+from seediff.workflow.plan import synthesize_spec
 from seediff.workflow.stages.synthesize import replay_shard, synthesize_shard
 from seediff.workflow.study import load_study
-from seediff.diffusion.synthesis import Sampling, draw
 from tests.unit.test_robust_training import PIXEL
 from tests.unit.test_robust_training import run as run_robustly
 from tests.unit.test_segmenter_train import CLASSES as SQUARES

@@ -20,19 +20,19 @@ from seediff.datasets.flaws import counted, flaw_of, flaws_of
 from seediff.datasets.images import encode_mask, encode_png
 from seediff.datasets.shards import Sample, open_shard, write_shard
 from seediff.datasets.training_sets import assemble, load_training_set
+from seediff.diffusion.synthesis import Sampling, draw
+from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
-from seediff.embedded.domains import write_domain
-from seediff.workflow.plan import synthesize_spec
 from seediff.prompts.prompt_sets import Prompt, make_prompts
+from seediff.segmenter.settings import as_json
+from seediff.workflow.plan import synthesize_spec
 from seediff.workflow.reporting.specs import TableSpec
 from seediff.workflow.reporting.tables import write_table
-from seediff.segmenter.settings import as_json
 from seediff.workflow.specs import read_spec
 from seediff.workflow.stages.segment import evaluate_model, train_model
 from seediff.workflow.stages.synthesize import replay_shard, synthesize_shard
 from seediff.workflow.study import load_study
-from seediff.diffusion.synthesis import Sampling, draw
 from tests.unit.test_robust_training import PIXEL
 
 ROOT = Path(__file__).parents[2]

@@ -13,16 +13,16 @@ from matplotlib.figure import Figure
 
 from seediff.attention.maps import AttentionMaps, normalize
 from seediff.attention.tokens import TokenizedPrompt
+from seediff.datasets.overlays import overlay
+from seediff.diffusion.synthesis import Drawn
 from seediff.errors import SeediffError
 from seediff.masks.labels import refine, to_mask
 from seediff.masks.make import make_mask, make_score
 from seediff.masks.refinement import PamrSettings, Refinement
 from seediff.prompts.prompt_sets import Prompt
-from seediff.workflow.reporting.figures import overlay
 from seediff.workflow.reporting.galleries import GALLERIES, Method, at_point, picture, write_gallery
 from seediff.workflow.reporting.galleries.grids import DPI, GAP, LINE, SIDE, Grid, Row
 from seediff.workflow.reporting.galleries.tiles import RED, TINT
-from seediff.diffusion.synthesis import Drawn
 
 SIDES, LATENTS, PIXELS = (4, 8, 16), 16, 32
 RAW = Method(refinement=Refinement(pamr=None, threshold=0.3))

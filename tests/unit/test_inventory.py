@@ -20,8 +20,8 @@ from seediff.datasets.images import decode_mask, encode_ids, encode_labels, enco
 from seediff.datasets.inventory import DATA_SETS, STAND_IN_SIGN, list_datasets
 from seediff.datasets.palettes import VOC_COLOURS
 from seediff.datasets.verification import check_dataset
-from seediff.errors import SeediffError
 from seediff.embedded.domains import write_domain
+from seediff.errors import SeediffError
 
 NAMES = sorted(DATA_SETS)
 LABELS = {

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from seediff.attention.maps import ClassMaps
 from seediff.datasets.benchmarks import open_benchmark
 from seediff.diffusion.mask_quality import THRESHOLDS, annotated_images, centre_disc, compare, distance_maps, measure
-from seediff.masks.refinement import Refinement
-from seediff.masks.variants import VARIANTS, resolve
+from seediff.diffusion.synthesis import load
 from seediff.embedded.domains import write_domain
 from seediff.embedded.vocabulary import CLASSES
-from seediff.diffusion.synthesis import load
+from seediff.masks.refinement import Refinement
+from seediff.masks.variants import VARIANTS, resolve
 
 MODEL = Path(__file__).parents[2] / "assets" / "pictograms"
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import seediff
-from seediff.errors import SeediffError
 from seediff.diffusion.model_files import (
     hub_commit,
     identity,
@@ -20,6 +19,7 @@ from seediff.diffusion.model_files import (
     split_reference,
     weights_checksum,
 )
+from seediff.errors import SeediffError
 from tests.conftest import ROOT
 
 MODEL = ROOT / "assets" / "pictograms"

@@ -32,13 +32,13 @@ from transformers import CLIPTextModelWithProjection
 import seediff
 from seediff.attention.recording import record_attention
 from seediff.cli import main
-from seediff.errors import SeediffError
-from seediff.filtering.clip import load_clip
+from seediff.diffusion.synthesis import MOVED, SD2_BASE
 from seediff.embedded.denoiser import TEXT_WIDTH, build_scheduler, build_text_encoder
 from seediff.embedded.tokenizer import build_tokenizer
+from seediff.errors import SeediffError
+from seediff.filtering.clip import load_clip
 from seediff.segmenter.model import load_pretrained
 from seediff.segmenter.settings import segmenter_settings
-from seediff.diffusion.synthesis import MOVED, SD2_BASE
 
 TOKENIZER = build_tokenizer()
 

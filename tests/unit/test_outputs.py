@@ -18,6 +18,8 @@ from seediff.cli import main
 from seediff.datasets.images import decode_rgb
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_csv, write_csv, write_json, write_page
+from seediff.files.seals import seal
+from seediff.files.spreadsheets import escaped, unescaped
 from seediff.names import cut, reason
 from seediff.prompts.prompt_sets import make_prompts, read_prompts, write_prompts
 from seediff.workflow.reporting.figures import bar_chart
@@ -25,8 +27,6 @@ from seediff.workflow.reporting.formats import Column, Grid, Note, html, latex, 
 from seediff.workflow.reporting.report import write_report
 from seediff.workflow.reporting.specs import MaskQualitySpec, TableSpec
 from seediff.workflow.reporting.tables import write_table
-from seediff.files.seals import seal
-from seediff.files.spreadsheets import escaped, unescaped
 from tests.conftest import ROOT
 
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")

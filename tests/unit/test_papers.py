@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from seediff.workflow import plan
 from seediff.segmenter.settings import SegmenterSettings
+from seediff.workflow import plan
 from seediff.workflow.study import Row, Study, load_study
 from tests.conftest import ROOT
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from seediff.cli import main
-from seediff.errors import SeediffError
 from seediff.diffusion.model_files import is_local
+from seediff.errors import SeediffError
 from seediff.workflow.study import check_paths
 from seediff.workflow.study.load import load_study, parse_study
 from tests.conftest import ROOT

@@ -35,8 +35,8 @@ from seediff.datasets.images import (
 )
 from seediff.datasets.unlabelled import folder_images
 from seediff.datasets.verification import check_dataset
-from seediff.errors import SeediffError
 from seediff.embedded.domains import write_domain
+from seediff.errors import SeediffError
 
 ORIENTATION = 0x0112
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from seediff.diffusion.model_files import weights_checksum
 from seediff.workflow import plan
-from seediff.workflow.provenance import provenance, weights_checksum
+from seediff.workflow.provenance import provenance
 from seediff.workflow.study import load_study
 from tests.conftest import ROOT
 

@@ -43,9 +43,9 @@ from seediff.datasets.images import (
     encode_png,
 )
 from seediff.datasets.training_sets import assemble_real
+from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.names import check_name, nearest
-from seediff.embedded.domains import write_domain
 
 MASKS = arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)))
 CLASSES = ("bus", "car", "motorbike", "person")

@@ -17,9 +17,9 @@ from torch import Tensor
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.recording import record_attention, record_unet
 from seediff.attention.tokens import tokenize
-from seediff.errors import SeediffError
 from seediff.embedded.denoiser import TEXT_WIDTH, build_scheduler, build_text_encoder
 from seediff.embedded.tokenizer import build_tokenizer
+from seediff.errors import SeediffError
 
 Layers = dict[tuple[str, int], list[Tensor]]
 

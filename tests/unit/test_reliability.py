@@ -16,10 +16,10 @@ from safetensors.numpy import save
 from seediff.datasets.images import decode_mask, encode_png
 from seediff.datasets.shards import Sample, read_shard, write_shard
 from seediff.datasets.training_sets import RELIABILITY, assemble, assemble_real, load_training_set
+from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.masks.labels import to_mask
 from seediff.masks.reliability import as_levels, background_score, margin, mask_reliability, reliability
-from seediff.embedded.domains import write_domain
 from seediff.workflow.stages.refine import refine_part
 
 GRID = [k / 10 for k in range(11)]

@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seediff.datasets.images import encode_picture
+from seediff.datasets.overlays import overlay
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_page, write_csv, write_json
-from seediff.workflow.reporting.figures import GAP, TILE, bar_chart, overlay, png_bytes, strip, training_curves
+from seediff.workflow.reporting.figures import GAP, TILE, bar_chart, strip, training_curves
 from seediff.workflow.reporting.report import StageTime, data_uri, stage_times, write_report
 from seediff.workflow.reporting.tables import MaskQualitySpec, TableSpec, write_table
 
@@ -83,7 +85,7 @@ def study(**changes: Any) -> dict[str, Any]:
 
 
 def report(tmp_path: Path, table_paths: list[Path], histories: dict[str, list[Path]], name: str = "report.html") -> str:
-    picture = png_bytes(strip([("image", IMAGE), ("CA 1/4", SCORE)]))
+    picture = encode_picture(strip([("image", IMAGE), ("CA 1/4", SCORE)]))
     curves = {"Training loss": training_curves(histories), "Mask quality": bar_chart(QUALITY)}
     provenance = {"seediff": "0.1.0", "packages": {"torch": "2.13.0"}, "commit": None}
     stages = [StageTime("train", 4, 12.25, 1.5), StageTime("prompts", 1, 0.01, None)]
@@ -159,7 +161,7 @@ def test_times_that_cannot_be_read_are_named(tmp_path: Path, content: bytes) -> 
 
 
 def test_pictures_are_inlined_by_what_they_are() -> None:
-    png = png_bytes(Image.new("RGB", (2, 2)))
+    png = encode_picture(Image.new("RGB", (2, 2)))
     assert base64.b64decode(data_uri(png).removeprefix("data:image/png;base64,")) == png
     with pytest.raises(SeediffError, match="neither PNG nor SVG"):
         data_uri(b"GIF89a")

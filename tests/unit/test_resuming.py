@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from seediff.workflow import plan
 from seediff.adaptation import train as adaptation
 from seediff.datasets.training_sets import assemble_real
-from seediff.errors import SeediffError
 from seediff.diffusion.generation import generate
-from seediff.workflow.jobs import study_jobs
 from seediff.embedded.domains import write_domain
+from seediff.errors import SeediffError
 from seediff.segmenter import train as training
+from seediff.versions import VERSIONS
+from seediff.workflow import plan
+from seediff.workflow.jobs import study_jobs
 from seediff.workflow.stages.adapt import adapt_model
 from seediff.workflow.stages.segment import train_model
 from seediff.workflow.study import load_study
-from seediff.versions import VERSIONS
 from tests.conftest import ROOT
 
 STUDY = load_study(ROOT / "config/studies/smoke.yaml")

@@ -19,8 +19,8 @@ from seediff.datasets.augmentation import Augmentation
 from seediff.datasets.images import encode_png
 from seediff.datasets.shards import Sample, write_shard
 from seediff.datasets.training_sets import assemble
-from seediff.errors import SeediffError
 from seediff.embedded.domains import write_domain
+from seediff.errors import SeediffError
 from seediff.segmenter import pixel
 from seediff.segmenter.backends import backend
 from seediff.segmenter.evaluate import load_segmenter, predict

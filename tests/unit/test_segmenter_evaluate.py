@@ -13,9 +13,9 @@ from PIL import Image
 from torch.nn import functional as F
 
 from seediff.datasets.imagenet_s import NAMES
+from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_json
-from seediff.embedded.domains import write_domain
 from seediff.segmenter import evaluate
 from seediff.segmenter.checkpoint import save_tensors
 from seediff.segmenter.evaluate import Segmenter, _scores, _window_starts, confusion, load_segmenter, predict

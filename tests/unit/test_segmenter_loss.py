@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
-from seediff.errors import SeediffError
 from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.errors import SeediffError
 from seediff.segmenter import loss
 from seediff.segmenter.loss import make_targets, match, set_loss
 from seediff.segmenter.points import frame, sample_labels, sample_logits

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from seediff.workflow import plan
 from seediff.datasets.fingerprint import folder_fingerprint, split_fingerprint
+from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_json
-from seediff.embedded.domains import write_domain
+from seediff.workflow import plan
 from seediff.workflow.sources import (
     Sources,
     check_commits,

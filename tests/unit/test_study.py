@@ -13,20 +13,20 @@ from typing import Any
 import pytest
 import yaml
 
-from seediff.workflow import plan
 from seediff.adaptation.settings import AdapterSettings
+from seediff.diffusion.synthesis import Sampling
 from seediff.errors import SeediffError
 from seediff.masks.variants import resolve
-from seediff.workflow.plan import prompts_spec, report_spec
 from seediff.prompts.prompt_sets import make_prompts
+from seediff.prompts.synonyms.curated import CURATED
 from seediff.segmenter.robust.settings import RobustTraining
+from seediff.workflow import plan
+from seediff.workflow.plan import prompts_spec, report_spec
 from seediff.workflow.specs import read_spec
 from seediff.workflow.study import Study
 from seediff.workflow.study.load import _read_yaml, load_study, parse_study
 from seediff.workflow.study.mask_sets import mask_set
-from seediff.prompts.synonyms.curated import CURATED
 from seediff.workflow.study_words import study_words
-from seediff.diffusion.synthesis import Sampling
 from tests.conftest import ROOT
 
 CONTENT = yaml.safe_load((ROOT / "config/studies/smoke.yaml").read_text())

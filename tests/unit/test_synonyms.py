@@ -12,17 +12,17 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from seediff.datasets.classes import CITYSCAPES_TRAIN_IDS, VOC_CLASSES
+from seediff.embedded.vocabulary import CLASS_WORDS, CLASSES
 from seediff.errors import SeediffError
 from seediff.names import check_text
-from seediff.embedded.vocabulary import CLASS_WORDS, CLASSES
 from seediff.prompts.prompt_sets import Prompt, make_prompts, read_prompts, write_prompts
-from seediff.workflow.study.sections import PromptAugmentation
 from seediff.prompts.synonyms.ambiguous import AMBIGUOUS
 from seediff.prompts.synonyms.curated import CURATED
 from seediff.prompts.synonyms.variety import phrase, phrasings
 from seediff.prompts.synonyms.vocabulary import class_words, shipped_words
 from seediff.prompts.synonyms.wordnet import kin, read_lexicon
 from seediff.prompts.words import place_word, split_words
+from seediff.workflow.study.sections import PromptAugmentation
 
 TEMPLATES = ("a picture of a {word}", "the {word}, seen from afar")
 CONTEXTS = ("on grass", "at night", "in the rain")

@@ -18,14 +18,14 @@ from PIL import Image
 import seediff
 from seediff.cli import main
 from seediff.datasets.shards import open_shard
-from seediff.files.sealed import write_csv
 from seediff.diffusion.generation import generate
-from seediff.workflow.plan import synthesize_spec
+from seediff.diffusion.synthesis import Sampling, draw
+from seediff.files.sealed import write_csv
 from seediff.prompts.prompt_sets import Prompt, make_prompts, read_prompts, write_prompts
 from seediff.rng import derive_seed
+from seediff.workflow.plan import synthesize_spec
 from seediff.workflow.stages.synthesize import replay_shard, synthesize_shard
 from seediff.workflow.study import load_study
-from seediff.diffusion.synthesis import Sampling, draw
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "assets" / "pictograms"

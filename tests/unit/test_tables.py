@@ -355,5 +355,7 @@ def test_print_tables_aligns_numbers(results: Path) -> None:
 
 
 def test_tables_need_no_torch() -> None:
-    code = "import sys, seediff.workflow.reporting.tables; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    code = (
+        "import sys, seediff.workflow.reporting.tables; sys.exit('torch' in sys.modules or 'matplotlib' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

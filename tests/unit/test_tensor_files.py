@@ -15,9 +15,9 @@ from safetensors.torch import save
 from seediff.adaptation.adapter import _read
 from seediff.attention.maps import AttentionMaps
 from seediff.errors import SeediffError
-from seediff.workflow.progress import _iteration
 from seediff.files.seals import seal
 from seediff.segmenter.checkpoint import Progress, _contents, load_state, load_tensors, save_state
+from seediff.workflow.progress import _iteration
 from seediff.workflow.stages.refine import read_score
 
 DEEP = "[" * 100_000

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from transformers import ByT5Tokenizer, CLIPTokenizer, T5Tokenizer
 
 from seediff.attention.tokens import TokenizedPrompt, tokenize
-from seediff.errors import SeediffError
 from seediff.embedded.tokenizer import build_tokenizer
+from seediff.errors import SeediffError
 
 KOT = "\u043a\u043e\u0442"  # Russian
 QITTA = "\u0642\u0650\u0637\u0651\u0629"  # Arabic, with vowel marks

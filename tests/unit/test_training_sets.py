@@ -23,10 +23,10 @@ from seediff.datasets.training_sets import (
     pair_entries,
     write_training_set,
 )
-from seediff.errors import SeediffError
-from seediff.files.sealed import write_json
 from seediff.embedded.domains import write_domain
 from seediff.embedded.vocabulary import CLASSES
+from seediff.errors import SeediffError
+from seediff.files.sealed import write_json
 
 NAMES = ("bus", "tv monitor")
 

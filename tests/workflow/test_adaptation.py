@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from seediff.workflow import plan
 from seediff.errors import SeediffError
+from seediff.workflow import plan
 from seediff.workflow.jobs import study_jobs
 from seediff.workflow.specs import read_spec
 from seediff.workflow.study import load_study

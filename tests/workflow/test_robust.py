@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from seediff.workflow.jobs import study_jobs
 from seediff.segmenter.evaluate import load_segmenter
 from seediff.segmenter.robust.networks import CoTrained
+from seediff.workflow.jobs import study_jobs
 from seediff.workflow.study import load_study
 from tests.conftest import Workspace, make_workspace
 from tests.workflow.test_jobs import declared, files

@@ -12,9 +12,9 @@ from typing import Any
 
 from seediff.errors import SeediffError
 from seediff.names import cut
-from seediff.rng import derive_seed
 from seediff.prompts.synonyms.vocabulary import ClassWords, class_words
 from seediff.prompts.words import PLACE, Filled, fill, find_word, split_words
+from seediff.rng import derive_seed
 
 MOST_WORDS = 75
 """CLIP's text encoder reads 77 tokens, two of which are its own, and a word has at least one."""

@@ -8,9 +8,9 @@ from typing import Any
 
 from seediff.errors import SeediffError
 from seediff.names import nearest
-from seediff.embedded.vocabulary import CLASS_WORDS
 from seediff.prompts.synonyms.ambiguous import AMBIGUOUS
 from seediff.prompts.synonyms.curated import CURATED, Kin
+from seediff.prompts.synonyms.embedded import CLASS_WORDS
 from seediff.prompts.synonyms.wordnet import kin, read_lexicon
 from seediff.prompts.words import split_words
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.datasets.pairs import Pairs
 from seediff.errors import SeediffError
-from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.masks.reliability import LEVELS
 from seediff.segmenter.robust.settings import RobustTraining
 from seediff.segmenter.views import Views

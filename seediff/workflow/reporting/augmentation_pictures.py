@@ -14,10 +14,12 @@ import numpy as np
 from PIL import Image
 
 from seediff.datasets.augmentation import Augmentation, augmented
+from seediff.datasets.images import encode_picture
+from seediff.datasets.overlays import overlay
 from seediff.datasets.palettes import VOC_COLOURS
 from seediff.embedded.judge import RenderedPairs
-from seediff.workflow.reporting.figures import overlay, png_bytes, strip
 from seediff.rng import derive_seed
+from seediff.workflow.reporting.figures import strip
 
 SHOWN: dict[str, Augmentation] = {
     "as it is": Augmentation(),
@@ -54,7 +56,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--scenes", type=int, default=3)
     options = parser.parse_args()
-    options.output.write_bytes(png_bytes(sheet(options.scenes)))
+    options.output.write_bytes(encode_picture(sheet(options.scenes)))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_csv
-from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.names import visible
 from seediff.workflow.reporting.mask_quality import is_baseline
 
@@ -100,36 +99,6 @@ def _wrapped(title: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     """The title in lines that fit ``width`` pixels, ended by an ellipsis where two lines do not hold it."""
     characters = max(4, int(width / font.getlength("n")))
     return "\n".join(textwrap.wrap(title, characters, max_lines=TITLE_LINES, placeholder="…"))
-
-
-def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Image.Image:
-    """The image with every label tinted in its colour and outlined; the background pales, 255 turns grey.
-
-    ``image`` (H, W, 3), ``mask`` (H, W) label indices, ``palette`` (at least max label + 1, 3).
-    """
-    if mask.shape != image.shape[:2]:
-        raise SeediffError(f"Image {image.shape[:2]} and mask {mask.shape} differ in size.")
-    ignored = mask == IGNORE_LABEL
-    labels = np.where(ignored, 0, mask)
-    if labels.max() >= len(palette):
-        raise SeediffError(f"The mask holds label {labels.max()}, the palette ends at {len(palette) - 1}.")
-    colours = np.where(ignored[..., None], 128, palette[labels]).astype(np.float64)
-    colours[mask == 0] = 255
-    shares = np.where(mask == 0, 0.65, np.where(_outline(mask), 1.0, 0.5))[..., None]
-    return Image.fromarray((image * (1 - shares) + colours * shares).round().astype(np.uint8))
-
-
-def _outline(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Pixels with a neighbour, left, right, above or below, of another label."""
-    padded = np.pad(mask, 1, mode="edge")
-    neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
-    return np.any([neighbour != mask for neighbour in neighbours], axis=0)
-
-
-def png_bytes(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
 
 
 # --- charts --------------------------------------------------------------------------------------------------------

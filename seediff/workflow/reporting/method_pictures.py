@@ -16,7 +16,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from seediff.datasets.overlays import overlay
 from seediff.datasets.palettes import VOC_COLOURS
+from seediff.diffusion.synthesis import Drawn, Sampling, draw, load
 from seediff.filtering.measures import agreement, area, connectedness, contrast
 from seediff.filtering.selection import Measured, quality
 from seediff.masks.labels import refine, to_mask
@@ -24,9 +26,8 @@ from seediff.masks.refinement import PamrSettings, Refinement
 from seediff.masks.scores import resize
 from seediff.masks.variants import STEPS, VARIANTS, Steps, apply, resolve, scores_by_step
 from seediff.prompts.prompt_sets import make_prompts
-from seediff.workflow.reporting.figures import Tile, overlay
+from seediff.workflow.reporting.figures import Tile
 from seediff.workflow.reporting.galleries.grids import Grid, Row, picture
-from seediff.diffusion.synthesis import Drawn, Sampling, draw, load
 
 SHOWN = ("bus", "cat", "pottedplant")
 RAW = Refinement(pamr=None, threshold=0.3)

@@ -7,12 +7,13 @@ from typing import Any
 
 from PIL import Image
 
+from seediff.datasets.overlays import overlay
 from seediff.datasets.palettes import VOC_COLOURS
+from seediff.diffusion.synthesis import Drawn
 from seediff.masks.labels import refine, to_mask
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import scores_by_step
-from seediff.workflow.reporting.figures import Tile, overlay, strip
-from seediff.diffusion.synthesis import Drawn
+from seediff.workflow.reporting.figures import Tile, strip
 
 
 def step_strip(drawn: Drawn, steps: Sequence[tuple[str, dict[str, Any]]], refinement: Refinement) -> Image.Image:

@@ -18,13 +18,13 @@ import pandas as pd
 
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_page, write_page, write_text
+from seediff.files.spreadsheets import escaped
 from seediff.names import visible, visible_lines
 from seediff.workflow.reporting.formats import html, latex, markdown, plain
 from seediff.workflow.reporting.layouts import segmentation_grid
 from seediff.workflow.reporting.mask_quality import mask_quality_frame, mask_quality_grid
 from seediff.workflow.reporting.measurements import measure_rows, segmentation_frame
 from seediff.workflow.reporting.specs import MaskQualitySpec, TableSpec
-from seediff.files.spreadsheets import escaped
 
 
 def write_table(spec: TableSpec | MaskQualitySpec, results_folder: Path, out_stem: Path) -> None:

@@ -12,7 +12,6 @@ from tqdm import tqdm
 from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
 from seediff.datasets.prompt_rows import class_of, prompt_of
 from seediff.datasets.shards import ShardIndex, check_same_keys, check_same_model, shards_by_key
-from seediff.workflow.devices import claimed
 from seediff.errors import SeediffError
 from seediff.filtering.clip import load_clip
 from seediff.filtering.measures import Mask, agreement, area, connectedness, contrast
@@ -21,6 +20,7 @@ from seediff.filtering.settings import Filter
 from seediff.filtering.table import write_selection
 from seediff.finite import naming
 from seediff.masks.scores import resize
+from seediff.workflow.devices import claimed
 from seediff.workflow.stages.refine import read_score
 from seediff.workflow.stages.synthesize import SCORES
 

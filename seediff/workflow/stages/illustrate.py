@@ -6,24 +6,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from seediff.datasets.images import encode_picture
+from seediff.diffusion.synthesis import Drawn, draw
 from seediff.files.sealed import partial
 from seediff.names import slug
-from seediff.workflow.plan import FIGURES
 from seediff.prompts.prompt_sets import Prompt, make_prompts
-from seediff.workflow.reporting.figures import png_bytes
+from seediff.rng import derive_seed
+from seediff.workflow.plan import FIGURES
 from seediff.workflow.reporting.galleries import GALLERIES, Gallery, Method, at_point, picture, write_gallery
 from seediff.workflow.reporting.strips import step_strip
-from seediff.rng import derive_seed
 from seediff.workflow.stages.pipelines import open_pipeline
 from seediff.workflow.stages.refine import read_refinement
-from seediff.diffusion.synthesis import Drawn, draw
 
 
 def publish_strips(spec: Mapping[str, Any], output: Path) -> None:
     """Draw one image a class and show what every mask step makes of it."""
     refinement, (steps,) = read_refinement(spec["refinement"]), spec["variants"].values()
     for drawn in _drawn(spec, make_prompts(**spec["prompts"])):
-        picture = png_bytes(step_strip(drawn, steps, refinement))
+        picture = encode_picture(step_strip(drawn, steps, refinement))
         with partial(output / f"{slug(drawn.prompt.class_name)}.png") as unfinished:
             unfinished.write_bytes(picture)
 

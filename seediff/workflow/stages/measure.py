@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from seediff.datasets.benchmarks import open_benchmark
-from seediff.files.sealed import write_json
 from seediff.diffusion.mask_quality import measure
+from seediff.diffusion.synthesis import load
+from seediff.files.sealed import write_json
 from seediff.workflow.provenance import provenance
 from seediff.workflow.stages.refine import read_refinement
-from seediff.diffusion.synthesis import load
 
 
 def measure_masks(spec: Mapping[str, Any], output: Path) -> None:

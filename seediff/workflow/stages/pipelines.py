@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seediff.diffusion.model_files import identity, reference
-from seediff.segmenter.checkpoint import load_tensors
 from seediff.diffusion.synthesis import Sampling, load
+from seediff.segmenter.checkpoint import load_tensors
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

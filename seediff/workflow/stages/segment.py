@@ -13,7 +13,6 @@ from seediff.datasets.flaws import FLAWS
 from seediff.datasets.training_sets import load_training_set
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_json
-from seediff.workflow.provenance import provenance
 from seediff.rng import derive_seed
 from seediff.segmenter.evaluate import confusion, load_segmenter
 from seediff.segmenter.robust.settings import RobustTraining
@@ -21,6 +20,7 @@ from seediff.segmenter.robust.train import train_robustly
 from seediff.segmenter.settings import segmenter_settings
 from seediff.segmenter.train import train
 from seediff.versions import VERSIONS
+from seediff.workflow.provenance import provenance
 
 
 def train_model(

@@ -16,10 +16,10 @@ from seediff.datasets.flaws import EMPTY, Flaw, counted, flaw_of
 from seediff.datasets.images import encode_png
 from seediff.datasets.prompt_rows import FLAW
 from seediff.datasets.shards import Sample, write_shard
+from seediff.diffusion.synthesis import synthesize
 from seediff.errors import SeediffError
 from seediff.prompts.prompt_sets import Prompt
 from seediff.workflow.stages.pipelines import open_pipeline, pipeline_identity
-from seediff.diffusion.synthesis import synthesize
 
 SCORES = "safetensors"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seediff.datasets.inventory import DATA_SETS
-from seediff.errors import SeediffError
 from seediff.diffusion.model_files import is_hub_id
+from seediff.errors import SeediffError
 from seediff.names import visible
 from seediff.workflow.study.sections import Benchmark, RealRecipe, Study
 

@@ -13,6 +13,9 @@ from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS
 from seediff.names import MASK_QUALITY, nearest, repeated, slug
 from seediff.prompts.prompt_sets import too_few
+from seediff.prompts.synonyms.variety import vary
+from seediff.prompts.synonyms.vocabulary import shipped_words
+from seediff.prompts.words import PLACE, place_word, split_words
 from seediff.segmenter.robust.settings import BACKENDS
 from seediff.workflow.study.clashes import check_clashes
 from seediff.workflow.study.mask_sets import mask_sets
@@ -26,9 +29,6 @@ from seediff.workflow.study.sections import (
     Study,
     SyntheticRecipe,
 )
-from seediff.prompts.synonyms.variety import vary
-from seediff.prompts.synonyms.vocabulary import shipped_words
-from seediff.prompts.words import PLACE, place_word, split_words
 
 MOST_SHARDS = 100_000
 MOST_RUNS = 100_000

@@ -9,11 +9,11 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from seediff.adaptation.settings import Adaptation
 from seediff.bounds import MOST_TIMESTEPS
 from seediff.datasets.augmentation import Augmentation
-from seediff.filtering.settings import Filter
 from seediff.datasets.label_values import MOST_CLASSES
+from seediff.diffusion.model_files import is_hub_id, reference, split_reference
+from seediff.filtering.settings import Filter
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS, Steps, resolve
-from seediff.diffusion.model_files import is_hub_id, reference, split_reference
 from seediff.segmenter.robust.settings import RobustTraining
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, SegmenterSettings, segmenter_settings
 from seediff.workflow.study.outputs import Figures, MaskQuality, Table

@@ -1,6 +1,6 @@
 """The paper's qualitative figures (1, 3 to 6, S1 to S5), each from a run's own images and the attention behind them.
 
-grid = GALLERIES["figure6"].grid(drawn, Method(alpha, refinement))     # drawn: what seediff.diffusion.synthesis.draw yields
+grid = GALLERIES["figure6"].grid(drawn, Method(alpha, refinement))     # drawn: what diffusion.synthesis.draw yields
 write_gallery(picture(grid), Path("figures/figure6"))                  # figures/figure6.png and .pdf
 """
 

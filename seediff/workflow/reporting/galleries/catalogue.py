@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypeAlias
 
+from seediff.diffusion.synthesis import Drawn
 from seediff.errors import SeediffError
 from seediff.workflow.reporting.galleries.grids import Grid, Row
 from seediff.workflow.reporting.galleries.subjects import Method, Subject
@@ -22,7 +23,6 @@ from seediff.workflow.reporting.galleries.tiles import (
     soft_masks,
     unrefined_background_refinement,
 )
-from seediff.diffusion.synthesis import Drawn
 
 Noted: TypeAlias = "tuple[str, Subject]"
 
