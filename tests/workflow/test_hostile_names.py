@@ -13,7 +13,7 @@ from tests.conftest import Workspace, make_workspace
 SMOKE = "config/studies/smoke.yaml"
 WORDS = (
     "$(touch pwned)", "`touch pwned`", "; touch pwned #", "| touch pwned", "&& touch pwned", "' touch pwned '",
-    '" touch pwned "', "\\\\", "> pwned", "{wildcards} {params.spec} {{x}}", "%s $HOME ~ * ? [a]", "--output x",
+    '" touch pwned "', "\\\\ x", "> pwned", "{wildcards} {params.spec} {{x}}", "%s $HOME ~ * ? [a]", "--output x",
     "猫 🐱",
 )  # fmt: skip
 
