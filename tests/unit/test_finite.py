@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-import seediff
 from seediff.adaptation.settings import AdapterSettings
 from seediff.adaptation.train import train_adapter
 from seediff.attention.maps import AttentionMaps, ClassMaps
@@ -63,11 +62,6 @@ PARTS = {
 }
 """A weight of each part, and how the part is named."""
 EVERY_PART = pytest.mark.parametrize(("weight", "part"), PARTS.items(), ids=["text", "unet", "vae"])
-
-
-@pytest.fixture(scope="module")
-def pipe() -> Any:
-    return seediff.load(MODEL)
 
 
 @pytest.fixture(scope="module")

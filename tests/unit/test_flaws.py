@@ -24,7 +24,7 @@ from seediff.diffusion.synthesis import Sampling, draw
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
-from seediff.prompts.prompt_sets import Prompt, make_prompts
+from seediff.prompts.prompt_sets import Prompt
 from seediff.segmenter.settings import as_json
 from seediff.workflow.plan import synthesize_spec
 from seediff.workflow.reporting.specs import TableSpec
@@ -37,16 +37,6 @@ from tests.unit.test_robust_training import PIXEL
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "assets" / "pictograms"
-
-
-@pytest.fixture(scope="module")
-def pipe() -> Any:
-    return seediff.load(MODEL)
-
-
-@pytest.fixture(scope="module")
-def prompts() -> list[Prompt]:
-    return make_prompts("basic", ["cat", "train"], 2)
 
 
 def naive_flaw(image: np.ndarray) -> str | None:

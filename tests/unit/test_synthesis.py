@@ -31,16 +31,6 @@ ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "assets" / "pictograms"
 
 
-@pytest.fixture(scope="module")
-def pipe() -> Any:
-    return seediff.load(MODEL)
-
-
-@pytest.fixture(scope="module")
-def prompts() -> list[Prompt]:
-    return make_prompts("basic", ["cat", "train"], 2)
-
-
 def images(pipe: Any, prompts: list[Prompt], batch_size: int) -> list[np.ndarray]:
     return [drawn.image for drawn in draw(pipe, prompts, Sampling(2, 3.0, batch_size))]
 
