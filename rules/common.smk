@@ -6,15 +6,15 @@ import re
 import sys
 from pathlib import Path
 
-from seediff.workflow import plan
 from seediff.adaptation.settings import WEIGHTS
 from seediff.errors import SeediffError
-from seediff.workflow.jobs import TABLE_SUFFIXES
 from seediff.names import MASK_QUALITY, slug
+from seediff.versions import VERSIONS
+from seediff.workflow import plan
+from seediff.workflow.jobs import TABLE_SUFFIXES
 from seediff.workflow.ranges import shortened
 from seediff.workflow.sources import check_data, find_commits, pinned, read_sources
 from seediff.workflow.study import RealRecipe, check_paths, find_study, load_study, mask_sets
-from seediff.versions import VERSIONS
 
 for key in config.keys() - {"study", "paths"}:
     sys.exit(f"error: The workflow has no setting {key!r}.\nThose it has are 'study' and 'paths': --config study=paper")

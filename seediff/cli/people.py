@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from seediff.cli.options import add_command, file, folder
+from seediff.cli.options import Option, add_command, file, folder
 from seediff.cli.output import say
 from seediff.errors import SeediffError
 from seediff.names import nearest
 
+MODEL: Option = ("--model", {"required": True, "help": "Stable Diffusion id or folder"})
+STUDY: Option = ("--study", {"required": True, "help": "name of a study, or its file"})
+OUTPUT: Option = ("--output", {"type": folder, "required": True, "help": "folder to write to"})
+RNG_SEED: Option = ("--rng-seed", {"type": int, "default": 0, "help": "every random number follows from it (0)"})
+
 
 def add_commands_for_people(commands: Any) -> None:
-    command, output = (
-        partial(add_command, commands),
-        ("--output", {"type": folder, "required": True, "help": "folder to write to"}),
-    )
-    model = ("--model", {"required": True, "help": "Stable Diffusion id or folder"})
-    command(
+    _add_drawing(commands)
+    _add_studies(commands)
+    _add_data(commands.add_parser("data", help="Benchmarks on this machine."))
+    _add_pictures_and_tables(commands)
+
+
+def _add_drawing(commands: Any) -> None:
+    add_command(
+        commands,
         "generate",
         generate,
-        model,
+        MODEL,
         ("--class", {"action": "append", "required": True, "dest": "classes", "help": "class to draw; repeat it"}),
         ("--number", {"type": int, "default": 20, "help": "images of each class (20)"}),
         ("--template", {"default": "a photo of a {word}", "help": "prompt, with {word} for the class"}),
@@ -38,13 +45,14 @@ def add_commands_for_people(commands: Any) -> None:
             "--dtype",
             {"choices": ("float32", "bfloat16", "float16"), "default": "float32", "help": "of the weights (float32)"},
         ),
-        ("--rng-seed", {"type": int, "default": 0, "help": "every random number follows from it (0)"}),
-        output,
+        RNG_SEED,
+        OUTPUT,
     )
-    command(
+    add_command(
+        commands,
         "adapt",
         adapt,
-        model,
+        MODEL,
         (
             "--images",
             {"type": file, "required": True, "help": "folder of target images (PNG, JPEG, WebP, ...)"},
@@ -55,34 +63,27 @@ def add_commands_for_people(commands: Any) -> None:
         ("--batch-size", {"type": int, "default": 4}),
         ("--learning-rate", {"type": float, "default": 1e-4}),
         ("--target-module", {"action": "append", "dest": "target_modules", "help": "to_q and its kind; repeat it"}),
-        ("--rng-seed", {"type": int, "default": 0, "help": "every random number follows from it (0)"}),
-        output,
+        RNG_SEED,
+        OUTPUT,
     )
+
+
+def _add_studies(commands: Any) -> None:
     words = {"action": "store_true", "help": "also say which words stand for the classes in varied prompts"}
-    command("check", check, ("study", {"help": "a study of config/studies, or a study file"}), ("--words", words))
-    command(
-        "plan",
-        plan_study,
-        ("--study", {"required": True, "help": "name of a study, or its file"}),
-        ("--tflops", {"type": float, "default": 40.0, "help": "sustained speed of one GPU in TFLOP a second"}),
-    )
-    command(
-        "status",
-        status,
-        ("--study", {"required": True, "help": "name of a study, or its file"}),
-        ("--results", {"type": file, "help": "the folder of its results, results/NAME by default"}),
-    )
-    data = commands.add_parser("data", help="Benchmarks on this machine.").add_subparsers(
-        required=True, metavar="command"
-    )
+    study = ("study", {"help": "a study of config/studies, or a study file"})
+    add_command(commands, "check", check, study, ("--words", words))
+    speed = {"type": float, "default": 40.0, "help": "sustained speed of one GPU in TFLOP a second"}
+    add_command(commands, "plan", plan_study, STUDY, ("--tflops", speed))
+    results = {"type": file, "help": "the folder of its results, results/NAME by default"}
+    add_command(commands, "status", status, STUDY, ("--results", results))
+
+
+def _add_data(data: argparse.ArgumentParser) -> None:
+    commands = data.add_subparsers(required=True, metavar="command")
+    root = {"type": file, "default": Path("."), "help": "the folder that holds data/"}
+    add_command(commands, "list", data_list, ("--root", root))
     add_command(
-        data,
-        "list",
-        data_list,
-        ("--root", {"type": file, "default": Path("."), "help": "the folder that holds data/"}),
-    )
-    add_command(
-        data,
+        commands,
         "check",
         data_check,
         ("name", {"help": "its name in `seediff data list`, such as voc"}),
@@ -90,15 +91,19 @@ def add_commands_for_people(commands: Any) -> None:
         ("--split", {"action": "append", "dest": "splits", "help": "all of its splits by default; repeat it"}),
         ("--all", {"action": "store_true", "help": "read every file, not a sample"}),
     )
-    command(
+
+
+def _add_pictures_and_tables(commands: Any) -> None:
+    add_command(
+        commands,
         "figure",
         figure,
         ("name", {"help": "figure1, figure3, ..., figureS5"}),
-        ("--study", {"required": True, "help": "name of a study, or its file"}),
+        STUDY,
         ("--point", {"type": float, "nargs": 2, "metavar": ("X", "Y"), "help": "for figure4: the place, 0 to 1"}),
-        output,
+        OUTPUT,
     )
-    command("show", show, ("tables", {"type": file, "nargs": "+"}))
+    add_command(commands, "show", show, ("tables", {"type": file, "nargs": "+"}))
 
 
 def generate(options: argparse.Namespace) -> None:
