@@ -43,7 +43,9 @@ class Project:
     index: Path
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
+        # Without what a `make test` around this says to the makes within it.
+        theirs = ("PIP_", "PYTHON", "MAKE", "MFLAGS")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
         pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.index), "PIP_CONFIG_FILE": os.devnull}
         return subprocess.Popen(
             command,
