@@ -13,7 +13,7 @@ container: "docker://condaforge/miniforge3"
 
 
 include: "rules/common.smk"
-include: "rules/inputs.smk"
+include: "rules/stages.smk"
 include: "rules/outside.smk"
 include: "rules/failures.smk"
 include: "rules/data.smk"
@@ -34,10 +34,10 @@ localrules:
 rule all:
     default_target: True
     input:
-        TABLES,
-        f"{RESULTS}/report.html",
+        REPORTED["tables"],
+        **outputs_of("report"),
 
 
 rule models:
     input:
-        HISTORIES,  # for the weights may have been left out, where nothing asks for them
+        REPORTED["histories"],  # for the weights may have been left out, where nothing asks for them

@@ -23,7 +23,7 @@ from seediff.attention.head_sums import attend
 from seediff.masks.variants import VARIANTS, apply, resolve
 from seediff.segmenter.model import build_segmenter
 from seediff.segmenter.settings import segmenter_settings
-from seediff.workflow.stages.synthesize import synthesize_shard
+from seediff.workflow.stages.synthesize import Spec, synthesize_shard
 
 TITLE = "How cost grows"
 HEADS, WIDTH, ROUNDS = 5, 64, 3
@@ -57,9 +57,12 @@ def _by_batch() -> list[Row]:
     """Sixteen images of the embedded world in batches of 2 to 16."""
     spec, prompts = embedded_shard(16)
     sizes = (2, 4, 8, 16)
-    specs = [{**spec, "diffusion": {**spec["diffusion"], "batch_size": size}} for size in sizes]
-    ways = {f"16 images in batches of {size}": partial(_draw, one, prompts) for size, one in zip(sizes, specs)}
+    ways = {f"16 images in batches of {size}": partial(_draw, _in_batches(spec, size), prompts) for size in sizes}
     return [replace(row, note="time: constant; memory: linear") for row in compare(ways, 1, warm_up=0)]
+
+
+def _in_batches(spec: Spec, size: int) -> Spec:
+    return spec.model_copy(update={"diffusion": spec.diffusion.model_copy(update={"batch_size": size})})
 
 
 def _by_shard() -> list[Row]:
@@ -69,7 +72,7 @@ def _by_shard() -> list[Row]:
     return [replace(row, note="time: linear, beyond loading") for row in compare(ways, 1, warm_up=0)]
 
 
-def _draw(spec: dict[str, Any], prompts: list[Any]) -> None:
+def _draw(spec: Spec, prompts: list[Any]) -> None:
     with TemporaryDirectory() as folder:
         synthesize_shard(spec, prompts, Path(folder, "images.tar"), Path(folder, "scores.tar"))
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import torch
 
 from benchmarks.timing import Row, compare
-from seediff.diffusion.synthesis import load
 from seediff.prompts.prompt_sets import Prompt, class_prompts, make_prompts
-from seediff.workflow.plan import prompts_spec, synthesize_spec
+from seediff.workflow.stages import prompts as prompts_stage
+from seediff.workflow.stages import synthesize as synthesize_stage
 from seediff.workflow.stages.synthesize import synthesize_shard
 from seediff.workflow.study import find_study, load_study
 
@@ -23,26 +22,25 @@ TITLE = "Sampling 20 images of the embedded study: with every variant's masks wr
 IMAGES, ROUNDS = 20, 3
 
 
-def embedded_shard(images: int) -> tuple[dict[str, Any], list[Prompt]]:
+def embedded_shard(images: int) -> tuple[synthesize_stage.Spec, list[Prompt]]:
     """The study's own settings for a shard of that many images of one class."""
     study = load_study(find_study("mini"))
-    every = make_prompts(**prompts_spec(study, "basic"))
-    return synthesize_spec(study, "basic"), class_prompts(every, "cat", 0, images)
+    every = make_prompts(**prompts_stage.spec(study, "basic").model_dump(mode="json"))
+    return synthesize_stage.spec(study, "basic"), class_prompts(every, "cat", 0, images)
 
 
 def rows() -> list[Row]:
     spec, prompts = embedded_shard(IMAGES)
-    sampling = dict(spec["diffusion"])
-    pipe = load(sampling.pop("model"), sampling.pop("dtype"))
+    pipe, sampling = spec.pipeline()
 
     def plain() -> None:
-        for start in range(0, IMAGES, sampling["batch_size"]):
-            batch = prompts[start : start + sampling["batch_size"]]
+        for start in range(0, IMAGES, sampling.batch_size):
+            batch = prompts[start : start + sampling.batch_size]
             pipe(
                 [prompt.prompt for prompt in batch],
                 generator=[torch.Generator("cpu").manual_seed(prompt.rng_seed) for prompt in batch],
-                num_inference_steps=sampling["num_inference_steps"],
-                guidance_scale=sampling["guidance_scale"],
+                num_inference_steps=sampling.num_inference_steps,
+                guidance_scale=sampling.guidance_scale,
             )
 
     with TemporaryDirectory() as folder:

@@ -7,22 +7,21 @@ Training state that allows resuming lives under results/<study>/checkpoints/, as
 
 rule adapter:
     input:
-        model=model_files(),
-        images=adaptation_images,
+        unpack(inputs_of("adapter")),
+        diffusion=model_files(),
     output:
-        weights=f"{RESULTS}/adapters/{{adaptation}}/{WEIGHTS}",
-        history=f"{RESULTS}/adapters/{{adaptation}}/history.csv",
+        **outputs_of("adapter"),
     log:
-        f"{RESULTS}/logs/adapter/{{adaptation}}.log",
+        log_of("adapter"),
     benchmark:
-        f"{RESULTS}/benchmarks/adapter/{{adaptation}}.tsv"
+        times_of("adapter")
     params:
-        spec=spec_of(plan.adapter_spec, "adaptation", add=adaptation_data_of),
-        version=VERSIONS["adapter"],
-        checkpoints=f"{RESULTS}/checkpoints/adapters/{{adaptation}}",
+        spec=spec_of("adapter", add=adaptation_data_of),
+        version=STAGES["adapter"].VERSION,
+        checkpoints=checkpoints_of("adapter"),
         folder=output_folder,
     shell:
-        "seediff adapter"
+        "seediff stage adapter"
         " --spec {params.spec:q}"
         " --checkpoints {params.checkpoints:q}"
         " --output {params.folder:q}"

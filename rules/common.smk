@@ -1,4 +1,4 @@
-"""What all rules share: the study, where its results live, and what their params are made of."""
+"""What all rules share: the study, its wildcards, and params that follow from a rule's files."""
 
 import json
 import os
@@ -6,15 +6,15 @@ import re
 import sys
 from pathlib import Path
 
-from seediff.adaptation.settings import WEIGHTS
 from seediff.errors import SeediffError
-from seediff.names import MASK_QUALITY, slug
-from seediff.versions import VERSIONS
-from seediff.workflow import plan
-from seediff.workflow.jobs import TABLE_SUFFIXES
+from seediff.names import slug
+from seediff.workflow import graph, layout, plan
 from seediff.workflow.ranges import shortened
 from seediff.workflow.sources import check_data, find_commits, pinned, read_sources
-from seediff.workflow.study import RealRecipe, check_paths, find_study, load_study, mask_sets
+from seediff.workflow.stage import told
+from seediff.workflow.stages import STAGES
+from seediff.workflow.study import RealRecipe, check_paths, find_study, load_study
+from seediff.workflow.study.mask_sets import RATED
 
 for key in config.keys() - {"study", "paths"}:
     sys.exit(f"error: The workflow has no setting {key!r}.\nThose it has are 'study' and 'paths': --config study=paper")
@@ -23,7 +23,7 @@ if config.get("paths", "unchecked") != "unchecked":
 
 try:
     WRITTEN = load_study(find_study(str(config["study"] or "")))
-    RESULTS = f"results/{WRITTEN.name}"
+    RESULTS = layout.fill(layout.RESULTS, study=WRITTEN.name)
     SOURCES = read_sources(Path(RESULTS))
     STUDY = pinned(WRITTEN, find_commits(WRITTEN, SOURCES))
 except SeediffError as error:
@@ -40,10 +40,8 @@ if workflow.is_main_process and "paths" not in config:  # a job says by itself w
 # Under SLURM, programs of the profile ask its commands again when it does not answer (docs/cluster.md).
 os.environ.update(PATH=os.pathsep.join([f"{workflow.basedir}/profiles/slurm/bin", *os.get_exec_path()]))
 
+REPORTED = told(STAGES["report"].inputs, STUDY, {})
 CLASSES = {slug(name): name for name in STUDY.every_class()}
-TABLE_NAMES = plan.table_names(STUDY)
-HISTORIES = [f"{RESULTS}/models/{model}/history.csv" for model in plan.models(STUDY)]
-TABLES = [f"{RESULTS}/tables/{name}.{suffix}" for name in TABLE_NAMES for suffix in TABLE_SUFFIXES]
 
 
 def one_of(names):
@@ -60,34 +58,18 @@ wildcard_constraints:
     part=r"\d{4}\d*",
     variant=one_of(plan.variant_names(STUDY)),
     refinement=one_of(STUDY.refinements),
-    rated=f"({mask_sets.RATED})?",  # masks with a reliability beside them
+    rated=f"({RATED})?",  # masks with a reliability beside them
     filter=one_of(STUDY.filters),
     recipe=one_of(STUDY.recipes),
     segmenter=one_of(STUDY.segmenters),
     repeat=r"\d+",
     benchmark=one_of(STUDY.benchmarks),
-    table=one_of(TABLE_NAMES),
-
-
-def spec_of(make, *names, add=lambda spec, wildcards: spec):
-    """A params function: what ``make`` says of the study and these wildcards, as the command line takes it.
-
-    ``add``: adds what the spec says of files outside of the study.
-    """
-
-    def spec(wildcards):
-        return json.dumps(add(make(STUDY, *(wildcards[name] for name in names)), wildcards), sort_keys=True)
-
-    return spec
+    table=one_of(plan.table_names(STUDY)),
 
 
 def ranges_of(key):
     """A params function: the input files of that name as ranges, so that a command can name any number of them."""
     return lambda wildcards, input: shortened(input.get(key))
-
-
-def results_folder(wildcards):
-    return RESULTS
 
 
 def output_folder(wildcards, output):

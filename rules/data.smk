@@ -8,31 +8,31 @@ rule prompts:
     input:
         lexicon,
     output:
-        f"{RESULTS}/prompts/{{prompt_set}}.csv",
+        **outputs_of("prompts"),
     log:
-        f"{RESULTS}/logs/prompts/{{prompt_set}}.log",
+        log_of("prompts"),
     params:
-        spec=spec_of(plan.prompts_spec, "prompt_set"),
-        version=VERSIONS["prompts"],
+        spec=spec_of("prompts"),
+        version=STAGES["prompts"].VERSION,
     shell:
-        "seediff prompts"
+        "seediff stage prompts"
         " --spec {params.spec:q}"
-        " --output {output:q}"
+        " --output {output.prompts:q}"
         " > {log:q} 2>&1"
 
 
 rule domain:
     priority: 20  # the first numbers need it, and all others in the end
     output:
-        f"data/{STUDY.name}/{{benchmark}}/domain.json",
+        **outputs_of("domain"),
     log:
-        f"{RESULTS}/logs/domain/{{benchmark}}.log",
+        log_of("domain"),
     params:
-        spec=spec_of(plan.domain_spec, "benchmark"),
-        version=VERSIONS["domain"],
+        spec=spec_of("domain"),
+        version=STAGES["domain"].VERSION,
         folder=output_folder,
     shell:
-        "seediff domain"
+        "seediff stage domain"
         " --spec {params.spec:q}"
         " --output {params.folder:q}"
         " > {log:q} 2>&1"

@@ -31,7 +31,10 @@ def evaluated_model_files(wildcards):
 def backbone_files(wildcards):
     """The local files of a backbone's weights; nothing for those of the hub, or a training from a model's."""
     pretrained = STUDY.segmenters[wildcards.segmenter].pretrained
-    return list(map(str, network_files(Path(pretrained)))) if pretrained and not start_model(wildcards) else []
+    start = told(plan.start_model, STUDY, wildcards)
+    if start:
+        refuse_until_train()
+    return list(map(str, network_files(Path(pretrained)))) if pretrained and not start else []
 
 
 def clip_files(wildcards):
@@ -46,16 +49,6 @@ def lexicon(wildcards):
     augmentation = STUDY.prompt_sets[wildcards.prompt_set].augmentation
     path = augmentation.lexicon if augmentation else None
     return [path] if path and Path(path).is_file() else []
-
-
-def benchmark_ready(name):
-    """The file that says an embedded benchmark is drawn; nothing for a benchmark that is there already."""
-    return [f"{plan.benchmark_folder(STUDY, name)}/domain.json"] if STUDY.benchmarks[name].embedded else []
-
-
-def adaptation_images(wildcards):
-    benchmark = STUDY.adaptations[wildcards.adaptation].benchmark
-    return benchmark_ready(benchmark) if benchmark else []
 
 
 @cache

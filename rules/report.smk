@@ -3,24 +3,21 @@
 Makes: results/<study>/{tables,strips,figures}/, results/<study>/report.html
 """
 
-FIGURES = [f"{RESULTS}/figures/{name}" for name in plan.FIGURES] if STUDY.figures else []
-STRIPS = [f"{RESULTS}/strips/{name}.png" for name in map(slug, plan.strip_classes(STUDY))]
-
 
 rule tabulate:
     input:
-        table_metrics,
+        unpack(inputs_of("tabulate")),
     output:
-        multiext(f"{RESULTS}/tables/{{table}}", *(f".{suffix}" for suffix in TABLE_SUFFIXES)),
+        **outputs_of("tabulate"),
     log:
-        f"{RESULTS}/logs/tabulate/{{table}}.log",
+        log_of("tabulate"),
     params:
-        spec=spec_of(plan.table_spec, "table"),
-        version=VERSIONS["tabulate"],
-        results=results_folder,
+        spec=spec_of("tabulate"),
+        version=STAGES["tabulate"].VERSION,
+        results=RESULTS,
         stem=output_stem,
     shell:
-        "seediff tabulate"
+        "seediff stage tabulate"
         " --spec {params.spec:q}"
         " --results {params.results:q}"
         " --output {params.stem:q}"
@@ -29,43 +26,43 @@ rule tabulate:
 
 rule strips:
     input:
-        model=model_files(),
-        adapter=adapter_of(next(iter(STUDY.image_sets))),
+        unpack(inputs_of("strips")),
+        diffusion=model_files(),
     output:
-        STRIPS,
+        **outputs_of("strips"),
     log:
-        f"{RESULTS}/logs/strips.log",
+        log_of("strips"),
     benchmark:
-        f"{RESULTS}/benchmarks/strips.tsv"
+        times_of("strips")
     params:
-        spec=spec_of(plan.strips_spec),
-        version=VERSIONS["strips"],
+        spec=spec_of("strips"),
+        version=STAGES["strips"].VERSION,
         folder=output_folder,
     shell:
-        "seediff strips"
+        "seediff stage strips"
         " --spec {params.spec:q}"
         " --output {params.folder:q}"
         " > {log:q} 2>&1"
 
 
-if FIGURES:
+if STUDY.figures:
 
     rule figures:
         input:
-            model=model_files(),
-            adapter=adapter_of(STUDY.figures.image_set),
+            unpack(inputs_of("figures")),
+            diffusion=model_files(),
         output:
-            expand("{figure}.{suffix}", figure=FIGURES, suffix=("png", "pdf")),
+            **outputs_of("figures"),
         log:
-            f"{RESULTS}/logs/figures.log",
+            log_of("figures"),
         benchmark:
-            f"{RESULTS}/benchmarks/figures.tsv"
+            times_of("figures")
         params:
-            spec=spec_of(plan.figures_spec),
-            version=VERSIONS["figures"],
+            spec=spec_of("figures"),
+            version=STAGES["figures"].VERSION,
             folder=output_folder,
         shell:
-            "seediff figures"
+            "seediff stage figures"
             " --spec {params.spec:q}"
             " --output {params.folder:q}"
             " > {log:q} 2>&1"
@@ -73,31 +70,27 @@ if FIGURES:
 
 rule report:
     input:
-        TABLES,
-        STRIPS,
-        expand("{figure}.png", figure=FIGURES),
-        model=model_files(),
-        mask_quality=mask_quality_file,
-        histories=HISTORIES,
+        unpack(inputs_of("report")),
+        diffusion=model_files(),
     output:
-        report(f"{RESULTS}/report.html", category="Study"),
+        report=report(outputs_of("report")["report"], category="Study"),
     log:
-        f"{RESULTS}/logs/report.log",
+        log_of("report"),
     params:
-        spec=spec_of(plan.report_spec),
-        version=VERSIONS["report"],
-        results=results_folder,  # the report reads the jobs' times there as well, whichever there are
+        spec=spec_of("report"),
+        version=STAGES["report"].VERSION,
+        results=RESULTS,  # the report reads the jobs' times there as well, whichever there are
     shell:
-        "seediff report"
+        "seediff stage report"
         " --spec {params.spec:q}"
         " --results {params.results:q}"
-        " --output {output:q}"
+        " --output {output.report:q}"
         " > {log:q} 2>&1"
 
 
 # Where a run was asked for some files alone, the rest may not be there.
 onsuccess:
-    if tables := [table for table in TABLES if table.endswith(".md") and Path(table).exists()]:
+    if tables := [path for path in REPORTED["tables"] if path.endswith(".md") and Path(path).exists()]:
         shell("seediff show {tables:q}", tables=tables)
     if Path(f"{RESULTS}/report.html").exists():
         print(f"Report: {RESULTS}/report.html")

@@ -3,90 +3,75 @@
 Makes: results/<study>/{filters,training_sets,models,metrics}/
 """
 
-MODEL = f"{RESULTS}/models/{{recipe}}/{{segmenter}}/{{repeat}}"
-
 
 rule filter:
     input:
-        images=filter_images,
-        scores=filter_scores,
-        masks=filter_masks,
-        other_masks=filter_other_masks,
-        manifests=manifests_of(filter_images, filter_scores, filter_masks, filter_other_masks),
+        unpack(inputs_of("filter")),
         clip=clip_files,
     output:
-        f"{RESULTS}/filters/{{image_set}}/{{variant}}-{{refinement}}/{{filter}}.csv",
+        **outputs_of("filter"),
     log:
-        f"{RESULTS}/logs/filter/{{image_set}}/{{variant}}-{{refinement}}/{{filter}}.log",
+        log_of("filter"),
     benchmark:
-        f"{RESULTS}/benchmarks/filter/{{image_set}}/{{variant}}-{{refinement}}/{{filter}}.tsv"
+        times_of("filter")
     params:
-        spec=spec_of(plan.filter_spec, "image_set", "variant", "filter"),
+        spec=spec_of("filter"),
         images=ranges_of("images"),
         scores=ranges_of("scores"),
         masks=ranges_of("masks"),
         other_masks=ranges_of("other_masks"),
-        version=VERSIONS["filter"],
+        version=STAGES["filter"].VERSION,
     shell:
-        "seediff filter"
+        "seediff stage filter"
         " --spec {params.spec:q}"
         " --images {params.images:q}"
         " --scores {params.scores:q}"
         " --masks {params.masks:q}"
         " --other-masks {params.other_masks:q}"
-        " --output {output:q}"
+        " --output {output.filter:q}"
         " > {log:q} 2>&1"
 
 
 rule assemble:
     input:
-        images=recipe_images,
-        masks=recipe_masks,
-        manifests=manifests_of(recipe_images, recipe_masks),
-        filter=recipe_filter,  # named in the spec
+        unpack(inputs_of("assemble")),
     output:
-        f"{RESULTS}/training_sets/{{recipe}}.json",
+        **outputs_of("assemble"),
     log:
-        f"{RESULTS}/logs/assemble/{{recipe}}.log",
+        log_of("assemble"),
     params:
-        spec=spec_of(plan.assemble_spec, "recipe", add=recipe_data),
+        spec=spec_of("assemble", add=recipe_data),
         images=ranges_of("images"),
         masks=ranges_of("masks"),
-        version=VERSIONS["assemble"],
+        version=STAGES["assemble"].VERSION,
     shell:
-        "seediff assemble"
+        "seediff stage assemble"
         " --spec {params.spec:q}"
         " --images {params.images:q}"
         " --masks {params.masks:q}"
-        " --output {output:q}"
+        " --output {output.training_set:q}"
         " > {log:q} 2>&1"
 
 
 rule train:
     input:
-        images=recipe_images,
-        masks=recipe_masks,
-        manifests=manifests_of(recipe_images, recipe_masks),
-        training_set=f"{RESULTS}/training_sets/{{recipe}}.json",
-        start=start_model,
+        unpack(inputs_of("train")),
         backbone=backbone_files,
     output:
-        model=f"{MODEL}/model.safetensors",
-        config=f"{MODEL}/config.json",
-        history=f"{MODEL}/history.csv",
+        **outputs_of("train"),
     log:
-        f"{RESULTS}/logs/train/{{recipe}}/{{segmenter}}/{{repeat}}.log",
+        log_of("train"),
     benchmark:
-        f"{RESULTS}/benchmarks/train/{{recipe}}/{{segmenter}}/{{repeat}}.tsv"
+        times_of("train")
     params:
-        spec=spec_of(plan.train_spec, "recipe", "segmenter", "repeat"),
-        version=VERSIONS["train"],
-        checkpoints=f"{RESULTS}/checkpoints/{{recipe}}/{{segmenter}}/{{repeat}}",  # outputs are deleted after a failure
+        spec=spec_of("train"),
+        version=STAGES["train"].VERSION,
+        checkpoints=checkpoints_of("train"),  # outputs are deleted after a failure
         folder=output_folder,
     resources:
         processes=1,  # how many GPUs share one training; a profile may set more
     shell:
-        "seediff train"
+        "seediff stage train"
         " --spec {params.spec:q}"
         " --training-set {input.training_set:q}"
         " --start {input.start:q}"
@@ -98,23 +83,21 @@ rule train:
 
 rule evaluate:
     input:
-        benchmark=lambda wildcards: benchmark_ready(wildcards.benchmark),
-        model=f"{MODEL}/model.safetensors",
-        config=f"{MODEL}/config.json",
+        unpack(inputs_of("evaluate")),
         diffusion=evaluated_model_files,
     output:
-        f"{RESULTS}/metrics/{{recipe}}/{{segmenter}}/{{repeat}}/{{benchmark}}.json",
+        **outputs_of("evaluate"),
     log:
-        f"{RESULTS}/logs/evaluate/{{recipe}}/{{segmenter}}/{{repeat}}/{{benchmark}}.log",
+        log_of("evaluate"),
     benchmark:
-        f"{RESULTS}/benchmarks/evaluate/{{recipe}}/{{segmenter}}/{{repeat}}/{{benchmark}}.tsv"
+        times_of("evaluate")
     params:
-        spec=spec_of(plan.evaluate_spec, "recipe", "segmenter", "repeat", "benchmark", add=evaluated_data),
-        version=VERSIONS["evaluate"],
+        spec=spec_of("evaluate", add=evaluated_data),
+        version=STAGES["evaluate"].VERSION,
         model=model_folder,
     shell:
-        "seediff evaluate"
+        "seediff stage evaluate"
         " --spec {params.spec:q}"
         " --model {params.model:q}"
-        " --output {output:q}"
+        " --output {output.metrics:q}"
         " > {log:q} 2>&1"

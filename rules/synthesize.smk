@@ -6,29 +6,25 @@ Makes: results/<study>/{images,scores,replays,masks}/, all of them shards (tar) 
 
 rule synthesize:
     input:
-        model=model_files(),
-        adapter=lambda wildcards: adapter_of(wildcards.image_set),
-        prompts=lambda wildcards: f"{RESULTS}/prompts/{STUDY.image_sets[wildcards.image_set].prompt_set}.csv",
+        unpack(inputs_of("synthesize")),
+        diffusion=model_files(),
     output:
-        images=f"{RESULTS}/images/{{image_set}}/{{class_slug}}/{{block}}.tar",
-        images_manifest=f"{RESULTS}/images/{{image_set}}/{{class_slug}}/{{block}}.json",
-        scores=f"{RESULTS}/scores/{{image_set}}/{{class_slug}}/{{block}}.tar",
-        scores_manifest=f"{RESULTS}/scores/{{image_set}}/{{class_slug}}/{{block}}.json",
+        **outputs_of("synthesize"),
     log:
-        f"{RESULTS}/logs/synthesize/{{image_set}}/{{class_slug}}/{{block}}.log",
+        log_of("synthesize"),
     benchmark:
-        f"{RESULTS}/benchmarks/synthesize/{{image_set}}/{{class_slug}}/{{block}}.tsv"
+        times_of("synthesize")
     params:
-        spec=spec_of(plan.synthesize_spec, "image_set"),
-        version=VERSIONS["synthesize"],
+        spec=spec_of("synthesize"),
+        version=STAGES["synthesize"].VERSION,
         class_name=lambda wildcards: CLASSES[wildcards.class_slug],
         first=lambda wildcards: shard_of(wildcards, wildcards.image_set).first,
         number=lambda wildcards: shard_of(wildcards, wildcards.image_set).count,
     shell:
-        "seediff synthesize"
+        "seediff stage synthesize"
         " --spec {params.spec:q}"
         " --prompts {input.prompts:q}"
-        " --class {params.class_name:q}"
+        " --class-name {params.class_name:q}"
         " --first {params.first}"
         " --count {params.number}"
         " --images {output.images:q}"
@@ -38,27 +34,25 @@ rule synthesize:
 
 rule replay:
     input:
-        model=model_files(),
-        adapter=lambda wildcards: adapter_of(STUDY.passes[wildcards.pass_name].image_set),
-        prompts=lambda wildcards: f"{RESULTS}/prompts/{plan.pass_prompt_set(STUDY, wildcards.pass_name)}.csv",
+        unpack(inputs_of("replay")),
+        diffusion=model_files(),
     output:
-        scores=f"{RESULTS}/replays/{{pass_name}}/{{class_slug}}/{{block}}.tar",
-        manifest=f"{RESULTS}/replays/{{pass_name}}/{{class_slug}}/{{block}}.json",
+        **outputs_of("replay"),
     log:
-        f"{RESULTS}/logs/replay/{{pass_name}}/{{class_slug}}/{{block}}.log",
+        log_of("replay"),
     benchmark:
-        f"{RESULTS}/benchmarks/replay/{{pass_name}}/{{class_slug}}/{{block}}.tsv"
+        times_of("replay")
     params:
-        spec=spec_of(plan.replay_spec, "pass_name"),
-        version=VERSIONS["synthesize"],
+        spec=spec_of("replay"),
+        version=STAGES["replay"].VERSION,
         class_name=lambda wildcards: CLASSES[wildcards.class_slug],
         first=lambda wildcards: shard_of(wildcards, STUDY.passes[wildcards.pass_name].image_set).first,
         number=lambda wildcards: shard_of(wildcards, STUDY.passes[wildcards.pass_name].image_set).count,
     shell:
-        "seediff replay"
+        "seediff stage replay"
         " --spec {params.spec:q}"
         " --prompts {input.prompts:q}"
-        " --class {params.class_name:q}"
+        " --class-name {params.class_name:q}"
         " --first {params.first}"
         " --count {params.number}"
         " --scores {output.scores:q}"
@@ -67,21 +61,18 @@ rule replay:
 
 rule refine:
     input:
-        images=part_images,
-        scores=part_scores,
-        manifests=manifests_of(part_images, part_scores),
+        unpack(inputs_of("refine")),
     output:
-        masks=f"{RESULTS}/masks/{{image_set}}/{{variant}}-{{refinement}}{{rated}}/{{part}}.tar",
-        manifest=f"{RESULTS}/masks/{{image_set}}/{{variant}}-{{refinement}}{{rated}}/{{part}}.json",
+        **outputs_of("refine"),
     log:
-        f"{RESULTS}/logs/refine/{{image_set}}/{{variant}}-{{refinement}}{{rated}}/{{part}}.log",
+        log_of("refine"),
     benchmark:
-        f"{RESULTS}/benchmarks/refine/{{image_set}}/{{variant}}-{{refinement}}{{rated}}/{{part}}.tsv"
+        times_of("refine")
     params:
-        spec=spec_of(plan.refine_spec, "image_set", "variant", "refinement", "rated"),
-        version=VERSIONS["refine"],
+        spec=spec_of("refine"),
+        version=STAGES["refine"].VERSION,
     shell:
-        "seediff refine"
+        "seediff stage refine"
         " --spec {params.spec:q}"
         " --images {input.images:q}"
         " --scores {input.scores:q}"
@@ -92,19 +83,19 @@ rule refine:
 rule mask_quality:
     priority: 10  # the first numbers to be had: they need no training
     input:
-        model=model_files(),
-        benchmark=lambda wildcards: benchmark_ready(wildcards.benchmark),
+        unpack(inputs_of("mask_quality")),
+        diffusion=model_files(),
     output:
-        f"{RESULTS}/mask_quality/{{benchmark}}.json",
+        **outputs_of("mask_quality"),
     log:
-        f"{RESULTS}/logs/mask_quality/{{benchmark}}.log",
+        log_of("mask_quality"),
     benchmark:
-        f"{RESULTS}/benchmarks/mask_quality/{{benchmark}}.tsv"
+        times_of("mask_quality")
     params:
-        spec=spec_of(plan.mask_quality_spec, add=evaluated_data),
-        version=VERSIONS["mask_quality"],
+        spec=spec_of("mask_quality", add=evaluated_data),
+        version=STAGES["mask_quality"].VERSION,
     shell:
-        "seediff mask-quality"
+        "seediff stage mask_quality"
         " --spec {params.spec:q}"
-        " --output {output:q}"
+        " --output {output.mask_quality:q}"
         " > {log:q} 2>&1"

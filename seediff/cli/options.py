@@ -63,16 +63,8 @@ def number_of_processes(text: str) -> int:
     return int(text)
 
 
-def path(option: str) -> Option:
-    return option, {"type": file, "required": True}
-
-
-def paths(option: str) -> Option:
-    """Any number of files, each by its path or many as a range."""
-    return option, {"type": files, "nargs": "*", "default": [], "action": Flattened}
-
-
 def files(text: str) -> list[Path]:
+    """A file by its path, or many as a range."""
     file(text)
     try:
         return named(text)

@@ -211,7 +211,7 @@ def data_check(options: argparse.Namespace) -> int:
 
 def figure(options: argparse.Namespace) -> None:
     """Draw one figure of the paper from a study's own images."""
-    from seediff.workflow.plan import FIGURES, figures_spec
+    from seediff.workflow.plan import FIGURES
     from seediff.workflow.sources import pinned, read_sources
     from seediff.workflow.study import find_study, load_study
 
@@ -225,9 +225,9 @@ def figure(options: argparse.Namespace) -> None:
         raise SeediffError(f"{options.study} has no section 'figures', which says what they show.")
     if options.output.suffix in (".png", ".pdf"):
         raise SeediffError(f"{options.output} is to be the folder of both {options.name}.png and .pdf. Name a folder.")
-    from seediff.workflow.stages.illustrate import publish_figure
+    from seediff.workflow.stages.figures import draw_figure, spec
 
-    publish_figure(figures_spec(study), options.name, options.point, options.output)
+    draw_figure(spec(study), options.name, options.point, options.output)
     say(f"{options.output / options.name}.png and .pdf")
 
 

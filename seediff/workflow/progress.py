@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 
 from seediff.names import visible
-from seediff.workflow.jobs import Job, needed, study_jobs, targets
+from seediff.workflow.graph import Job, needed, study_jobs, targets
 from seediff.workflow.study import Study
 
 SHORTEST_PATIENCE, LONGEST_PATIENCE = 5 * 60.0, 30 * 60.0
@@ -64,7 +64,7 @@ class Pace:
         if not job.benchmark:
             return 0.0
         per_unit = self.by_kind.get((job.stage, job.kind), self.by_stage.get(job.stage))
-        return None if per_unit is None else per_unit * job.work
+        return None if per_unit is None else per_unit * job.amount
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def measured_pace(jobs: Sequence[Job], results: Results) -> Pace:
         slowest[job.stage] = max(seconds, slowest.get(job.stage, 0.0))
         for group in ((job.stage, job.kind), (job.stage,)):
             total, work = sums.get(group, (0.0, 0))
-            sums[group] = total + seconds, work + job.work
+            sums[group] = total + seconds, work + job.amount
     per_unit = {group: total / work for group, (total, work) in sums.items()}
     by_kind = {(group[0], group[1]): value for group, value in per_unit.items() if len(group) == 2}
     return Pace(slowest, by_kind, {group[0]: value for group, value in per_unit.items() if len(group) == 1})
@@ -194,7 +194,7 @@ def _share(job: Job, lines: Sequence[str], results: Results, pace: Pace, elapsed
     said = [[int(number) for number in match.groups() if number] for match in counts if match]
     shares = [done / total for done, total in said[-1:] if total]
     if job.state and (iteration := _iteration(results.path(job.state))):
-        shares.append(iteration / job.work)
+        shares.append(iteration / job.amount)
     expected = pace.seconds(job)
     if not shares and expected:
         shares.append(max(elapsed, 0) / expected)  # a job may have begun since we looked at the clock

@@ -19,10 +19,12 @@ from seediff.datasets.unlabelled import folder_images
 from seediff.diffusion.model_files import hub_commit, is_hub_id, names_commit, reference, split_reference
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json, write_json
+from seediff.workflow import layout
 from seediff.workflow.plan import benchmark_folder
 from seediff.workflow.study import RealRecipe, Study
+from seediff.workflow.study.sections import Diffusion
 
-FILE = "sources.json"
+FILE = Path(layout.SOURCES).name
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ def pinned(study: Study, commits: Mapping[str, str]) -> Study:
     def pin(model: str) -> str:
         return reference(split_reference(model)[0], commits[model]) if model in commits else model
 
-    diffusion = study.diffusion.model_copy(update={"model": pin(study.diffusion.reference), "revision": None})
+    model = pin(study.diffusion.reference)
+    diffusion = Diffusion(**study.diffusion.model_dump(exclude={"model", "revision"}), model=model)
     segmenters = {
         name: replace(segmenter, pretrained=pin(segmenter.pretrained)) if segmenter.pretrained else segmenter
         for name, segmenter in study.segmenters.items()

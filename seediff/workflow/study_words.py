@@ -7,7 +7,7 @@ from itertools import groupby
 
 from seediff.prompts.prompt_sets import Prompt, make_prompts
 from seediff.prompts.synonyms.variety import Variety, vary
-from seediff.workflow.plan import prompts_spec
+from seediff.workflow.stages import prompts
 from seediff.workflow.study import Study
 
 
@@ -18,7 +18,7 @@ def study_words(study: Study) -> str:
 
 
 def _prompt_set(study: Study, name: str) -> str:
-    spec = prompts_spec(study, name)
+    spec = prompts.spec(study, name).model_dump(mode="json")
     names = {one: spec["words"].get(one, one) for one in spec["classes"]}
     variety = vary(spec["classes"], spec["template"], names, spec["augmentation"])
     heading = f"{name}: {len(spec['classes'])} classes, {spec['per_class']:,} prompts each, in {_count(variety)}"

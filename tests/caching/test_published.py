@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from seediff.workflow.jobs import study_jobs
+from seediff.workflow.graph import study_jobs
 from seediff.workflow.study import load_study
 from tests.conftest import ROOT
 

@@ -18,10 +18,10 @@ from seediff.datasets.shards import Sample, read_shard
 from seediff.diffusion.synthesis import load as load_pipeline
 from seediff.masks.variants import VARIANTS
 from seediff.prompts.prompt_sets import read_prompts
-from seediff.workflow import plan
 from seediff.workflow.study import load_study
 from tests.full_size.architectures import save_stable_diffusion
 from tests.full_size.measured import measured
+from tests.stages import spec_of
 
 pytestmark = pytest.mark.full_size
 
@@ -34,11 +34,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The pipeline, one prompt, and its shards of one image and of its scores."""
     folder = tmp_path_factory.mktemp("stable-diffusion")
     measured("build and save Stable Diffusion 2-base", save_stable_diffusion, folder / "model")
-    prompts = plan.prompts_spec(STUDY, "basic") | {"classes": ["cat"], "per_class": 1}
+    prompts = spec_of("prompts", STUDY, "basic") | {"classes": ["cat"], "per_class": 1}
     command("prompts", prompts, "--output", folder / "prompts.csv")
-    shard = ["--prompts", folder / "prompts.csv", "--class", "cat", "--first", "0", "--count", "1"]
+    shard = ["--prompts", folder / "prompts.csv", "--class-name", "cat", "--first", "0", "--count", "1"]
     outputs = ["--images", folder / "images.tar", "--scores", folder / "scores.tar"]
-    command("synthesize", plan.synthesize_spec(STUDY, "basic") | {"diffusion": sampling(folder)}, *shard, *outputs)
+    command("synthesize", spec_of("synthesize", STUDY, "basic") | {"diffusion": sampling(folder)}, *shard, *outputs)
     return folder
 
 
@@ -95,7 +95,7 @@ def draw_plainly(folder: Path) -> NDArray[np.float32]:
 @pytest.mark.parametrize("refinement", ["raw", "pamr"])
 def test_masks_are_of_the_image_s_size(folder: Path, refinement: str) -> None:
     output = folder / f"{refinement}.tar"
-    spec = plan.refine_spec(STUDY, "basic", "seediff", refinement)
+    spec = spec_of("refine", STUDY, "basic", "seediff", refinement, "")
     command("refine", spec, "--images", folder / "images.tar", "--scores", folder / "scores.tar", "--output", output)
     mask = decode_mask(only_sample(output).files["png"], "cat")
     print(f"{refinement}: {(mask > 0).mean():.1%} of the image is in the mask")

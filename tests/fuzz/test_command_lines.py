@@ -172,9 +172,9 @@ def test_a_spec_that_is_none(stage: str, text: str) -> None:
 def test_outputs_that_are_no_files(output: str) -> None:
     with sandbox() as box:
         prompts = {"prompt_set": "x", "classes": ["cat"], "per_class": 1}
-        assert box.seediff("prompts", "--spec", json.dumps(prompts), "--output", output)[0] in (1, 2)
+        assert box.seediff("stage", "prompts", "--spec", json.dumps(prompts), "--output", output)[0] in (1, 2)
         domain = {"format": "voc", "train": 1, "val": 1, "rng_seed": 0}
-        assert box.seediff("domain", "--spec", json.dumps(domain), "--output", output)[0] in (1, 2)
+        assert box.seediff("stage", "domain", "--spec", json.dumps(domain), "--output", output)[0] in (1, 2)
 
 
 @pytest.mark.parametrize("point", [("nan", "0"), ("inf", "0"), ("-1", "0"), ("0", "2")])

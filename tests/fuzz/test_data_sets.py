@@ -39,7 +39,9 @@ def use(box: Sandbox, format: str) -> tuple[int, str]:
     box.seediff("data", "check", format, "copy")
     box.seediff("data", "list", "--root", ".")
     spec = {"recipe": "x", "kind": "real", "format": format, "folder": "copy", "split": "train", "number": None}
-    code, said = box.seediff("assemble", "--spec", json.dumps({**spec, "classes": ["car"]}), "--output", "out/set.json")
+    code, said = box.seediff(
+        "stage", "assemble", "--spec", json.dumps({**spec, "classes": ["car"]}), "--output", "out/set.json"
+    )
     assert (code == 0) == (box.folder / "out" / "set.json").exists()
     return code, said
 

@@ -38,7 +38,7 @@ def synthesize(content: bytes, *shard: str) -> str:
         chosen = shard or ("--class", "cat", "--first", "0", "--count", "3")
         outputs = ("--images", "out/i.tar", "--scores", "out/s.tar")
         code, said = box.seediff(
-            "synthesize", "--spec", json.dumps(SPEC), "--prompts", "prompts.csv", *chosen, *outputs
+            "stage", "synthesize", "--spec", json.dumps(SPEC), "--prompts", "prompts.csv", *chosen, *outputs
         )
         assert code in (1, 2) and not list(box.folder.glob("out/*"))
         return said

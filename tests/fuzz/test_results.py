@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 
 from seediff.datasets.images import encode_png
 from seediff.workflow import plan
-from seediff.workflow.reporting.specs import TableSpec
 from seediff.workflow.reporting.tables import write_table
 from seediff.workflow.study import load_study
 from tests.conftest import ROOT
 from tests.fuzz.hostile import damaged, tampered
 from tests.fuzz.sandbox import cases, sandbox
+from tests.stages import spec_of, typed
 
 pytestmark = pytest.mark.fuzz
 
 SMOKE = load_study(ROOT / "config" / "studies" / "smoke.yaml")
-TABLE, QUALITY = plan.table_spec(SMOKE, "domains"), plan.table_spec(SMOKE, "mask_quality")
+TABLE, QUALITY = spec_of("tabulate", SMOKE, "domains"), spec_of("tabulate", SMOKE, "mask_quality")
 METRICS = {"classes": ["background", "cat", "car"], "confusion": [[9, 1, 0], [1, 5, 0], [2, 0, 4]]}
 VARIANT = {"objects": 2, "iou_mean": 0.5, "iou_std": 0.1, "best_threshold": 0.3, "best_iou": 0.6, "auc": 0.7}
 MEASURED = {"benchmark": "voc", "images": 2, "variants": {"caa-raw": VARIANT, "centre_disc-raw": VARIANT}}
@@ -35,7 +35,7 @@ def tabulate(spec: Any, path: str, content: bytes) -> int:
         file.parent.mkdir(parents=True)
         file.write_bytes(content)
         outputs = ("--results", "results", "--output", "out/table")
-        code, said = box.seediff("tabulate", "--spec", json.dumps(spec), *outputs)
+        code, said = box.seediff("stage", "tabulate", "--spec", json.dumps(spec), *outputs)
         assert code == 0 or path in said
         assert (code == 0) == Path("out/table.html").exists()
         return code
@@ -65,7 +65,7 @@ def test_sound_results() -> None:
 
 
 def write_sound_table(folder: Path) -> bytes:
-    write_table(TableSpec.from_dict(TABLE), folder, folder / "t")
+    write_table(typed("tabulate", TABLE), folder, folder / "t")
     return (folder / "t.md").read_bytes()
 
 
@@ -101,8 +101,8 @@ def test_a_damaged_table_is_shown_or_refused(table: bytes, data: st.DataObject) 
 def test_a_report_of_hostile_parts(path: str, content: bytes) -> None:
     with sandbox() as box:
         write_sound_parts(Path("results"))
-        spec = json.dumps(plan.report_spec(SMOKE))
-        arguments = ("report", "--spec", spec, "--results", "results", "--output", "out/report.html")
+        spec = json.dumps(spec_of("report", SMOKE))
+        arguments = ("stage", "report", "--spec", spec, "--results", "results", "--output", "out/report.html")
         assert box.seediff(*arguments) == (0, "")
         Path("out/report.html").unlink()
         Path("results", path).write_bytes(content)

@@ -44,7 +44,7 @@ def write_pair(folder: Path, image: bytes = IMAGE, about: bytes = ABOUT, score: 
 
 def refine(box: Sandbox) -> tuple[int, str]:
     shards = ("--images", "images.tar", "--scores", "scores.tar")
-    code, said = box.seediff("refine", "--spec", SPEC, *shards, "--output", "out/masks.tar")
+    code, said = box.seediff("stage", "refine", "--spec", SPEC, *shards, "--output", "out/masks.tar")
     assert (code == 0) == (box.folder / "out" / "masks.tar").exists()
     assert not list(box.folder.rglob("*.partial"))
     return code, said
@@ -53,7 +53,7 @@ def refine(box: Sandbox) -> tuple[int, str]:
 def assemble(box: Sandbox) -> tuple[int, str]:
     spec = json.dumps({"recipe": "x", "kind": "synthetic", "per_class": 1})
     shards = ("--images", "images.tar", "--masks", "masks.tar")
-    return box.seediff("assemble", "--spec", spec, *shards, "--output", "out/set.json")
+    return box.seediff("stage", "assemble", "--spec", spec, *shards, "--output", "out/set.json")
 
 
 def sound_manifest() -> Any:
@@ -227,7 +227,7 @@ def test_a_shard_needs_a_name_of_its_own(name: str) -> None:
     with sandbox() as box:
         write_pair(box.folder)
         shards = ("--images", "images.tar", "--scores", "scores.tar")
-        code, said = box.seediff("refine", "--spec", SPEC, *shards, "--output", f"out/{name}")
+        code, said = box.seediff("stage", "refine", "--spec", SPEC, *shards, "--output", f"out/{name}")
         assert code == 1 and "end in .tar" in said
 
 
@@ -238,7 +238,7 @@ def test_a_hostile_spec(changes: dict[str, Any]) -> None:
         write_pair(box.folder)
         spec = json.dumps({**json.loads(SPEC), **changes})
         shards = ("--images", "images.tar", "--scores", "scores.tar")
-        box.seediff("refine", "--spec", spec, *shards, "--output", "out/masks.tar")
+        box.seediff("stage", "refine", "--spec", spec, *shards, "--output", "out/masks.tar")
 
 
 @pytest.mark.parametrize("letter", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])

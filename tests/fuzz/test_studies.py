@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from copy import deepcopy
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from seediff.errors import SeediffError
 from seediff.masks.refinement import PamrSettings
 from seediff.segmenter.settings import SegmenterSettings
 from seediff.workflow import plan
-from seediff.workflow.specs import read_spec
-from seediff.workflow.study import RealRecipe, Study
+from seediff.workflow.stage import told
+from seediff.workflow.stages import STAGES
+from seediff.workflow.study import Study
 from seediff.workflow.study.load import parse_study
 from tests.conftest import ROOT
 from tests.fuzz.hostile import Place, at, damaged, places, tampered
 from tests.fuzz.sandbox import cases, sandbox
+from tests.stages import read_spec
 
 pytestmark = pytest.mark.fuzz
 
@@ -73,24 +76,9 @@ def test_a_sound_study_makes_sound_jobs(content: Any) -> None:
 
 
 def specs(study: Study) -> list[tuple[str, Any]]:
-    """Every stage with every spec that the study makes for it."""
-    found = [("prompts", plan.prompts_spec(study, name)) for name in study.prompt_sets]
-    found += [("synthesize", plan.synthesize_spec(study, name)) for name in study.image_sets]
-    found += [("synthesize", plan.replay_spec(study, name)) for name in study.passes]
-    found += [("assemble", plan.assemble_spec(study, name)) for name in study.recipes]
-    for name, recipe in study.recipes.items():
-        if not isinstance(recipe, RealRecipe):
-            found += [("refine", plan.refine_spec(study, recipe.image_set, recipe.variant, recipe.refinement))]
-            if recipe.filter:
-                found += [("filter", plan.filter_spec(study, recipe.image_set, recipe.variant, recipe.filter))]
-        found += [("train", plan.train_spec(study, name, segmenter, "0")) for segmenter in study.segmenters]
-    for run in plan.runs(study)[:3]:
-        found += [("evaluate", plan.evaluate_spec(study, run.recipe, run.segmenter, "0", run.benchmark))]
-    found += [("domain", plan.domain_spec(study, name)) for name, one in study.benchmarks.items() if one.embedded]
-    found += [("tabulate", plan.table_spec(study, name)) for name in plan.table_names(study)]
-    found += [("mask_quality", plan.mask_quality_spec(study))] if study.mask_quality else []
-    found += [("figures", plan.figures_spec(study))] if study.figures else []
-    return [*found, ("strips", plan.strips_spec(study)), ("report", plan.report_spec(study))]
+    """Every stage with the specs of its first jobs."""
+    wanted = [(name, stage, work) for name, stage in STAGES.items() for work in islice(stage.work(study), 3)]
+    return [(name, told(stage.spec, study, work.wildcards).model_dump(mode="json")) for name, stage, work in wanted]
 
 
 RAW = ("010", "-010", "00", "1:30", "1:30.5", "yes", "no", "~", "''", "0x7fffffffffffffff", "1e400", "-1", ".nan",

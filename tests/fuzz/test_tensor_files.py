@@ -16,10 +16,10 @@ from safetensors.torch import save
 
 from seediff.adaptation.adapter import _read
 from seediff.attention.maps import AttentionMaps
+from seediff.diffusion.shards import read_score
 from seediff.errors import SeediffError
 from seediff.segmenter.checkpoint import Progress, load_state, load_tensors, save_state
 from seediff.workflow.progress import _iteration
-from seediff.workflow.stages.refine import read_score
 from tests.fuzz.hostile import damaged, tampered
 from tests.fuzz.sandbox import cases
 

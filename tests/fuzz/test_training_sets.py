@@ -57,7 +57,7 @@ def write_sources(folder: Path) -> None:
 def start_training(box: Sandbox, spec: Any) -> str:
     folders = ("--checkpoints", "out/checkpoints", "--output", "out/model")
     code, said = box.seediff(
-        "train", "--spec", json.dumps(spec), "--training-set", "set.json", "--start", "nowhere", *folders
+        "stage", "train", "--spec", json.dumps(spec), "--training-set", "set.json", "--start", "nowhere", *folders
     )
     assert code == 1 and not (box.folder / "out" / "model").exists()
     return said

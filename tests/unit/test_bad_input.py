@@ -16,8 +16,8 @@ from seediff.cli import main
 from seediff.datasets.images import encode_mask, encode_png
 from seediff.datasets.shards import Sample, write_shard
 from seediff.files.sealed import read_json, write_csv, write_json
-from seediff.workflow.plan import refine_spec, synthesize_spec
 from seediff.workflow.study import Study, load_study
+from tests.stages import spec_of
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "assets" / "pictograms"
@@ -170,7 +170,7 @@ def test_a_file_where_a_folder_should_be(said: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     spec = {"prompt_set": "x", "classes": ["cat"], "per_class": 1}
     assert str(tmp_path / "file") in said(
-        "prompts", "--spec", json.dumps(spec), "--output", tmp_path / "file" / "p.csv"
+        "stage", "prompts", "--spec", json.dumps(spec), "--output", tmp_path / "file" / "p.csv"
     )
 
 
@@ -197,35 +197,35 @@ def test_a_class_cut_off_by_the_token_limit(said: Any, tmp_path: Path) -> None:
 def write_prompts(folder: Path, template: str = "a photo of a {word}") -> Path:
     path = folder / "prompts.csv"
     spec = {"prompt_set": "basic", "classes": ["cat"], "per_class": 1, "template": template}
-    assert main(["prompts", "--spec", json.dumps(spec), "--output", str(path)]) == 0
+    assert main(["stage", "prompts", "--spec", json.dumps(spec), "--output", str(path)]) == 0
     return path
 
 
 def test_a_prompt_without_its_class_word(said: Any, study: Study, tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path, "a photo of a car")
-    spec = synthesize_spec(study, "basic")
+    spec = spec_of("synthesize", study, "basic")
     spec["diffusion"] |= {"model": str(MODEL), "num_inference_steps": 1}
-    shard = ["--prompts", prompts, "--class", "cat", "--first", "0", "--count", "1"]
+    shard = ["--prompts", prompts, "--class-name", "cat", "--first", "0", "--count", "1"]
     outputs = ["--images", tmp_path / "i.tar", "--scores", tmp_path / "s.tar"]
-    message = said("synthesize", "--spec", json.dumps(spec), *shard, *outputs)
+    message = said("stage", "synthesize", "--spec", json.dumps(spec), *shard, *outputs)
     assert "'cat' is not in the prompt 'a photo of a car'" in message
     assert not list(tmp_path.glob("*.tar*"))
 
 
 def test_a_prompt_file_that_is_none(said: Any, study: Study, tmp_path: Path) -> None:
     write_csv(tmp_path / "prompts.csv", [{"key": "x", "prompt": "y"}])
-    shard = ["--prompts", tmp_path / "prompts.csv", "--class", "cat", "--first", "0", "--count", "1"]
+    shard = ["--prompts", tmp_path / "prompts.csv", "--class-name", "cat", "--first", "0", "--count", "1"]
     outputs = ["--images", tmp_path / "i.tar", "--scores", tmp_path / "s.tar"]
-    message = said("synthesize", "--spec", json.dumps(synthesize_spec(study, "basic")), *shard, *outputs)
+    message = said("stage", "synthesize", "--spec", json.dumps(spec_of("synthesize", study, "basic")), *shard, *outputs)
     assert "prompts.csv, line 2" in message
 
 
 def test_a_prompt_file_that_was_changed(said: Any, study: Study, tmp_path: Path) -> None:
     prompts = write_prompts(tmp_path)
     prompts.write_text(prompts.read_text().replace("cat-000000,cat,0,a photo", "cat-000000,cat,0,a drawing"))
-    shard = ["--prompts", prompts, "--class", "cat", "--first", "0", "--count", "1"]
+    shard = ["--prompts", prompts, "--class-name", "cat", "--first", "0", "--count", "1"]
     outputs = ["--images", tmp_path / "i.tar", "--scores", tmp_path / "s.tar"]
-    message = said("synthesize", "--spec", json.dumps(synthesize_spec(study, "basic")), *shard, *outputs)
+    message = said("stage", "synthesize", "--spec", json.dumps(spec_of("synthesize", study, "basic")), *shard, *outputs)
     assert str(prompts) in message and "not as it was written" in message
 
 
@@ -242,8 +242,19 @@ def write_pair(folder: Path, side: int = 64) -> tuple[Path, Path]:
 def test_a_truncated_shard(said: Any, study: Study, tmp_path: Path) -> None:
     images, masks = write_pair(tmp_path)
     images.write_bytes(images.read_bytes()[:700])
-    spec = json.dumps(refine_spec(study, "basic", "caa", "raw"))
-    message = said("refine", "--spec", spec, "--images", images, "--scores", masks, "--output", tmp_path / "out.tar")
+    spec = json.dumps(spec_of("refine", study, "basic", "caa", "raw", ""))
+    message = said(
+        "stage",
+        "refine",
+        "--spec",
+        spec,
+        "--images",
+        images,
+        "--scores",
+        masks,
+        "--output",
+        tmp_path / "out.tar",
+    )
     assert "images.tar" in message
     assert not list(tmp_path.glob("out*"))
 
@@ -251,17 +262,28 @@ def test_a_truncated_shard(said: Any, study: Study, tmp_path: Path) -> None:
 def test_image_and_mask_of_different_sizes(said: Any, tmp_path: Path) -> None:
     images, masks = write_pair(tmp_path, side=32)
     spec = json.dumps({"recipe": "x", "kind": "synthetic", "per_class": None})
-    message = said("assemble", "--spec", spec, "--images", images, "--masks", masks, "--output", tmp_path / "set.json")
+    message = said(
+        "stage",
+        "assemble",
+        "--spec",
+        spec,
+        "--images",
+        images,
+        "--masks",
+        masks,
+        "--output",
+        tmp_path / "set.json",
+    )
     assert "64" in message and "32" in message
 
 
 def test_a_missing_data_set_or_split(said: Any, tmp_path: Path) -> None:
     spec = {"recipe": "x", "kind": "real", "format": "voc", "split": "train", "number": None, "classes": ["cat"]}
     output = ["--output", tmp_path / "set.json"]
-    message = said("assemble", "--spec", json.dumps({**spec, "folder": str(tmp_path / "none")}), *output)
+    message = said("stage", "assemble", "--spec", json.dumps({**spec, "folder": str(tmp_path / "none")}), *output)
     assert str(tmp_path / "none") in message
     (tmp_path / "voc" / "JPEGImages").mkdir(parents=True)
-    message = said("assemble", "--spec", json.dumps({**spec, "folder": str(tmp_path / "voc")}), *output)
+    message = said("stage", "assemble", "--spec", json.dumps({**spec, "folder": str(tmp_path / "voc")}), *output)
     assert "train" in message
     assert not (tmp_path / "set.json").exists()
 
@@ -272,7 +294,7 @@ def test_a_full_disk(said: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(Path, "replace", full)
     spec = json.dumps({"prompt_set": "basic", "classes": ["cat"], "per_class": 1})
-    message = said("prompts", "--spec", spec, "--output", tmp_path / "prompts.csv")
+    message = said("stage", "prompts", "--spec", spec, "--output", tmp_path / "prompts.csv")
     assert "disk is full" in message
     assert not list(tmp_path.iterdir())
 

@@ -22,6 +22,7 @@ from seediff.datasets.images import encode_mask, encode_png
 from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.datasets.shards import Sample, open_shard, read_shard, write_shard
 from seediff.datasets.training_sets import load_training_set
+from seediff.diffusion.shards import refine_shards
 from seediff.embedded.tokenizer import build_tokenizer
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_csv
@@ -30,15 +31,12 @@ from seediff.filtering.measures import agreement, area, connectedness, contrast
 from seediff.filtering.selection import Measured, quality, select
 from seediff.filtering.settings import Filter
 from seediff.filtering.table import read_kept
-from seediff.workflow import plan
-from seediff.workflow.jobs import study_jobs
-from seediff.workflow.specs import read_spec
-from seediff.workflow.stages.assemble import assemble_recipe
-from seediff.workflow.stages.filter import filter_pairs
-from seediff.workflow.stages.refine import refine_part
+from seediff.masks.refinement import Refinement
+from seediff.workflow.graph import study_jobs
 from seediff.workflow.study import Study
 from seediff.workflow.study.load import parse_study
 from tests.conftest import ROOT
+from tests.stages import read_spec, run_stage, spec_of
 
 few = settings(max_examples=60, deadline=None, derandomize=True)
 Mask = np.ndarray
@@ -258,7 +256,7 @@ def spec(**asked: Any) -> dict[str, Any]:
 
 def filtered(drawn: dict[str, list[Path]], **asked: Any) -> Path:
     table = drawn["masks"][0].parents[1] / "filters" / "basic" / "caa-raw" / "good.csv"
-    filter_pairs(spec(**asked), drawn["images"], drawn["scores"], drawn["masks"], drawn["other"], table)
+    run_stage("filter", spec(**asked), drawn["images"], drawn["scores"], drawn["masks"], drawn["other"], table)
     return table
 
 
@@ -288,14 +286,16 @@ def test_the_training_set_lists_what_is_kept(drawn: dict[str, list[Path]], tmp_p
     asked = {"recipe": "filtered", "kind": "synthetic", "per_class": None}
     digests = []
     for more in ({"filter": str(table)}, {}):
-        assemble_recipe(read_spec("assemble", json.dumps({**asked, **more})), drawn["images"], drawn["masks"], out)
+        run_stage(
+            "assemble", read_spec("assemble", json.dumps({**asked, **more})), drawn["images"], drawn["masks"], out
+        )
         digests.append(load_training_set(out).digest)
         listed = [key for entry in json.loads(out.read_text())["entries"] for key in entry["keys"]]
         assert listed == sorted(key for key, _, index in keys() if index < 2 or not more)
     assert digests[0] != digests[1]
     few_kept = {**asked, "per_class": 3, "filter": str(table)}
     with pytest.raises(SeediffError, match="3 images of each class were asked for, but 'car' has 2"):
-        assemble_recipe(few_kept, drawn["images"], drawn["masks"], out)
+        run_stage("assemble", few_kept, drawn["images"], drawn["masks"], out)
 
 
 def test_shards_of_two_models_are_refused(drawn: dict[str, list[Path]], tmp_path: Path) -> None:
@@ -311,10 +311,12 @@ def test_shards_of_two_models_are_refused(drawn: dict[str, list[Path]], tmp_path
     with pytest.raises(SeediffError, match=mixed):
         filtered(drawn)
     with pytest.raises(SeediffError, match=mixed):
-        refine_part({}, drawn["images"][:1], drawn["scores"][:1], out)
+        refine_shards(drawn["images"][:1], drawn["scores"][:1], [], {}, Refinement(), False, out)
     note(drawn["images"][1], "b")
     with pytest.raises(SeediffError, match=mixed):
-        assemble_recipe({"kind": "synthetic", "per_class": None}, drawn["images"], drawn["masks"], out)
+        run_stage(
+            "assemble", {"recipe": "caa", "kind": "synthetic", "per_class": None}, drawn["images"], drawn["masks"], out
+        )
     assert not out.exists()
 
 
@@ -323,9 +325,9 @@ def test_a_table_of_other_images(drawn: dict[str, list[Path]], tmp_path: Path) -
     for kind in ("images", "masks"):
         shard = open_shard(drawn[kind][1])
         write_shard(tmp_path / f"{kind}.tar", [Sample("car-000002", {"png": shard.read("car-000002", "png")})])
-    asked = {"kind": "synthetic", "per_class": None, "filter": str(table)}
+    asked = {"recipe": "caa", "kind": "synthetic", "per_class": None, "filter": str(table)}
     with pytest.raises(SeediffError, match=r"table is of other images \(car-000000\)"):
-        assemble_recipe(asked, [tmp_path / "images.tar"], [tmp_path / "masks.tar"], tmp_path / "set.json")
+        run_stage("assemble", asked, [tmp_path / "images.tar"], [tmp_path / "masks.tar"], tmp_path / "set.json")
     assert not (tmp_path / "set.json").exists()
 
 
@@ -369,15 +371,15 @@ def test_shards_that_do_not_belong_together(drawn: dict[str, list[Path]], tmp_pa
     out = tmp_path / "good.csv"
     files = drawn["images"], drawn["scores"], drawn["masks"]
     with pytest.raises(SeediffError, match="1 shards of other masks, but 2 variants"):
-        filter_pairs(spec(agreement_with=["ire", "cre"]), *files, drawn["other"][:1], out)
+        run_stage("filter", spec(agreement_with=["ire", "cre"]), *files, drawn["other"][:1], out)
     with pytest.raises(SeediffError, match="2 shards of other masks, but 0 variants"):
-        filter_pairs(spec(agreement_with=[]), *files, drawn["other"], out)
+        run_stage("filter", spec(agreement_with=[]), *files, drawn["other"], out)
     with pytest.raises(SeediffError, match=r"car-00000\d in .* has no mask"):
-        filter_pairs(spec(), *files, drawn["other"][:1], out)
+        run_stage("filter", spec(), *files, drawn["other"][:1], out)
     with pytest.raises(SeediffError, match=r"in .* has no scores"):
-        filter_pairs(spec(), drawn["images"], drawn["scores"][:1], drawn["masks"], drawn["other"], out)
+        run_stage("filter", spec(), drawn["images"], drawn["scores"][:1], drawn["masks"], drawn["other"], out)
     with pytest.raises(SeediffError, match="no images to filter"):
-        filter_pairs(spec(agreement_with=[]), [], [], [], [], out)
+        run_stage("filter", spec(agreement_with=[]), [], [], [], [], out)
 
 
 # CLIP
@@ -467,8 +469,8 @@ def test_a_study_s_filters_are_checked(change: Callable[[dict[str, Any]], None],
 
 
 def test_the_filter_s_spec_compares_no_variant_with_itself() -> None:
-    found = plan.filter_spec(study(lambda content: None), "basic", "caa", "good")
-    assert found["filter"]["agreement_with"] == ("ire",) and found["variants"] == {"cat": "caa", "car": "caa"}
+    found = spec_of("filter", study(lambda content: None), "basic", "caa", "good")
+    assert found["filter"]["agreement_with"] == ["ire"] and found["variants"] == {"cat": "caa", "car": "caa"}
     assert read_spec("filter", json.dumps(found))["filter"]["keep"] == 0.7
 
 
@@ -480,7 +482,7 @@ def test_a_study_without_filters_is_written_as_before_there_were_any() -> None:
 
     written = study(forget).model_dump(mode="json")
     assert "filters" not in written and not any("filter" in recipe for recipe in written["recipes"].values())
-    assert plan.assemble_spec(study(forget), "caa") == {"recipe": "caa", "kind": "synthetic", "per_class": None}
+    assert spec_of("assemble", study(forget), "caa") == {"recipe": "caa", "kind": "synthetic", "per_class": None}
     assert study(lambda content: None).model_dump(mode="json")["recipes"]["filtered"]["filter"] == "good"
 
 

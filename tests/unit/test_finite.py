@@ -42,9 +42,10 @@ from seediff.segmenter.checkpoint import load_tensors, save_tensors
 from seediff.segmenter.evaluate import Segmenter, confusion
 from seediff.segmenter.model import build_segmenter
 from seediff.segmenter.train import Trainer
-from seediff.workflow.plan import synthesize_spec
-from seediff.workflow.stages.synthesize import replay_shard, synthesize_shard
+from seediff.workflow.stages.replay import replay_shard
+from seediff.workflow.stages.synthesize import synthesize_shard
 from seediff.workflow.study import load_study
+from tests.stages import spec_of, typed
 from tests.unit.test_robust_training import PIXEL
 from tests.unit.test_robust_training import run as run_robustly
 from tests.unit.test_segmenter_train import CLASSES as SQUARES
@@ -153,14 +154,16 @@ def test_a_shard_is_whole_or_absent(
     """NaN is refused when the model is loaded; a weight that overflows, when it has."""
     if "text" in weight and value == LARGEST:
         weight = "text_encoder.final_layer_norm.weight"
-    spec = synthesize_spec(load_study(ROOT / "config/studies/smoke.yaml"), "basic")
+    spec = spec_of("synthesize", load_study(ROOT / "config/studies/smoke.yaml"), "basic")
     folder = spoilt_folder(tmp_path / "model", weight, value)
     spec["diffusion"] = {**spec["diffusion"], "model": str(folder), "num_inference_steps": 1}
     message = "holds a weight that is not finite" if value is NAN else rf"cat-000000 .*: {part} is not finite"
     with pytest.raises(SeediffError, match=message):
-        synthesize_shard(spec, prompts, tmp_path / "out" / "images.tar", tmp_path / "out" / "scores.tar")
+        synthesize_shard(
+            typed("synthesize", spec), prompts, tmp_path / "out" / "images.tar", tmp_path / "out" / "scores.tar"
+        )
     with pytest.raises(SeediffError, match=message):
-        replay_shard(spec, prompts, tmp_path / "out" / "again.tar")
+        replay_shard(typed("replay", spec), prompts, tmp_path / "out" / "again.tar")
     assert not (tmp_path / "out").exists()
 
 

@@ -26,13 +26,11 @@ from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
 from seediff.prompts.prompt_sets import Prompt
 from seediff.segmenter.settings import as_json
-from seediff.workflow.plan import synthesize_spec
-from seediff.workflow.reporting.specs import TableSpec
 from seediff.workflow.reporting.tables import write_table
-from seediff.workflow.specs import read_spec
-from seediff.workflow.stages.segment import evaluate_model, train_model
-from seediff.workflow.stages.synthesize import replay_shard, synthesize_shard
+from seediff.workflow.stages.replay import replay_shard
+from seediff.workflow.stages.synthesize import synthesize_shard
 from seediff.workflow.study import load_study
+from tests.stages import read_spec, run_stage, spec_of, typed
 from tests.unit.test_robust_training import PIXEL
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +101,7 @@ def model_folder(folder: Path, contrast: float, brightness: float) -> Path:
 
 
 def study_spec(model: Path) -> dict[str, Any]:
-    spec = synthesize_spec(load_study(ROOT / "config/studies/smoke.yaml"), "basic")
+    spec = spec_of("synthesize", load_study(ROOT / "config/studies/smoke.yaml"), "basic")
     spec["diffusion"] = {**spec["diffusion"], "model": str(model), "num_inference_steps": 1}
     return spec
 
@@ -124,7 +122,9 @@ def test_a_shard_that_shows_nothing_is_refused(
 ) -> None:
     spec = study_spec(model_folder(tmp_path / "model", contrast, brightness))
     with pytest.raises(SeediffError, match=rf"^None of the shard's 2 images shows anything: .*{flaw} 2 \(cat-000000"):
-        synthesize_shard(spec, prompts[:2], tmp_path / "out" / "images.tar", tmp_path / "out" / "scores.tar")
+        synthesize_shard(
+            typed("synthesize", spec), prompts[:2], tmp_path / "out" / "images.tar", tmp_path / "out" / "scores.tar"
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -134,12 +134,12 @@ def test_a_shard_says_which_images_have_flaws(
     rows = {}
     for name, contrast in (("sound", 1), ("clipped", 99)):
         spec = study_spec(model_folder(tmp_path / name, contrast, 0))
-        synthesize_shard(spec, prompts[:1], tmp_path / f"{name}.tar", tmp_path / "scores.tar")
+        synthesize_shard(typed("synthesize", spec), prompts[:1], tmp_path / f"{name}.tar", tmp_path / "scores.tar")
         rows[name] = json.loads(open_shard(tmp_path / f"{name}.tar").read("cat-000000", "json"))
         number = "1 (cat-000000)" if name == "clipped" else 0
         assert f"images: black 0, constant 0, clipped {number}\n" in capsys.readouterr().err
     assert rows["clipped"] == {**rows["sound"], "flaw": "clipped"} and "flaw" not in rows["sound"]
-    replay_shard(spec, prompts[:1], tmp_path / "again.tar")
+    replay_shard(typed("replay", spec), prompts[:1], tmp_path / "again.tar")
     assert (tmp_path / "again.tar").read_bytes() == (tmp_path / "scores.tar").read_bytes()
 
 
@@ -157,16 +157,16 @@ def test_a_table_says_what_its_models_have_learnt_from(tmp_path: Path, flaw: str
     assemble([tmp_path / "images.tar"], [tmp_path / "masks.tar"], None, tmp_path / "set.json")
     spec = {"classes": ["cat"], "segmenter": as_json(PIXEL), "augmentation": None, "rng_seed": 0, "repeat": 0}
     spec = read_spec("train", json.dumps({**spec, "robust": None}))
-    train_model(spec, tmp_path / "set.json", None, tmp_path / "state", tmp_path / "model")
+    run_stage("train", spec, tmp_path / "set.json", None, tmp_path / "state", tmp_path / "model")
     write_domain("voc", tmp_path / "voc", train=1, val=1, rng_seed=0)
     names = {"recipe": "a", "segmenter": "b", "repeat": 0, "benchmark": "c", "model": None}
     spec = {**names, "format": "voc", "folder": str(tmp_path / "voc"), "split": "val", "classes": ["cat"], "lacks": []}
     metrics = tmp_path / "metrics" / "a" / "b" / "0" / "c.json"
-    evaluate_model(spec, tmp_path / "model", metrics)
+    run_stage("evaluate", spec, tmp_path / "model", metrics)
     row = {"label": "Ours", "recipe": "a", "segmenter": "b", "benchmark": "c", "paper": {}}
     columns = [{"heading": "mIoU", "kind": "mean", "of": []}]
     table = {"name": "t", "title": "T", "caption": "", "columns": columns, "rows": [row], "study": "mine", "repeats": 1}
-    write_table(TableSpec.from_dict(table), tmp_path, tmp_path / "tables" / "t")
+    write_table(typed("tabulate", table), tmp_path, tmp_path / "tables" / "t")
     said = "Ours: the images it learnt from have flaws: black 0, constant 0, clipped 1 (cat-000001)."
     for suffix in ("md", "html"):
         assert (said in (tmp_path / "tables" / f"t.{suffix}").read_text()) == bool(flaw)

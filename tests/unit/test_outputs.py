@@ -25,9 +25,10 @@ from seediff.prompts.prompt_sets import make_prompts, read_prompts, write_prompt
 from seediff.workflow.reporting.figures import bar_chart
 from seediff.workflow.reporting.formats import Column, Grid, Note, html, latex, markdown, plain
 from seediff.workflow.reporting.report import write_report
-from seediff.workflow.reporting.specs import MaskQualitySpec, TableSpec
+from seediff.workflow.reporting.specs import MaskQualitySpec
 from seediff.workflow.reporting.tables import write_table
 from tests.conftest import ROOT
+from tests.stages import typed
 
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """All but the line break."""
@@ -149,7 +150,7 @@ def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
     ]
     columns = [{"heading": FORMULA, "kind": "mean", "of": []}]
     spec = {"name": "t", "title": "T", "caption": "", "study": "x", "reported_on": "", "columns": columns, "rows": rows}
-    write_table(TableSpec.from_dict(spec), tmp_path, tmp_path / "t")
+    write_table(typed("tabulate", spec), tmp_path, tmp_path / "t")
     header, *lines = cells(tmp_path / "t.csv")
     assert not any(dangerous(cell) for line in lines for cell in line)
     found = [dict(zip(header, line, strict=True)) for line in lines]
@@ -162,7 +163,7 @@ def test_no_cell_of_mask_quality_is_a_formula(tmp_path: Path) -> None:
     numbers = {"iou_mean": 0.5, "iou_std": 0.1, "best_iou": 0.6, "best_threshold": 0.4, "auc": 0.9}
     (tmp_path / "mask_quality").mkdir()
     write_json(tmp_path / "mask_quality" / "voc.json", {"images": 2, "variants": {FORMULA: numbers, "caa": numbers}})
-    write_table(MaskQualitySpec("q", "Q", "", "voc", "x"), tmp_path, tmp_path / "q")
+    write_table(MaskQualitySpec(title="Q", caption="", benchmark="voc", study="x"), tmp_path, tmp_path / "q")
     assert not any(dangerous(cell) for line in cells(tmp_path / "q.csv") for cell in line)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from seediff.segmenter.settings import SegmenterSettings
-from seediff.workflow import plan
 from seediff.workflow.study import Row, Study, load_study
 from tests.conftest import ROOT
+from tests.stages import spec_of
 
 STUDIES = {name: load_study(ROOT / f"config/studies/{name}.yaml") for name in ("paper", "mini", "smoke")}
 Cells = dict[str, str]
@@ -118,6 +118,6 @@ def test_segmenters_are_trained_as_their_authors_do(heading: str) -> None:
 
 
 def test_mask_quality_asks_by_the_words_that_images_are_drawn_with() -> None:
-    words = plan.mask_quality_spec(STUDIES["paper"])["words"]
+    words = spec_of("mask_quality", STUDIES["paper"])["words"]
     assert words == {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "tv monitor"}
-    assert "words" not in plan.mask_quality_spec(STUDIES["mini"])  # whose classes are words
+    assert "words" not in spec_of("mask_quality", STUDIES["mini"])  # whose classes are words

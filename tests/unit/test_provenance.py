@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from seediff.diffusion.model_files import weights_checksum
-from seediff.workflow import plan
 from seediff.workflow.provenance import provenance
 from seediff.workflow.study import load_study
 from tests.conftest import ROOT
+from tests.stages import spec_of
 
 
 def weights(folder: Path, content: bytes) -> Path:
@@ -43,5 +43,5 @@ def test_what_is_no_hub_id_has_no_checksum() -> None:
 
 def test_results_of_drawn_images_name_the_model() -> None:
     study = load_study(ROOT / "config/studies/smoke.yaml")
-    model = {recipe: plan.evaluate_spec(study, recipe, "resnet", "0", "voc")["model"] for recipe in study.recipes}
+    model = {recipe: spec_of("evaluate", study, recipe, "resnet", "0", "voc")["model"] for recipe in study.recipes}
     assert model["seediff"] == model["tuned"] == "assets/pictograms" and model["exact"] is None

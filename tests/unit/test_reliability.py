@@ -20,7 +20,7 @@ from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.masks.labels import to_mask
 from seediff.masks.reliability import as_levels, background_score, margin, mask_reliability, reliability
-from seediff.workflow.stages.refine import refine_part
+from tests.stages import run_stage
 
 GRID = [k / 10 for k in range(11)]
 MARGINS = arrays(np.float32, (4, 5), elements=st.sampled_from(GRID))
@@ -105,7 +105,7 @@ def drawn(tmp_path: Path) -> Path:
 
 
 def refined(folder: Path, **more: bool) -> Path:
-    refine_part({**SPEC, **more}, [folder / "images.tar"], [folder / "scores.tar"], folder / "masks.tar")
+    run_stage("refine", {**SPEC, **more}, [folder / "images.tar"], [folder / "scores.tar"], folder / "masks.tar")
     return folder / "masks.tar"
 
 
@@ -122,8 +122,12 @@ def test_masks_carry_reliability_only_where_it_is_asked_for(drawn: Path) -> None
 
 def test_a_class_without_a_variant(drawn: Path) -> None:
     with pytest.raises(SeediffError, match="names no variant for the class 'cat'"):
-        refine_part(
-            {**SPEC, "variants": {"car": "caa"}}, [drawn / "images.tar"], [drawn / "scores.tar"], drawn / "m.tar"
+        run_stage(
+            "refine",
+            {**SPEC, "variants": {"car": "caa"}},
+            [drawn / "images.tar"],
+            [drawn / "scores.tar"],
+            drawn / "m.tar",
         )
     assert not (drawn / "m.tar").exists()
 

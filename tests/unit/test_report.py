@@ -21,7 +21,8 @@ from seediff.errors import SeediffError
 from seediff.files.sealed import read_page, write_csv, write_json
 from seediff.workflow.reporting.figures import GAP, TILE, bar_chart, strip, training_curves
 from seediff.workflow.reporting.report import StageTime, data_uri, stage_times, write_report
-from seediff.workflow.reporting.tables import MaskQualitySpec, TableSpec, write_table
+from seediff.workflow.reporting.tables import MaskQualitySpec, write_table
+from tests.stages import typed
 
 HOSTILE = '<img src="http://evil.example/x" onerror=alert(1)> & "co"'
 RNG = np.random.default_rng(3)
@@ -73,8 +74,12 @@ def tables(results: Path) -> list[Path]:
         "embedded": True,
     }
     write_json(results / "mask_quality" / "voc.json", QUALITY)
-    write_table(TableSpec.from_dict(content), results, results / "tables" / "table2")
-    write_table(MaskQualitySpec("quality", "Mask quality", "", "voc", "mini"), results, results / "tables" / "quality")
+    write_table(typed("tabulate", content), results, results / "tables" / "table2")
+    write_table(
+        MaskQualitySpec(title="Mask quality", caption="", benchmark="voc", study="mini"),
+        results,
+        results / "tables" / "quality",
+    )
     return [results / "tables" / "table2.html", results / "tables" / "quality.html"]
 
 

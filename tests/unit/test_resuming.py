@@ -16,12 +16,11 @@ from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.segmenter import train as training
 from seediff.versions import VERSIONS
-from seediff.workflow import plan
-from seediff.workflow.jobs import study_jobs
-from seediff.workflow.stages.adapt import adapt_model
-from seediff.workflow.stages.segment import train_model
+from seediff.workflow.graph import study_jobs
+from seediff.workflow.stages import STAGES
 from seediff.workflow.study import load_study
 from tests.conftest import ROOT
+from tests.stages import run_stage, spec_of
 
 STUDY = load_study(ROOT / "config/studies/smoke.yaml")
 MODEL = str(ROOT / "assets/pictograms")
@@ -36,15 +35,17 @@ def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(voc: Path, folder: Path) -> None:
-    spec = plan.train_spec(STUDY, "exact", "resnet", "0")
+    spec = spec_of("train", STUDY, "exact", "resnet", "0")
     assemble_real("voc", voc, "train", spec["classes"], 4, folder / "set.json")
-    train_model(spec, folder / "set.json", None, folder / "state", folder / "model")
+    run_stage("train", spec, folder / "set.json", None, folder / "state", folder / "model")
 
 
 def adapter(voc: Path, folder: Path) -> None:
     images = {"folder": str(voc), "format": "voc", "split": "train"}
     settings = {**asdict(adaptation.AdapterSettings(**ADAPTER)), "target_modules": ["to_k"]}
-    adapt_model({"model": MODEL, "images": images, "settings": settings, "rng_seed": 0}, folder, folder / "out")
+    run_stage(
+        "adapter", {"model": MODEL, "images": images, "settings": settings, "rng_seed": 0}, folder, folder / "out"
+    )
 
 
 Call = Callable[[Path, Path], None]
@@ -74,7 +75,7 @@ def test_a_stage_goes_on_from_the_state_of_its_own_version_alone(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         steps_until(patch, trainer, 3)
         run(voc, tmp_path)
-    monkeypatch.setitem(VERSIONS, stage, VERSIONS[stage] + raised)
+    monkeypatch.setattr(STAGES[stage], "VERSION", STAGES[stage].VERSION + raised)
     steps = steps_until(monkeypatch, trainer, 99)
     run(voc, tmp_path)
     assert steps == list(range(first, 4))

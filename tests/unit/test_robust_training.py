@@ -36,9 +36,7 @@ from seediff.segmenter.scores import class_scores
 from seediff.segmenter.settings import as_json
 from seediff.segmenter.train import train
 from seediff.segmenter.views import Views
-from seediff.workflow.specs import read_spec
-from seediff.workflow.stages.refine import refine_part
-from seediff.workflow.stages.segment import evaluate_model, train_model
+from tests.stages import read_spec, run_stage
 from tests.unit.test_segmenter_train import AUGMENTATION, CLASSES, SETTINGS, Squares
 
 ROBUST = RobustTraining(confidence=0.3)
@@ -477,14 +475,14 @@ def test_from_scores_to_a_confusion_matrix(tmp_path) -> None:
     write_shard(tmp_path / "scores.tar", (Sample(k, {"safetensors": one}) for k, one in zip(keys, scores)))
     refinement = {"pamr": None, "input": "soft", "threshold": 0.6, "pamr_threshold": 0.5, "uncertain_from": 0.5}
     spec = {"classes": classes, "variants": {"cat": "caa"}, "refinement": refinement, "reliability": True}
-    refine_part(spec, [tmp_path / "images.tar"], [tmp_path / "scores.tar"], tmp_path / "masks.tar")
+    run_stage("refine", spec, [tmp_path / "images.tar"], [tmp_path / "scores.tar"], tmp_path / "masks.tar")
     assemble([tmp_path / "images.tar"], [tmp_path / "masks.tar"], None, tmp_path / "set.json")
     spec = {"classes": classes, "segmenter": as_json(PIXEL), "augmentation": None, "rng_seed": 0, "repeat": 0}
     spec = read_spec("train", json.dumps({**spec, "robust": asdict(ROBUST)}))
-    train_model(spec, tmp_path / "set.json", None, tmp_path / "state", tmp_path / "model")
+    run_stage("train", spec, tmp_path / "set.json", None, tmp_path / "state", tmp_path / "model")
     write_domain("voc", tmp_path / "voc", train=1, val=2, rng_seed=0)
     names = {"recipe": "a", "segmenter": "b", "repeat": 0, "benchmark": "c", "model": None}
     spec = {**names, "format": "voc", "folder": str(tmp_path / "voc"), "split": "val", "classes": classes}
-    evaluate_model(read_spec("evaluate", json.dumps(spec)), tmp_path / "model", tmp_path / "metrics.json")
+    run_stage("evaluate", read_spec("evaluate", json.dumps(spec)), tmp_path / "model", tmp_path / "metrics.json")
     matrix = np.array(json.loads((tmp_path / "metrics.json").read_text())["confusion"])
     assert matrix.shape == (2, 2) and 0.9 * 2 * 64 * 64 < matrix.sum() <= 2 * 64 * 64

@@ -22,8 +22,7 @@ from seediff.segmenter.evaluate import Segmenter, _scores, _window_starts, confu
 from seediff.segmenter.metrics import miou
 from seediff.segmenter.model import build_segmenter, normalize
 from seediff.segmenter.settings import as_json, segmenter_settings
-from seediff.workflow.specs import read_spec
-from seediff.workflow.stages.segment import evaluate_model
+from tests.stages import read_spec, run_stage
 
 SETTINGS = segmenter_settings("resnet-mini", queries=5, points=32)
 CLASSES = ("background", "a", "b", "c")
@@ -157,7 +156,7 @@ def test_a_segmenter_of_other_classes_is_not_evaluated(folder, tmp_path):
     names = {"recipe": "a", "segmenter": "b", "repeat": 0, "benchmark": "c", "model": None}
     spec = {**names, "format": "voc", "folder": str(tmp_path / "voc"), "split": "val", "classes": ["car", "cat", "bus"]}
     with pytest.raises(SeediffError, match="other classes"):
-        evaluate_model(read_spec("evaluate", json.dumps(spec)), folder, tmp_path / "metrics.json")
+        run_stage("evaluate", read_spec("evaluate", json.dumps(spec)), folder, tmp_path / "metrics.json")
     assert not (tmp_path / "metrics.json").exists()
 
 
@@ -176,7 +175,7 @@ def test_a_benchmark_of_more_classes_than_a_byte_has_labels(subset, tmp_path):
     write_domain(format, folder, train=1, val=5, rng_seed=0)
     names = {"recipe": "a", "segmenter": "b", "repeat": 0, "benchmark": "c", "model": None}
     spec = {**names, "format": format, "folder": str(folder), "split": "val", "classes": classes[1:]}
-    evaluate_model(read_spec("evaluate", json.dumps(spec)), tmp_path, tmp_path / "metrics.json")
+    run_stage("evaluate", read_spec("evaluate", json.dumps(spec)), tmp_path, tmp_path / "metrics.json")
     found = np.array(json.loads((tmp_path / "metrics.json").read_text())["confusion"])
     expected = np.zeros_like(found)
     for path in (folder / "validation-segmentation").rglob("*.png"):

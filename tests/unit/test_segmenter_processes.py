@@ -78,7 +78,7 @@ def arguments(training_set: Path, folder: Path, batch: int = 4) -> list[str]:
     spec = {"classes": ["cat"], "segmenter": settings, "augmentation": None, "rng_seed": 0, "repeat": 0}
     paths = {"training-set": training_set, "checkpoints": folder / "state", "output": folder / "out"}
     options = [text for name, path in paths.items() for text in (f"--{name}", str(path))]
-    return ["train", "--spec", json.dumps(spec), *options]
+    return ["stage", "train", "--spec", json.dumps(spec), *options]
 
 
 @pytest.mark.slow

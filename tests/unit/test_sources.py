@@ -13,7 +13,6 @@ from seediff.datasets.fingerprint import folder_fingerprint, split_fingerprint
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_json
-from seediff.workflow import plan
 from seediff.workflow.sources import (
     Sources,
     check_commits,
@@ -28,6 +27,7 @@ from seediff.workflow.sources import (
 from seediff.workflow.study import Study, load_study
 from seediff.workflow.study.load import parse_study
 from tests.conftest import ROOT
+from tests.stages import spec_of
 
 COMMIT = "0123456789" * 4
 CONTENT = yaml.safe_load((ROOT / "config/studies/smoke.yaml").read_text())
@@ -60,20 +60,20 @@ def test_a_study_of_local_files_takes_nothing_from_the_hub(name: str) -> None:
 
 def test_every_job_is_told_the_commit() -> None:
     told = pinned(study(), dict.fromkeys(NAMES, COMMIT))
-    assert plan.synthesize_spec(told, "basic")["diffusion"]["model"] == f"somebody/model@{COMMIT}"
-    assert plan.mask_quality_spec(told)["model"] == f"somebody/model@{COMMIT}"
-    assert plan.evaluate_spec(told, "caa", "swin", "0", "voc")["model"] == f"somebody/model@{COMMIT}"
-    assert plan.train_spec(told, "caa", "swin", "0")["segmenter"]["pretrained"] == f"somebody/swin@{COMMIT}"
-    assert plan.filter_spec(told, "basic", "caa", "good")["filter"]["clip_model"] == f"somebody/clip@{COMMIT}"
+    assert spec_of("synthesize", told, "basic")["diffusion"]["model"] == f"somebody/model@{COMMIT}"
+    assert spec_of("mask_quality", told)["model"] == f"somebody/model@{COMMIT}"
+    assert spec_of("evaluate", told, "caa", "swin", "0", "voc")["model"] == f"somebody/model@{COMMIT}"
+    assert spec_of("train", told, "caa", "swin", "0")["segmenter"]["pretrained"] == f"somebody/swin@{COMMIT}"
+    assert spec_of("filter", told, "basic", "caa", "good")["filter"]["clip_model"] == f"somebody/clip@{COMMIT}"
     assert hub_models(told) == []
     tagged = pinned(study(revision="v1"), {"somebody/model@v1": COMMIT})
-    assert plan.synthesize_spec(tagged, "basic") == plan.synthesize_spec(told, "basic")
+    assert spec_of("synthesize", tagged, "basic") == spec_of("synthesize", told, "basic")
 
 
 def test_a_revision_changes_the_spec_and_its_absence_does_not() -> None:
-    assert "revision" not in plan.synthesize_spec(study(), "basic")["diffusion"]
-    assert "revision" not in plan.report_spec(study())["study"]["diffusion"]
-    assert plan.synthesize_spec(study(revision="v1"), "basic")["diffusion"]["revision"] == "v1"
+    assert "revision" not in spec_of("synthesize", study(), "basic")["diffusion"]
+    assert "revision" not in spec_of("report", study())["study"]["diffusion"]
+    assert spec_of("synthesize", study(revision="v1"), "basic")["diffusion"]["revision"] == "v1"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from seediff.segmenter import checkpoint
-from seediff.workflow.jobs import Job, study_jobs
+from seediff.workflow.graph import Job, study_jobs
 from seediff.workflow.progress import Progress, Results, State, study_progress
 from seediff.workflow.status import duration, status_text
 from seediff.workflow.study import Study, load_study

@@ -21,13 +21,12 @@ from seediff.prompts.prompt_sets import make_prompts
 from seediff.prompts.synonyms.curated import CURATED
 from seediff.segmenter.robust.settings import RobustTraining
 from seediff.workflow import plan
-from seediff.workflow.plan import prompts_spec, report_spec
-from seediff.workflow.specs import read_spec
 from seediff.workflow.study import Study
 from seediff.workflow.study.load import _read_yaml, load_study, parse_study
 from seediff.workflow.study.mask_sets import mask_set
 from seediff.workflow.study_words import study_words
 from tests.conftest import ROOT
+from tests.stages import read_spec, spec_of
 
 CONTENT = yaml.safe_load((ROOT / "config/studies/smoke.yaml").read_text())
 
@@ -102,9 +101,10 @@ def test_a_model_that_is_only_started_from_is_trained_too() -> None:
 
 
 def test_variants_by_class_come_from_one_denoising_run() -> None:
-    spec = plan.refine_spec(study(), "basic", "mixed", "raw")
+    spec = spec_of("refine", study(), "basic", "mixed", "raw", "")
     assert spec["variants"] == {"cat": "caa", "car": "seediff"}
-    assert plan.scores_folder(study(), "basic", "mixed") == "scores/basic"
+    shards = plan.shards(study(), "basic")[:1]
+    assert plan.score_files(study(), "basic", "mixed", shards) == ["results/smoke/scores/basic/cat/0000.tar"]
 
     def across(content: dict[str, Any]) -> None:
         content["variants_by_class"]["mixed"]["classes"]["car"] = "ire"
@@ -120,14 +120,14 @@ def test_a_prompt_set_may_have_classes_of_its_own() -> None:
     other = study(change)
     assert other.recipe_classes("seediff") == ("cat", "bus", "car") and other.recipe_classes("exact") == ("cat", "car")
     assert {shard.class_name for shard in plan.shards(other, "basic")} == {"cat", "bus", "car"}
-    assert plan.refine_spec(other, "basic", "caa", "raw")["classes"] == ["cat", "bus", "car"]
-    assert plan.train_spec(other, "exact", "swin", "0")["classes"] == ["cat", "car"]
+    assert spec_of("refine", other, "basic", "caa", "raw", "")["classes"] == ["cat", "bus", "car"]
+    assert spec_of("train", other, "exact", "swin", "0")["classes"] == ["cat", "car"]
     assert other.every_class() == ("cat", "car", "bus")
 
 
 def test_an_augmentation_is_named_and_checked() -> None:
-    assert plan.train_spec(study(), "mixed", "swin", "0")["augmentation"]["blur"] == 0.5
-    assert plan.train_spec(study(), "caa", "swin", "0")["augmentation"] is None
+    assert spec_of("train", study(), "mixed", "swin", "0")["augmentation"]["blur"] == 0.5
+    assert spec_of("train", study(), "caa", "swin", "0")["augmentation"] is None
     assert "names the augmentation 'al'" in problem(lambda content: content["recipes"]["caa"].update(augmentation="al"))
     assert "between 0 and 1" in problem(lambda content: content["augmentations"]["all"].update(blur=2))
     assert "unknown key" in problem(lambda content: content["augmentations"]["all"].update(blurr=0.5))
@@ -141,8 +141,8 @@ def test_figures_name_what_is_there() -> None:
 
 def test_both_readings_of_the_mean_stand_side_by_side() -> None:
     both = study(lambda content: content.update(listed_classes=["cat"]))
-    assert [column["of"] for column in plan.table_spec(both, "table2")["columns"]] == [[], ["cat"]]
-    assert [column["of"] for column in plan.table_spec(study(), "table2")["columns"]] == [[]]
+    assert [column["of"] for column in spec_of("tabulate", both, "table2")["columns"]] == [[], ["cat"]]
+    assert [column["of"] for column in spec_of("tabulate", study(), "table2")["columns"]] == [[]]
 
 
 @pytest.mark.parametrize("name", ["mini", "smoke", "paper"])
@@ -172,8 +172,8 @@ def test_a_prompt_of_one_s_own_may_say_which_of_its_words_is_meant() -> None:
         prompt = {"prompt": "a cat on a cat", "word": "cat", "starts": starts}
         return lambda content: content["figures"].update(open=[prompt])
 
-    assert plan.figures_spec(study(told([11])))["open"][0]["starts"] == (11,)
-    assert not any("starts" in one for one in plan.figures_spec(study())["open"])
+    assert spec_of("figures", study(told([11])))["open"][0]["starts"] == [11]
+    assert not any("starts" in one for one in spec_of("figures", study())["open"])
     assert "does not begin at character 3" in problem(told([3]))
     assert "it begins at: 2, 11" in problem(told([3]))
 
@@ -282,11 +282,11 @@ def test_a_benchmark_may_name_what_it_lacks() -> None:
         return change
 
     named = study(lacks("kettle"))
-    spec = plan.evaluate_spec(named, "seediff", "swin", "0", "voc")
-    assert spec["lacks"] == plan.mask_quality_spec(named)["lacks"] == ["kettle"]
+    spec = spec_of("evaluate", named, "seediff", "swin", "0", "voc")
+    assert spec["lacks"] == spec_of("mask_quality", named)["lacks"] == ["kettle"]
     assert read_spec("evaluate", json.dumps(spec)) == spec
-    assert "lacks" not in plan.evaluate_spec(named, "exact", "resnet", "0", "voc")
-    assert "lacks" not in json.dumps([plan.report_spec(study()), plan.mask_quality_spec(study())])
+    assert "lacks" not in spec_of("evaluate", named, "exact", "resnet", "0", "voc")
+    assert "lacks" not in json.dumps([spec_of("report", study()), spec_of("mask_quality", study())])
     assert "voc has no class 'kettle'" in problem(lacks())
     assert "benchmarks.voc.lacks names the class 'ketle'" in problem(lacks("ketle"))
     assert "voc has 'cat', which is said to be lacking" in problem(lacks("cat", "kettle"))
@@ -298,8 +298,8 @@ def test_an_embedded_benchmark_has_two_splits() -> None:
 
 def test_a_table_may_report_on_a_benchmark_of_its_own() -> None:
     changed = study(lambda content: content["tables"]["domains"].update(reported_on="Cityscapes val"))
-    assert plan.table_spec(changed, "domains")["reported_on"] == "Cityscapes val"
-    assert plan.table_spec(changed, "table2")["reported_on"] == "VOC 2012 val"
+    assert spec_of("tabulate", changed, "domains")["reported_on"] == "Cityscapes val"
+    assert spec_of("tabulate", changed, "table2")["reported_on"] == "VOC 2012 val"
 
 
 def test_a_drawn_stand_in_makes_an_embedded_study() -> None:
@@ -351,16 +351,16 @@ def test_bad_augmentations_of_prompts(augmentation: dict[str, Any], message: str
 
 def test_a_prompt_set_without_augmentation_has_the_spec_it_had() -> None:
     keys = {"prompt_set", "rng_seed", "classes", "template", "per_class", "words"}
-    assert prompts_spec(study(), "basic").keys() == keys
-    assert "augmentation" not in report_spec(study())["study"]["prompt_sets"]["basic"]
+    assert spec_of("prompts", study(), "basic").keys() == keys
+    assert "augmentation" not in spec_of("report", study())["study"]["prompt_sets"]["basic"]
 
 
 def test_the_words_that_come_with_the_program_are_in_the_spec() -> None:
-    spec = prompts_spec(study(varied(contexts=["at night"])), "basic")
-    assert tuple(spec["augmentation"]["shipped"]["cat"]) == CURATED["cat"]
+    spec = spec_of("prompts", study(varied(contexts=["at night"])), "basic")
+    assert spec["augmentation"]["shipped"]["cat"] == [*map(list, CURATED["cat"])]
     text = json.dumps(spec)
     read = read_spec("prompts", text)
-    plain = prompts_spec(study(), "basic")
+    plain = spec_of("prompts", study(), "basic")
     assert json.loads(text) == read and read_spec("prompts", json.dumps(plain)) == plain
     prompts = make_prompts(**read)
     assert prompts == make_prompts(**spec) and len({one.prompt for one in prompts}) == len(prompts)
@@ -417,18 +417,18 @@ def robust(segmenter: str = "resnet", **values: Any) -> Callable[[dict[str, Any]
 def test_only_a_robust_recipe_changes_what_stages_are_told() -> None:
     before, after = study(), study(robust())
     for recipe, segmenter in (("mixed", "resnet"), ("exact", "resnet")):
-        assert plan.train_spec(before, recipe, segmenter, "0") == plan.train_spec(after, recipe, segmenter, "0")
-        assert "robust" not in plan.train_spec(after, recipe, segmenter, "0")
-    assert "robust" not in plan.report_spec(before)["study"]["recipes"]["mixed"]
-    assert plan.report_spec(after)["study"]["recipes"]["careful"]["robust"]["share"] == 0.5
+        assert spec_of("train", before, recipe, segmenter, "0") == spec_of("train", after, recipe, segmenter, "0")
+        assert "robust" not in spec_of("train", after, recipe, segmenter, "0")
+    assert "robust" not in spec_of("report", before)["study"]["recipes"]["mixed"]
+    assert spec_of("report", after)["study"]["recipes"]["careful"]["robust"]["share"] == 0.5
     plain, rated = (mask_set(after.recipes[name]).name for name in ("mixed", "careful"))
     assert (plain, rated) == ("mixed-raw", "mixed-raw-rated")
-    specs = [plan.refine_spec(after, "basic", "mixed", "raw", *rest) for rest in ([], ["-rated"])]
+    specs = [spec_of("refine", after, "basic", "mixed", "raw", rated) for rated in ("", "-rated")]
     assert specs[1] == specs[0] | {"reliability": True} and "reliability" not in specs[0]
 
 
 def test_what_a_robust_recipe_tells_the_training() -> None:
-    spec = plan.train_spec(study(robust(reliability="soft", mix_after=3)), "careful", "fcn", "0")
+    spec = spec_of("train", study(robust(reliability="soft", mix_after=3)), "careful", "fcn", "0")
     assert spec["robust"] == asdict(RobustTraining("soft", mix_after=3))
     assert read_spec("train", json.dumps(spec))["robust"] == spec["robust"]
 

@@ -23,9 +23,10 @@ from seediff.diffusion.synthesis import Sampling, draw
 from seediff.files.sealed import write_csv
 from seediff.prompts.prompt_sets import Prompt, make_prompts, read_prompts, write_prompts
 from seediff.rng import derive_seed
-from seediff.workflow.plan import synthesize_spec
-from seediff.workflow.stages.synthesize import replay_shard, synthesize_shard
+from seediff.workflow.stages.replay import replay_shard
+from seediff.workflow.stages.synthesize import synthesize_shard
 from seediff.workflow.study import load_study
+from tests.stages import spec_of, typed
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "assets" / "pictograms"
@@ -100,9 +101,9 @@ def test_a_templates_word_is_looked_for_in_its_place(pipe: Any, tmp_path: Path) 
         *make_prompts("y", ["cat"], 1, "a {word} and a {word}"),
         *make_prompts("z", ["cat"], 1, "a photo of {word}s"),
     ]
-    spec = synthesize_spec(load_study(ROOT / "config/studies/smoke.yaml"), "basic")
+    spec = spec_of("synthesize", load_study(ROOT / "config/studies/smoke.yaml"), "basic")
     spec["diffusion"] = {**spec["diffusion"], "model": str(MODEL), "num_inference_steps": 1}
-    synthesize_shard(spec, prompts[:1], tmp_path / "images.tar", tmp_path / "scores.tar")
+    synthesize_shard(typed("synthesize", spec), prompts[:1], tmp_path / "images.tar", tmp_path / "scores.tar")
     shard = open_shard(tmp_path / "images.tar")
     assert json.loads(shard.read("train-000000", "json")) == prompts[0].row() | {"word_starts": [18]}
     for drawn, columns in zip(draw(pipe, prompts, Sampling(1, 3.0, 3)), [(6,), (2, 5), (4, 5)], strict=True):
@@ -111,10 +112,10 @@ def test_a_templates_word_is_looked_for_in_its_place(pipe: Any, tmp_path: Path) 
 
 
 def test_a_replay_repeats_the_scores_of_the_first_pass(tmp_path: Path, prompts: list[Prompt]) -> None:
-    spec = synthesize_spec(load_study(ROOT / "config/studies/smoke.yaml"), "basic")
+    spec = spec_of("synthesize", load_study(ROOT / "config/studies/smoke.yaml"), "basic")
     spec["diffusion"] = {**spec["diffusion"], "model": str(MODEL), "num_inference_steps": 2}
-    synthesize_shard(spec, prompts[:2], tmp_path / "images.tar", tmp_path / "scores.tar")
-    replay_shard(spec, prompts[:2], tmp_path / "again.tar")
+    synthesize_shard(typed("synthesize", spec), prompts[:2], tmp_path / "images.tar", tmp_path / "scores.tar")
+    replay_shard(typed("replay", spec), prompts[:2], tmp_path / "again.tar")
     assert (tmp_path / "scores.tar").read_bytes() == (tmp_path / "again.tar").read_bytes()
 
 

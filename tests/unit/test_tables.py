@@ -22,6 +22,7 @@ from seediff.workflow.reporting.formats import Column, Grid, Note, escape_latex,
 from seediff.workflow.reporting.ranking import rank_agreement
 from seediff.workflow.reporting.specs import MaskQualitySpec, TableSpec
 from seediff.workflow.reporting.tables import print_tables, write_table
+from tests.stages import typed
 
 CLASSES = ["background", "bus", "cat", "tvmonitor"]
 RECIPES = {"caa": 60.1, "cre": 65.2, "seediff": 70.3}
@@ -50,7 +51,7 @@ def spec(**changes: Any) -> TableSpec:
         "repeats": 2,
         "reported_on": "VOC 2012 val",
     }
-    return TableSpec.from_dict(content | changes)
+    return typed("tabulate", content | changes)
 
 
 def metrics_file(results: Path, recipe: str, repeat: int) -> Path:
@@ -260,7 +261,7 @@ def test_mask_quality_lists_every_variant_and_ends_with_the_baselines(tmp_path: 
     ious = {"centre_disc": 0.333, "caa": 0.4, "distance+pamr": 0.41, "seediff+pamr": 0.7}
     variants = {name: one | {"iou_mean": iou, "best_iou": iou + 0.05} for name, iou in ious.items()}
     write_json(tmp_path / "mask_quality" / "voc.json", {"images": 100, "variants": variants})
-    texts = written(MaskQualitySpec("q", "Quality", "Exact masks.", "voc", "mini"), tmp_path)
+    texts = written(MaskQualitySpec(title="Quality", caption="Exact masks.", benchmark="voc", study="mini"), tmp_path)
     found = pd.read_csv(io.StringIO(texts["csv"])).set_index("variant")
     assert list(found.index) == ["caa", "seediff+pamr", "centre_disc", "distance+pamr"]
     assert found.loc["centre_disc", "iou"] == 33.3 and found.loc["caa", "best_iou"] == 45.0
@@ -272,17 +273,19 @@ def test_mask_quality_lists_every_variant_and_ends_with_the_baselines(tmp_path: 
 
 def test_missing_mask_quality_names_its_command(tmp_path: Path) -> None:
     with pytest.raises(SeediffError, match=r"snakemake --cores all .*voc\.json"):
-        write_table(MaskQualitySpec("q", "Quality", "", "voc", "mini"), tmp_path, tmp_path / "q")
+        write_table(
+            MaskQualitySpec(title="Quality", caption="", benchmark="voc", study="mini"), tmp_path, tmp_path / "q"
+        )
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"colums": []}, "columns"),
-        ({"columns": [mean("x", []) | {"kind": "iuo"}]}, "unknown kind 'iuo'"),
-        ({"columns": [{"heading": "x"}]}, "lacks the key 'kind'"),
+        ({"columns": [mean("x", []) | {"kind": "iuo"}]}, r"columns\.0\.kind"),
+        ({"columns": [{"heading": "x"}]}, r"columns\.0\.kind"),
         ({"rows": [row("../../etc", None)]}, "cannot be used as a name"),
-        ({"rows": [{"label": "x"}]}, "lacks the key 'recipe'"),
+        ({"rows": [{"label": "x"}]}, r"rows\.0\.recipe"),
     ],
 )
 def test_bad_specs_are_said_plainly(change: dict[str, Any], message: str) -> None:

@@ -14,11 +14,11 @@ from safetensors.torch import save
 
 from seediff.adaptation.adapter import _read
 from seediff.attention.maps import AttentionMaps
+from seediff.diffusion.shards import read_score
 from seediff.errors import SeediffError
 from seediff.files.seals import seal
 from seediff.segmenter.checkpoint import Progress, _contents, load_state, load_tensors, save_state
 from seediff.workflow.progress import _iteration
-from seediff.workflow.stages.refine import read_score
 
 DEEP = "[" * 100_000
 READERS: dict[str, Callable[[Path], Any]] = {

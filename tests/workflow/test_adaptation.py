@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 
 from seediff.errors import SeediffError
-from seediff.workflow import plan
-from seediff.workflow.jobs import study_jobs
-from seediff.workflow.specs import read_spec
+from seediff.workflow.graph import study_jobs
 from seediff.workflow.study import load_study
 from tests.conftest import ROOT, Workspace, make_workspace
 from tests.robustness.jobs import planned_jobs
+from tests.stages import read_spec, spec_of
 from tests.workflow.test_declared_inputs import run_alone
-from tests.workflow.test_jobs import declared, files
 
 SMOKE = "config/studies/smoke.yaml"
 SETTINGS = "prompts: [a photo of city], iterations: 4, batch_size: 2, target_modules: [to_v], checkpoint_every: 2"
@@ -46,9 +44,8 @@ def workspace(tmp_path: Path) -> Workspace:
     return adapted(tmp_path / "workspace")
 
 
-def test_the_jobs_are_those_of_the_rules(workspace: Workspace) -> None:
+def test_what_the_adapted_model_draws_needs_its_adapter(workspace: Workspace) -> None:
     jobs = study_jobs(load_study(workspace.folder / SMOKE))
-    assert {files(job) for job in jobs} == declared(workspace, "smoke")
     readers = {job.title for job in jobs if ADAPTER in job.inputs}
     assert readers >= {"synthesize far/car/0000", "replay far_later/car/0000"}
     assert not any("basic/" in title for title in readers)
@@ -57,8 +54,8 @@ def test_the_jobs_are_those_of_the_rules(workspace: Workspace) -> None:
 def test_strips_are_of_the_classes_that_the_first_image_set_shows(workspace: Workspace) -> None:
     study = load_study(workspace.folder / SMOKE)
     (job,) = (job for job in study_jobs(study) if job.stage == "strips")
-    assert list(study.classes) == ["cat", "car"] and plan.strips_spec(study)["prompts"]["classes"] == ["car"]
-    assert job.outputs == ("results/smoke/strips/car.png",) and plan.report_spec(study)["strips"] == ["car"]
+    assert list(study.classes) == ["cat", "car"] and spec_of("strips", study)["prompts"]["classes"] == ["car"]
+    assert job.outputs == ("results/smoke/strips/car.png",) and spec_of("report", study)["strips"] == ["car"]
 
 
 @pytest.mark.slow
@@ -85,7 +82,7 @@ def test_an_adapted_image_set_is_drawn_with_its_own_adapter_alone(workspace: Wor
 
 def test_images_of_a_folder_need_no_job(tmp_path: Path) -> None:
     study = load_study(adapted(tmp_path, "folder: my/images").folder / SMOKE)
-    spec = plan.adapter_spec(study, "street")
+    spec = spec_of("adapter", study, "street")
     assert spec["images"] == {"folder": "my/images", "format": None, "split": None}
     assert read_spec("adapter", json.dumps(spec)) == json.loads(json.dumps(spec))
     (job,) = (job for job in study_jobs(study) if job.stage == "adapter")
@@ -96,7 +93,7 @@ def test_images_of_a_folder_need_no_job(tmp_path: Path) -> None:
 def test_a_study_without_adaptations_does_not_speak_of_them(name: str) -> None:
     study = load_study(ROOT / f"config/studies/{name}.yaml")
     if not study.adaptations:
-        assert "adapt" not in json.dumps([plan.report_spec(study), plan.synthesize_spec(study, "basic")])
+        assert "adapt" not in json.dumps([spec_of("report", study), spec_of("synthesize", study, "basic")])
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from seediff.segmenter.evaluate import load_segmenter
 from seediff.segmenter.robust.networks import CoTrained
-from seediff.workflow.jobs import study_jobs
-from seediff.workflow.study import load_study
-from tests.conftest import Workspace, make_workspace
-from tests.workflow.test_jobs import declared, files
+from tests.conftest import Workspace
 
 SMOKE = "config/studies/smoke.yaml"
 RECIPE = "  careful: {image_set: basic, variant: mixed, refinement: raw, per_class: 2, robust: {share: 0.4}}"
@@ -24,13 +20,6 @@ def with_robust_recipe(workspace: Workspace) -> Workspace:
     workspace.edit(SMOKE, "recipes:\n", f"recipes:\n{RECIPE}\n")
     workspace.edit(SMOKE, STREET, f"{ROW}\n{STREET}")
     return workspace
-
-
-def test_jobs_are_those_of_the_rules(tmp_path: Path) -> None:
-    workspace = with_robust_recipe(make_workspace(tmp_path))
-    known = {files(job) for job in study_jobs(load_study(workspace.folder / SMOKE))}
-    assert known == declared(workspace, "smoke")
-    assert any("masks/basic/mixed-raw-rated/0000.tar" in output for one in known for output in one[2])
 
 
 @pytest.mark.slow

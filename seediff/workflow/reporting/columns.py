@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from seediff.errors import SeediffError
 from seediff.names import nearest
 from seediff.segmenter.metrics import harmonic_mean, iou, merge_classes, miou
-
-Kind = Literal["iou", "mean", "merged", "harmonic"]
+from seediff.workflow.study.outputs import Kind
 
 
 @dataclass(frozen=True)

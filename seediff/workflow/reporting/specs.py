@@ -1,28 +1,27 @@
-"""What a table is to show: plain JSON of the study, checked."""
+"""What a table is to show."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any
+from typing import Annotated, Literal
 
-from seediff.errors import SeediffError
-from seediff.names import check_name, nearest
+from pydantic import Field
+
 from seediff.workflow.reporting.columns import Column
+from seediff.workflow.stage import Spec
+from seediff.workflow.study.values import Name, Repeats
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Spec):
     """One line: the run it stands for, and the numbers the paper reports for it, by column (percent).
 
     A row without a run (None) is quoted from the paper.
     """
 
     label: str
-    recipe: str | None
-    segmenter: str | None
-    benchmark: str | None
-    paper: Mapping[str, float] = field(default_factory=dict)
+    recipe: Name | None
+    segmenter: Name | None
+    benchmark: Name | None
+    paper: dict[str, float] = Field(default_factory=dict)
 
     @property
     def run(self) -> tuple[str, str, str] | None:
@@ -32,37 +31,22 @@ class Row:
         return self.recipe, self.segmenter, self.benchmark
 
 
-@dataclass(frozen=True)
-class TableSpec:
+class TableSpec(Spec):
     """What a table shows: ``repeats`` runs a row, and of each the numbers that ``columns`` say.
 
     ``embedded``: the study's images come from the embedded world, so that its numbers and the paper's must not be
     subtracted. ``reported_on``: the benchmark of the reported numbers.
     """
 
-    name: str
+    name: Name
     title: str
     caption: str
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
-    study: str
-    repeats: int = 1
+    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
+    rows: Annotated[tuple[Row, ...], Field(min_length=1)]
+    study: Name
+    repeats: Repeats = 1
     embedded: bool = False
     reported_on: str = ""
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> TableSpec:
-        """Read plain JSON; unknown and absent keys, unknown kinds and unusable names are a ``SeediffError``."""
-        _check_keys(cls, content, "The table")
-        for kind, entries in ((Column, content["columns"]), (Row, content["rows"])):
-            for entry in entries:
-                _check_keys(kind, entry, f"A {kind.__name__.lower()} of table {content['name']!r}")
-        columns = tuple(Column(**{**column, "of": tuple(column.get("of", ()))}) for column in content["columns"])
-        spec = cls(**{**content, "columns": columns, "rows": tuple(Row(**row) for row in content["rows"])})
-        for row in spec.rows:
-            for name in row.run or ():
-                check_name("run", name)
-        return spec
 
     @property
     def reported_name(self) -> str:
@@ -79,26 +63,11 @@ class TableSpec:
         return (means or list(self.columns))[0]
 
 
-@dataclass(frozen=True)
-class MaskQualitySpec:
+class MaskQualitySpec(Spec):
     """A table of ``mask_quality/<benchmark>.json``: masks against exact annotation, no segmenter in between."""
 
-    name: str
+    name: Literal["mask_quality"] = "mask_quality"
     title: str
     caption: str
-    benchmark: str
-    study: str
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> MaskQualitySpec:
-        _check_keys(cls, content, "The mask quality table")
-        check_name("benchmark", content["benchmark"])
-        return cls(**content)
-
-
-def _check_keys(kind: type, content: Mapping[str, Any], where: str) -> None:
-    known = {one.name: one.default is MISSING and one.default_factory is MISSING for one in fields(kind)}
-    if unknown := [key for key in content if key not in known]:
-        raise SeediffError(f"{where} has the unknown key {unknown[0]!r}.\n{nearest(unknown[0], known)}")
-    if absent := [key for key, required in known.items() if required and key not in content]:
-        raise SeediffError(f"{where} lacks the key {absent[0]!r}.")
+    benchmark: Name
+    study: Name

@@ -73,5 +73,5 @@ def print_tables(paths: Iterable[Path], out: TextIO | None = None) -> None:
         try:
             text = plain(read_page(path, "The table"))
         except (ValueError, IndexError):
-            raise SeediffError(f"{path} is no table as `seediff tabulate` writes them.") from None
+            raise SeediffError(f"{path} is no table as `seediff stage tabulate` writes them.") from None
         print(visible_lines(text), file=out or sys.stdout)

@@ -1,1 +1,40 @@
-"""The workflow's stages: each reads the files of the stage before, calls the library, and writes its own."""
+"""The stages of the workflow, in the order in which they run; ``seediff.workflow.stage`` says what a stage is."""
+
+from __future__ import annotations
+
+from seediff.workflow.stage import Stage
+from seediff.workflow.stages import (
+    adapter,
+    assemble,
+    domain,
+    evaluate,
+    figures,
+    filter,
+    mask_quality,
+    prompts,
+    refine,
+    replay,
+    report,
+    strips,
+    synthesize,
+    tabulate,
+    train,
+)
+
+STAGES: dict[str, Stage] = {
+    "prompts": prompts,
+    "domain": domain,
+    "mask_quality": mask_quality,
+    "adapter": adapter,
+    "synthesize": synthesize,
+    "replay": replay,
+    "refine": refine,
+    "filter": filter,
+    "assemble": assemble,
+    "train": train,
+    "evaluate": evaluate,
+    "tabulate": tabulate,
+    "strips": strips,
+    "figures": figures,
+    "report": report,
+}

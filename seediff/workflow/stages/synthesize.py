@@ -2,70 +2,102 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
-from safetensors.numpy import save
+from pydantic import Field
 
-from seediff.datasets.flaws import EMPTY, Flaw, counted, flaw_of
-from seediff.datasets.images import encode_png
-from seediff.datasets.prompt_rows import FLAW
-from seediff.datasets.shards import Sample, write_shard
-from seediff.diffusion.synthesis import synthesize
-from seediff.errors import SeediffError
-from seediff.prompts.prompt_sets import Prompt
-from seediff.workflow.stages.pipelines import open_pipeline, pipeline_identity
+from seediff.versions import VERSIONS
+from seediff.workflow import layout, plan
+from seediff.workflow.layout import fill, manifest
+from seediff.workflow.stage import Files, Work
+from seediff.workflow.stage import Spec as BaseSpec
+from seediff.workflow.study import Study
+from seediff.workflow.study.sections import Diffusion
+from seediff.workflow.study.values import Text, VariantSteps
 
-SCORES = "safetensors"
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
 
+    from seediff.diffusion.synthesis import Sampling
+    from seediff.prompts.prompt_sets import Prompt
 
-@dataclass(frozen=True)
-class _Drawn:
-    """Samples of images and of scores, the flaws of those images that have one, and the drawing model's checksums."""
-
-    images: list[Sample]
-    scores: list[Sample]
-    flaws: dict[str, Flaw]
-    model: dict[str, str]
+VERSION = VERSIONS["synthesize"]
+JOB, STATE, TIMED, GPUS = layout.SHARD, "", True, 1
 
 
-def synthesize_shard(spec: Mapping[str, Any], prompts: Sequence[Prompt], images: Path, scores: Path) -> None:
-    """Draw the prompts; write their images and the scores of the spec's variants.
+class Denoising(BaseSpec):
+    """The model, how it samples, and the adapter that it is adapted by, if any."""
 
-    Says how many images are black, of one colour or clipped; raises ``SeediffError`` if none shows anything.
-    """
-    drawn = _draw(spec, prompts)
-    if all(drawn.flaws.get(prompt.key) in EMPTY for prompt in prompts):
-        raise SeediffError(
-            f"None of the shard's {len(prompts)} images shows anything: {counted(drawn.flaws)}.\n"
-            "Try another dtype, model or guidance_scale."
-        )
-    print(f"images: {counted(drawn.flaws)}", file=sys.stderr, flush=True)
-    write_shard(images, drawn.images, drawn.model)
-    write_shard(scores, drawn.scores, drawn.model)
+    diffusion: Diffusion
+    adapter: Annotated[Text | None, Field(exclude_if=lambda value: value is None)] = None
+
+    def pipeline(self) -> tuple[StableDiffusionPipeline, Sampling]:
+        """Load it; ``SeediffError`` if its adapter is not as the study's own adaptation wrote it."""
+        from seediff.diffusion.model_files import reference
+        from seediff.diffusion.synthesis import Sampling, load
+        from seediff.segmenter.checkpoint import load_tensors
+
+        if self.adapter:
+            load_tensors(Path(self.adapter), "The adapter")
+        settings = self.diffusion
+        model = reference(settings.model, settings.revision)
+        sampling = Sampling(settings.num_inference_steps, settings.guidance_scale, settings.batch_size)
+        return load(model, settings.dtype, adapter=self.adapter), sampling
+
+    def checksums(self) -> dict[str, str]:
+        """The checksums of the model, and of its adapter."""
+        from seediff.diffusion.model_files import identity
+
+        return identity(self.diffusion.reference, Path(self.adapter) if self.adapter else None)
 
 
-def replay_shard(spec: Mapping[str, Any], prompts: Sequence[Prompt], scores: Path) -> None:
-    """Draw the prompts again, to the same seeds, for the scores of further variants."""
-    drawn = _draw(spec, prompts)
-    write_shard(scores, drawn.scores, drawn.model)
+class Spec(Denoising):
+    variants: VariantSteps
 
 
-def _draw(spec: Mapping[str, Any], prompts: Sequence[Prompt]) -> _Drawn:
-    """The model's checksums are taken while it draws."""
-    pipe, sampling = open_pipeline(spec)
-    images, scored, flaws = [], [], dict[str, Flaw]()
-    with ThreadPoolExecutor(1) as beside:
-        model = beside.submit(pipeline_identity, spec)
-        for drawn, scores in synthesize(pipe, prompts, sampling, spec["variants"]):
-            key, about = drawn.prompt.key, drawn.prompt.row()
-            if flaw := flaw_of(drawn.image):
-                about[FLAW] = flaws[key] = flaw
-            images.append(Sample(key, {"png": encode_png(drawn.image), "json": json.dumps(about).encode()}))
-            scored.append(Sample(key, {SCORES: save(scores)}))
-    return _Drawn(images, scored, flaws, model.result())
+def spec(study: Study, image_set: str) -> Spec:
+    """What a denoising run depends on: the model, its sampling, and the steps of every variant it feeds."""
+    return denoising(study, image_set, study.image_sets[image_set].variants)
+
+
+def denoising(study: Study, image_set: str, variants: Sequence[str]) -> Spec:
+    steps = {variant: study.steps(variant) for variant in variants}
+    return Spec(diffusion=study.diffusion, adapter=plan.adapter_file(study, image_set), variants=steps)
+
+
+def inputs(study: Study, image_set: str) -> Files:
+    prompts = fill(layout.PROMPTS, study=study.name, prompt_set=study.image_sets[image_set].prompt_set)
+    return {"prompts": prompts, "adapter": plan.adapter_file(study, image_set) or []}
+
+
+def outputs(study: Study) -> Files:
+    return {
+        "images": layout.IMAGES,
+        "images_manifest": manifest(layout.IMAGES),
+        "scores": layout.SCORES,
+        "scores_manifest": manifest(layout.SCORES),
+    }
+
+
+def work(study: Study) -> Iterator[Work]:
+    for name in study.image_sets:
+        for shard in plan.shards(study, name):
+            yield Work({"image_set": name, **shard.wildcards}, kind=name, amount=shard.count)
+
+
+def run(spec: Spec, prompts: Path, class_name: str, first: int, count: int, images: Path, scores: Path) -> None:
+    """Draw one shard of images and score every variant on the way."""
+    from seediff.prompts.prompt_sets import class_prompts, read_prompts
+
+    synthesize_shard(spec, class_prompts(read_prompts(prompts), class_name, first, count), images, scores)
+
+
+def synthesize_shard(spec: Spec, prompts: Sequence[Prompt], images: Path, scores: Path) -> None:
+    """Draw the prompts; write their images and the scores of the spec's variants."""
+    from seediff.diffusion.shards import draw_shard, write_images, write_scores
+
+    drawn = draw_shard(*spec.pipeline(), prompts, spec.variants, spec.checksums)
+    write_images(images, drawn)
+    write_scores(scores, drawn)

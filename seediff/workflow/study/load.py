@@ -17,6 +17,8 @@ from seediff.names import cut, nearest, reason, visible
 from seediff.workflow.study.references import check_references
 from seediff.workflow.study.sections import Study
 
+TAGS = ("SyntheticRecipe", "RealRecipe", "Synthetic", "Real", "TableSpec", "MaskQualitySpec")
+"""Kinds of sections that are not part of a place in what was written."""
 LARGEST_FILE, LARGEST_CONTENT = 4 * 2**20, 200_000
 """Bytes of a study file, and its values once written out: far above any real one's."""
 
@@ -132,7 +134,7 @@ def explain(error: ValidationError, section: Any) -> str:
     """
     unknown = ("extra_forbidden", "unexpected_keyword_argument")
     first = min(error.errors(), key=lambda one: one["type"] not in unknown)
-    parts = [str(part) for part in first["loc"] if part not in ("SyntheticRecipe", "RealRecipe")]
+    parts = [str(part) for part in first["loc"] if part not in TAGS]
     where = visible(".".join(parts)) or "all of it"
     if first["type"] in unknown:
         return f"unknown key '{where}'.\n{nearest(str(first['loc'][-1]), _keys_at(section, first['loc'][:-1]))}"

@@ -1,6 +1,6 @@
 """Which masks a study makes: of every image of a set, by one variant and one refinement; and which of them it filters.
 
-Pure functions of a ``Study``, for ``plan``, ``jobs``, ``estimate`` and the rules.
+Pure functions of a ``Study``, for ``plan``, the stages and the estimate.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ class MaskSet:
     @property
     def name(self) -> str:
         return f"{self.variant}-{self.refinement}{RATED if self.rated else ''}"
+
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """Those of its files."""
+        named = {"image_set": self.image_set, "variant": self.variant, "refinement": self.refinement}
+        return {**named, "rated": RATED if self.rated else ""}
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,3 @@ def mask_sets(study: Study) -> list[MaskSet]:
 
 def _synthetic(study: Study) -> list[SyntheticRecipe]:
     return [one for one in study.recipes.values() if isinstance(one, SyntheticRecipe)]
-
-
-def filter_table(study: Study, one: Filtered) -> str:
-    """The file that says which pairs are kept."""
-    return f"results/{study.name}/filters/{one.name}.csv"

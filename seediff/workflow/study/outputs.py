@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
 from seediff.bounds import MOST_TIMESTEPS
 from seediff.workflow.study.values import AtOnce, Count, Name, Names, Section, Text, each_once
+
+Kind = Literal["iou", "mean", "merged", "harmonic"]
 
 
 class Column(Section):
@@ -30,9 +32,8 @@ class Column(Section):
         return self
 
     @property
-    def kind(self) -> str:
-        (kind,) = self.model_dump(exclude_none=True)
-        return str(kind)
+    def kind(self) -> Kind:
+        return next(kind for kind in get_args(Kind) if getattr(self, kind) is not None)
 
     @property
     def of(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from seediff.bounds import MOST_AT_ONCE
+from seediff.masks.variants import Steps, resolve
 from seediff.names import check_name, check_text, repeated
 
 Count = Annotated[int, Field(gt=0, le=1_000_000)]
@@ -18,6 +19,20 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, AfterValidator(lambda name: check_name("Name", name))]
 Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(check_text)]
 """One line: a prompt, a word, a path."""
+
+Seed = Annotated[int, Field(ge=0)]
+Repeat = Annotated[int, Field(ge=0, lt=1000)]
+Fingerprint = Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$", exclude_if=lambda value: value is None)]
+"""Of a real data set's files (``datasets.fingerprint``); a stand-in has none, for it is one of the stage's files."""
+
+
+def _possible(steps: Steps) -> Steps:
+    resolve(steps)
+    return steps
+
+
+VariantSteps = Annotated[dict[Name, Annotated[Steps, AfterValidator(_possible)]], Field(min_length=1)]
+"""The mask steps of every variant, with all of their parameters."""
 
 Values = TypeVar("Values", bound=tuple[Any, ...])
 

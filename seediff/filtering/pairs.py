@@ -1,0 +1,113 @@
+"""The measures of every pair of a mask set, read from its shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
+from seediff.datasets.prompt_rows import class_of, prompt_of
+from seediff.datasets.shards import ShardIndex, check_same_keys, check_same_model, shards_by_key
+from seediff.diffusion.shards import SCORES, read_score
+from seediff.errors import SeediffError
+from seediff.filtering.clip import load_clip
+from seediff.filtering.measures import Mask, agreement, area, connectedness, contrast
+from seediff.filtering.selection import Measured
+from seediff.filtering.settings import Filter
+from seediff.finite import naming
+from seediff.masks.scores import resize
+
+CLIP_BATCH = 32
+Shards = Mapping[str, ShardIndex]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where each key's image, scores, mask, and masks of other variants are."""
+
+    images: Shards
+    scores: Shards
+    masks: Shards
+    others: Sequence[Shards]
+
+
+def measure_pairs(
+    images: Sequence[Path],
+    scores: Sequence[Path],
+    masks: Sequence[Path],
+    others: Sequence[Path],
+    variants: Mapping[str, str],
+    asked: Filter,
+) -> list[Measured]:
+    """All pairs in the order of keys, with every measure, CLIP's where it is asked for.
+
+    ``others``: the mask shards of the variants to agree with, one after the other. ``variants``: whose score a mask was
+    made of, by class.
+    """
+    sources = _open(images, scores, masks, _by_variant(others, len(asked.agreement_with)))
+    measured = [*_measured(sources, variants)]
+    return [*_with_clip(measured, sources.images, asked.clip_model)] if asked.clip_model is not None else measured
+
+
+def _by_variant(shards: Sequence[Path], variants: int) -> list[Sequence[Path]]:
+    size = len(shards) // max(variants, 1)
+    if size * variants != len(shards):
+        raise SeediffError(f"There are {len(shards)} shards of other masks, but {variants} variants to agree with.")
+    return [shards[k * size : (k + 1) * size] for k in range(variants)]
+
+
+def _open(
+    images: Sequence[Path], scores: Sequence[Path], masks: Sequence[Path], others: Sequence[Sequence[Path]]
+) -> Sources:
+    drawn, scored, made = shards_by_key(images), shards_by_key(scores), shards_by_key(masks)
+    sources = Sources(drawn, scored, made, [*map(shards_by_key, others)])
+    check_same_model((shard.path, shard.model) for shard in (*drawn.values(), *scored.values()))
+    check_same_keys(sources.images, sources.scores, "image", "scores")
+    for masked in (sources.masks, *sources.others):
+        check_same_keys(sources.images, masked, "image", "mask")
+    if not sources.images:
+        raise SeediffError("There are no images to filter.")
+    return sources
+
+
+def _measured(sources: Sources, variants: Mapping[str, str]) -> Iterator[Measured]:
+    """Every pair in the order of keys with all measures but CLIP's, rounded as they are written."""
+    for key in tqdm(sorted(sources.images), unit="image", mininterval=5):
+        name = class_of(sources.images[key], key)
+        if name not in variants:
+            raise SeediffError(f"{key}.json in {sources.images[key].path} names no class of this study.")
+        measures = _measures(key, sources, variants[name])
+        yield Measured(key, name, {measure: round(value, 6) for measure, value in measures.items()})
+
+
+def _measures(key: str, sources: Sources, variant: str) -> dict[str, float]:
+    mask, others = _mask(sources.masks, key), [_mask(made, key) for made in sources.others]
+    for made, other in zip(sources.others, others, strict=True):
+        check_same_size(mask, other, *(f"{key}.png in {shards[key].path}" for shards in (sources.masks, made)))
+    shard = sources.scores[key]
+    score = read_score(shard.read(key, SCORES), f"{key}.{SCORES} in {shard.path}", variant)
+    return {
+        **({"agreement": agreement(mask, others)} if others else {}),
+        "area": area(mask),
+        "connectedness": connectedness(mask),
+        "contrast": contrast(mask, resize(score, (mask.shape[0], mask.shape[1])).numpy()),
+    }
+
+
+def _mask(shards: Shards, key: str) -> Mask:
+    return decode_mask(shards[key].read(key, "png"), f"{key}.png in {shards[key].path}")
+
+
+def _with_clip(measured: Sequence[Measured], images: Shards, model: str) -> Iterator[Measured]:
+    clip = load_clip(model)
+    for start in tqdm(range(0, len(measured), CLIP_BATCH), unit="batch", mininterval=5):
+        batch = measured[start : start + CLIP_BATCH]
+        pixels = [decode_rgb(images[pair.key].read(pair.key, "png"), f"{pair.key}.png") for pair in batch]
+        prompts = [prompt_of(images[pair.key], pair.key) for pair in batch]
+        with naming([pair.key for pair in batch]):
+            similarities = clip.similarities(pixels, prompts)
+        for pair, similarity in zip(batch, similarities, strict=True):
+            yield Measured(pair.key, pair.class_name, {**pair.measures, "clip": round(similarity, 6)})

@@ -1,0 +1,91 @@
+"""Every job of a study with the files that it reads and makes, for those who look at files without Snakemake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from seediff.workflow import layout
+from seediff.workflow.layout import fill
+from seediff.workflow.stage import Files, Stage, Work, told
+from seediff.workflow.stages import STAGES, report
+from seediff.workflow.study import Study
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of ``stage``; ``name`` tells it from the stage's others (empty where there is only one).
+
+    ``inputs`` are files of other jobs. ``kind`` and ``amount`` of work are those of ``Work``. ``state``: the training
+    state that it resumes from, if it has one; ``benchmark``: where the workflow notes how long it took, if it does.
+    """
+
+    stage: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    log: str
+    benchmark: str = ""
+    state: str = ""
+    kind: str = ""
+    amount: int = 1
+
+    @property
+    def title(self) -> str:
+        return f"{self.stage} {self.name}".rstrip()
+
+
+def study_jobs(study: Study) -> list[Job]:
+    """Every job that the tables and the report need, after those whose files it reads."""
+    jobs = [_job(study, name, stage, work) for name, stage in STAGES.items() for work in stage.work(study)]
+    return needed(jobs, targets(study), lambda path: False)
+
+
+def needed(jobs: Sequence[Job], targets: Iterable[str], there: Callable[[str], bool]) -> list[Job]:
+    """The jobs that have to run for the targets to be, in order; ``there`` says which files are.
+
+    A file that is missing, but that nothing which still has to run reads, is not missed.
+    """
+    wanted, found = {*targets}, []
+    for job in reversed(jobs):
+        if any(output in wanted and not there(output) for output in job.outputs):
+            wanted.update(job.inputs)
+            found.append(job)
+    return found[::-1]
+
+
+def targets(study: Study) -> list[str]:
+    """What the workflow is asked for: every table, and the report."""
+    return [*report.inputs(study)["tables"], fill(layout.REPORT, study=study.name)]
+
+
+def log_file(name: str, stage: Stage) -> str:
+    """The template of the logs of a stage's jobs."""
+    return fill(layout.LOG, job=f"{name}/{stage.JOB}".rstrip("/"))
+
+
+def times_file(name: str, stage: Stage) -> str:
+    """The template of the files that say how long a stage's jobs took."""
+    return fill(layout.TIMES, job=f"{name}/{stage.JOB}".rstrip("/"))
+
+
+def _job(study: Study, name: str, stage: Stage, work: Work) -> Job:
+    def filled(template: str) -> str:
+        return fill(template, study=study.name, **work.wildcards)
+
+    return Job(
+        stage=name,
+        name=filled(stage.JOB),
+        inputs=(*_paths(told(stage.inputs, study, work.wildcards)),),
+        outputs=(*map(filled, _paths(stage.outputs(study))),),
+        log=filled(log_file(name, stage)),
+        benchmark=filled(times_file(name, stage)) if stage.TIMED else "",
+        state=filled(stage.STATE),
+        kind=work.kind,
+        amount=work.amount,
+    )
+
+
+def _paths(files: Files) -> Iterator[str]:
+    return chain.from_iterable([paths] if isinstance(paths, str) else paths for paths in files.values())

@@ -1,0 +1,95 @@
+"""Stage: the confusion matrix of a segmenter on a benchmark, from which every table's numbers are derived."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from seediff.errors import SeediffError
+from seediff.workflow import layout, plan
+from seediff.workflow.layout import fill
+from seediff.workflow.stage import Files, Work
+from seediff.workflow.stage import Spec as BaseSpec
+from seediff.workflow.study import Study
+from seediff.workflow.study.sections import Format
+from seediff.workflow.study.values import AnyNames, Fingerprint, Name, Names, Repeat, Text
+
+VERSION = 1
+JOB, STATE, TIMED, GPUS = layout.RUN, "", True, 1
+
+
+class Spec(BaseSpec):
+    """``model``: the diffusion model whose images the segmenter has learnt from, if any; ``lacks``: classes that are
+    tested here though the benchmark does not have them."""
+
+    recipe: Name
+    segmenter: Name
+    repeat: Repeat
+    benchmark: Name
+    model: Text | None
+    format: Format
+    folder: Text
+    split: Name
+    data: Fingerprint = None
+    classes: Names
+    lacks: Annotated[AnyNames, Field(exclude_if=lambda names: not names)] = ()
+
+
+def spec(study: Study, recipe: str, segmenter: str, repeat: str, benchmark: str) -> Spec:
+    section, classes = study.benchmarks[benchmark], study.recipe_classes(recipe)
+    return Spec(
+        recipe=recipe,
+        segmenter=segmenter,
+        repeat=int(repeat),
+        benchmark=benchmark,
+        model=study.diffusion.reference if plan.learns_from_drawn_images(study, recipe) else None,
+        format=section.format,
+        folder=plan.benchmark_folder(study, benchmark),
+        split=section.split,
+        classes=classes,
+        lacks=plan.lacking(study, benchmark, classes),
+    )
+
+
+def inputs(study: Study, recipe: str, segmenter: str, repeat: str, benchmark: str) -> Files:
+    where = {"study": study.name, "recipe": recipe, "segmenter": segmenter, "repeat": repeat}
+    return {
+        "benchmark": plan.domain_files(study, benchmark),
+        "model": fill(layout.WEIGHTS_FILE, **where),
+        "config": fill(layout.CONFIG, **where),
+    }
+
+
+def outputs(study: Study) -> Files:
+    return {"metrics": layout.METRICS}
+
+
+def work(study: Study) -> Iterator[Work]:
+    for run in plan.runs(study):
+        yield Work(run.wildcards, f"{plan.network(study, run.recipe, run.segmenter)}/{run.benchmark}")
+
+
+def run(spec: Spec, model: Path, output: Path) -> None:
+    """Evaluate a segmenter on a benchmark."""
+    from seediff.datasets.benchmarks import open_benchmark
+    from seediff.datasets.flaws import FLAWS
+    from seediff.files.sealed import write_json
+    from seediff.segmenter.evaluate import confusion, load_segmenter
+    from seediff.workflow.provenance import provenance
+
+    segmenter = load_segmenter(model)
+    benchmark = open_benchmark(spec.format, Path(spec.folder), spec.split, spec.classes, spec.lacks)
+    if segmenter.classes != benchmark.label_space.names:
+        raise SeediffError(
+            f"The segmenter {model} knows other classes than it is to be evaluated on: "
+            f"{', '.join(segmenter.classes)}.\nTrain it again."
+        )
+    matrix = confusion(segmenter, ((item.name, *benchmark[index]) for index, item in enumerate(benchmark.items)))
+    names = spec.model_dump(include={"recipe", "segmenter", "repeat", "benchmark"})
+    counts = {"images": len(benchmark), "classes": list(segmenter.classes), "confusion": matrix.tolist()}
+    flaws = {FLAWS: dict(segmenter.flaws)} if segmenter.flaws else {}
+    data = {"data": spec.data} if spec.data else {}
+    write_json(output, {**names, **counts, **flaws, **data, "provenance": provenance(spec.model)})

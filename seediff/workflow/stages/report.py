@@ -1,0 +1,116 @@
+"""Stage: the report, one self-contained page that shows the whole study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
+
+from seediff.names import slug
+from seediff.workflow import layout, plan
+from seediff.workflow.stage import Files, Work
+from seediff.workflow.stage import Spec as BaseSpec
+from seediff.workflow.stages import figures, strips, tabulate
+from seediff.workflow.study import Study
+from seediff.workflow.study.references import check_references
+from seediff.workflow.study.values import Name
+
+VERSION = 3
+JOB, STATE, TIMED, GPUS = "", "", False, 0
+
+
+def _sound(study: Study) -> Study:
+    check_references(study)
+    return study
+
+
+class Spec(BaseSpec):
+    study: Annotated[Study, AfterValidator(_sound)]
+    tables: list[Name]
+    strips: list[Name]
+    figures: list[plan.Figure]
+
+
+def spec(study: Study) -> Spec:
+    shown = plan.FIGURES if study.figures else ()
+    classes = strips.spec(study).prompts.classes
+    return Spec(study=study, tables=plan.table_names(study), strips=[*classes], figures=[*shown])
+
+
+def inputs(study: Study) -> Files:
+    return {
+        "tables": [path for table in plan.table_names(study) for path in tabulate.files(study, table)],
+        "strips": strips.files(study),
+        "figures": figures.files(study, ["png"]),
+        "mask_quality": plan.mask_quality_files(study),
+        "histories": [plan.model_file(study, layout.HISTORY, model) for model in plan.models(study)],
+    }
+
+
+def outputs(study: Study) -> Files:
+    return {"report": layout.REPORT}
+
+
+def work(study: Study) -> Iterator[Work]:
+    yield Work()
+
+
+def run(spec: Spec, results: Path, output: Path) -> None:
+    """Write the report: one self-contained page."""
+    from seediff.datasets.images import read_png
+    from seediff.workflow.provenance import provenance
+    from seediff.workflow.reporting.report import stage_times, write_report
+
+    study = spec.study
+    write_report(
+        study_info=_about(study),
+        tables=[results / "tables" / f"{table}.html" for table in spec.tables],
+        strips=[(name, read_png(results / "strips" / f"{slug(name)}.png")) for name in spec.strips],
+        figures=_figures(spec.figures, results / "figures"),
+        curves=_charts(study, results),
+        provenance=provenance(study.diffusion.reference),
+        out=output,
+        stages=stage_times(results),
+    )
+
+
+def _about(study: Study) -> dict[str, Any]:
+    segmenters = study.segmenters.items()
+    facts = {
+        "diffusion_model": study.diffusion.reference,
+        "denoising_steps": study.diffusion.num_inference_steps,
+        "guidance_scale": study.diffusion.guidance_scale,
+        "classes": list(study.classes),
+        "images_per_class": {name: study.prompt_set_of(name).per_class for name in study.image_sets},
+        "segmenters": [f"{name} ({row.backbone}, {row.iterations} iterations)" for name, row in segmenters],
+        "thresholds": study.thresholds.model_dump(),
+    }
+    shared = {"name": study.name, "title": study.title, "embedded": study.embedded, "repeats": study.repeats}
+    return {**shared, "rng_seed": study.rng_seed, "facts": facts, "notes": study.notes}
+
+
+def _figures(names: Sequence[str], folder: Path) -> list[tuple[str, str, bytes]]:
+    """Title, caption and picture of every figure."""
+    from seediff.datasets.images import read_png
+    from seediff.workflow.reporting.galleries import GALLERIES
+
+    titles = {name: f"Figure {name.removeprefix('figure')}: {GALLERIES[name].title}" for name in names}
+    return [(titles[name], GALLERIES[name].caption, read_png(folder / f"{name}.png")) for name in names]
+
+
+def _charts(study: Study, results: Path) -> dict[str, bytes]:
+    """Mask quality as bars, where the study measures it, and the training curves."""
+    from seediff.workflow.reporting.figures import bar_chart, training_curves
+    from seediff.workflow.reporting.mask_quality import read_mask_quality
+
+    histories: dict[str, list[Path]] = {}
+    for model in plan.models(study):
+        histories.setdefault(model.rsplit("/", 1)[0], []).append(results / "models" / model / "history.csv")
+    caption = "Training loss of every recipe, a line for each repeat; grey: the range of all runs of the same segmenter"
+    curves = {caption: training_curves(histories)}
+    if study.mask_quality is None:
+        return curves
+    quality = read_mask_quality(results / "mask_quality" / f"{study.mask_quality.benchmark}.json")
+    return {"Mask quality: IoU with exact masks, with its standard error": bar_chart(quality), **curves}

@@ -1,0 +1,77 @@
+"""Stage: one table, as csv, md, tex, html and json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Tag
+
+from seediff.names import MASK_QUALITY
+from seediff.workflow import layout, plan
+from seediff.workflow.layout import TABLE_SUFFIXES, fill
+from seediff.workflow.reporting.columns import Column
+from seediff.workflow.reporting.specs import MaskQualitySpec, Row, TableSpec
+from seediff.workflow.stage import Files, Work
+from seediff.workflow.study import Study
+
+VERSION = 5
+JOB, STATE, TIMED, GPUS = "{table}", "", False, 0
+
+
+def _kind(content: Any) -> str:
+    name = content.get("name") if isinstance(content, dict) else getattr(content, "name", None)
+    return "MaskQualitySpec" if name == MASK_QUALITY else "TableSpec"
+
+
+Spec = Annotated[
+    Annotated[MaskQualitySpec, Tag("MaskQualitySpec")] | Annotated[TableSpec, Tag("TableSpec")], Discriminator(_kind)
+]
+
+
+def spec(study: Study, table: str) -> MaskQualitySpec | TableSpec:
+    if table == MASK_QUALITY:
+        assert study.mask_quality is not None
+        shown = study.mask_quality.model_dump(include={"benchmark", "title", "caption"})
+        return MaskQualitySpec(study=study.name, **shown)
+    section, columns = study.tables[table], plan.table_columns(study, table)
+    first = next(iter(columns))
+    return TableSpec(
+        name=table,
+        study=study.name,
+        title=section.title,
+        caption=section.caption,
+        embedded=study.embedded,
+        reported_on=section.reported_on or study.reported_on,
+        repeats=study.repeats,
+        columns=tuple(Column(heading, column.kind, column.of) for heading, column in columns.items()),
+        rows=tuple(Row(**{**dict(row), "paper": plan.paper_numbers(row, first)}) for row in section.rows),
+    )
+
+
+def inputs(study: Study, table: str) -> Files:
+    """The measurements that a table is made from."""
+    if table == MASK_QUALITY:
+        return {"measurements": plan.mask_quality_files(study)}
+    runs = (run for row in study.tables[table].rows for run in plan.runs_of(study, row))
+    return {"measurements": [fill(layout.METRICS, study=study.name, **run.wildcards) for run in runs]}
+
+
+def files(study: Study, table: str) -> list[str]:
+    return [fill(layout.TABLE, study=study.name, table=table, suffix=suffix) for suffix in TABLE_SUFFIXES]
+
+
+def outputs(study: Study) -> Files:
+    return {"table": files(study, "{table}")}
+
+
+def work(study: Study) -> Iterator[Work]:
+    yield from (Work({"table": name}) for name in plan.table_names(study))
+
+
+def run(spec: Spec, results: Path, output: Path) -> None:
+    """Write one table as csv, md, tex, html and json."""
+    from seediff.workflow.reporting.tables import write_table
+
+    write_table(spec, results, output)
