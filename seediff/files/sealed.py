@@ -10,11 +10,10 @@ import csv
 import errno
 import io
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from seediff.errors import SeediffError
 from seediff.files.seals import check_seal, name_of, seal
@@ -36,36 +35,24 @@ def is_disk_full(error: OSError) -> bool:
 def partial(path: Path) -> Iterator[Path]:
     """A temporary neighbour of ``path`` to write to; renamed to it on success, removed on failure.
 
-    Of several processes that write the same file, as those that outlived a killed workflow may, the one that came last
-    succeeds; the others fail with a ``SeediffError``, as does writing to a full disk. So it has to be written in place.
+    Raises ``SeediffError`` where the disk is full, or where ``path`` is no name of a file.
     """
     if not path.name or path.name == "..":
         raise SeediffError(f"{str(path)!r} is a folder, but has to be the name of a file.")
     unfinished = path.with_name(path.name + ".partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.unlink(missing_ok=True)
-        with unfinished.open("xb") as mine:  # open until the end, so that no other file can be mistaken for it
-            try:
-                yield unfinished
-                if not _is(unfinished, mine):
-                    raise SeediffError(f"Another process has begun to write {path}.\nLet it finish, or run again.")
-                unfinished.replace(path)
-            except BaseException:
-                if _is(unfinished, mine):
-                    unfinished.unlink()
-                raise
+        unfinished.unlink(missing_ok=True)  # of a call that was killed
+        try:
+            yield unfinished
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(path) from None
         raise
-
-
-def _is(path: Path, file: BinaryIO) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False
 
 
 def write_text(path: Path, text: str) -> None:

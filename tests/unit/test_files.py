@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seediff.errors import SeediffError
-from seediff.files.sealed import partial, read_csv, read_json, read_page, write_csv, write_json, write_page
+from seediff.files.sealed import read_csv, read_json, read_page, write_csv, write_json, write_page
 from seediff.files.seals import name_of
 from seediff.segmenter.checkpoint import load_tensors, save_tensors
 
@@ -112,18 +111,3 @@ def test_names_are_paths_below_a_studys_results(tmp_path: Path, monkeypatch: pyt
     assert name_of(Path("data/mini/voc/domain.json")) == "domain.json"
     monkeypatch.chdir(tmp_path / "masks" / "basic")
     assert name_of(Path("caa-raw/0000.json")) == "masks/basic/caa-raw/0000.json"
-
-
-def test_of_two_writers_the_later_succeeds(tmp_path: Path) -> None:
-    """The earlier one outlived the workflow that started it, and ends while the later one is at work."""
-    path = tmp_path / "0000.tar"
-    with ExitStack() as earlier:
-        earlier.enter_context(partial(path)).write_text("earlier")
-        with partial(path) as unfinished, unfinished.open("w") as later:
-            later.write("half of it")
-            with pytest.raises(SeediffError, match=r"Another process has begun to write .*0000\.tar"):
-                earlier.close()
-            assert not path.exists()
-            later.write(", and the rest")
-    assert path.read_text() == "half of it, and the rest"
-    assert list(tmp_path.iterdir()) == [path]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
+from scipy.stats import ConstantInputWarning, kendalltau, spearmanr
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,7 @@ class Agreement:
 
 def rank_agreement(reported: Sequence[float], reproduced: Sequence[float]) -> Agreement:
     """Compare the order of two equally long series; a tie in one that the other lacks is not the same order."""
-    ours = np.sign(np.subtract.outer(reproduced, reproduced))
-    theirs = np.sign(np.subtract.outer(reported, reported))
-    with np.errstate(invalid="ignore"):
-        tau = (ours * theirs).sum() / np.sqrt((ours**2).sum() * (theirs**2).sum())
-        rho = np.corrcoef(pd.Series(reported).rank(), pd.Series(reproduced).rank())[0, 1]
+    ours, theirs = (np.sign(np.subtract.outer(values, values)) for values in (reproduced, reported))
+    with warnings.catch_warnings(action="ignore", category=ConstantInputWarning):
+        tau, rho = (correlation(reported, reproduced).statistic for correlation in (kendalltau, spearmanr))
     return Agreement(bool((ours == theirs).all()), float(tau), float(rho))

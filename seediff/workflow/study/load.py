@@ -19,8 +19,8 @@ from seediff.workflow.study.sections import Study
 
 TAGS = ("SyntheticRecipe", "RealRecipe", "Synthetic", "Real", "TableSpec", "MaskQualitySpec")
 """Kinds of sections that are not part of a place in what was written."""
-LARGEST_FILE, LARGEST_CONTENT = 4 * 2**20, 200_000
-"""Bytes of a study file, and its values once written out: far above any real one's."""
+LARGEST_FILE = 4 * 2**20
+"""Bytes, far above any real study's."""
 
 
 def load_study(path: Path) -> Study:
@@ -57,16 +57,10 @@ class _StudyLoader(yaml.SafeLoader):
     """Safe YAML that reads words and numbers as YAML 1.2 does, and as people do: 'no' and '1:30' are words.
 
     PyYAML alone reads 1.1, where they are false and 90, and 010 is 8; that last one is an error here. So is a key that
-    comes twice, of which PyYAML takes the last, and content that is enormous once its aliases are written out.
+    comes twice, of which PyYAML takes the last.
     """
 
     yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
-
-    def get_single_node(self) -> yaml.Node | None:
-        node = super().get_single_node()
-        if node is not None and _written_out(node, {}) > LARGEST_CONTENT:
-            raise yaml.composer.ComposerError(None, None, "its aliases stand for too much", node.start_mark)
-        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         pairs = node.value if isinstance(node, yaml.MappingNode) else ()
@@ -106,15 +100,6 @@ for kind, (pattern, beginnings) in _PLAIN.items():
 
 for kind in ("int", "float"):
     _StudyLoader.add_constructor(f"tag:yaml.org,2002:{kind}", getattr(_StudyLoader, f"construct_yaml_{kind}"))
-
-
-def _written_out(node: yaml.Node, known: dict[int, float]) -> float:
-    """How many nodes the node stands for once every alias is written out: without end if it holds itself."""
-    if id(node) not in known:
-        known[id(node)] = float("inf")  # until it is counted
-        inner = [one for pair in node.value for one in pair] if isinstance(node, yaml.MappingNode) else node.value
-        known[id(node)] = 1 + (0 if isinstance(inner, str) else sum(_written_out(one, known) for one in inner))
-    return known[id(node)]
 
 
 def parse_study(content: Mapping[str, Any]) -> Study:
