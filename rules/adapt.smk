@@ -8,7 +8,6 @@ Training state that allows resuming lives under results/<study>/checkpoints/, as
 rule adapter:
     input:
         unpack(inputs_of("adapter")),
-        diffusion=model_files(),
     output:
         **outputs_of("adapter"),
     log:
@@ -16,8 +15,8 @@ rule adapter:
     benchmark:
         times_of("adapter")
     params:
-        spec=spec_of("adapter", add=adaptation_data_of),
-        version=STAGES["adapter"].VERSION,
+        spec=spec_of("adapter"),
+        digest=digest_of("adapter"),
         checkpoints=checkpoints_of("adapter"),
         folder=output_folder,
     shell:
@@ -25,4 +24,5 @@ rule adapter:
         " --spec {params.spec:q}"
         " --checkpoints {params.checkpoints:q}"
         " --output {params.folder:q}"
+        " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"

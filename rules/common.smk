@@ -4,16 +4,17 @@ import json
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 from seediff.errors import SeediffError
 from seediff.names import slug
 from seediff.workflow import graph, layout, plan
 from seediff.workflow.ranges import shortened
-from seediff.workflow.sources import check_data, find_commits, pinned, read_sources
+from seediff.workflow.sources import check_named, find_sources, pinned, read_sources
 from seediff.workflow.stage import told
 from seediff.workflow.stages import STAGES
-from seediff.workflow.study import RealRecipe, check_paths, find_study, load_study
+from seediff.workflow.study import find_study, load_study, read_snapshot
 from seediff.workflow.study.mask_sets import RATED
 
 for key in config.keys() - {"study", "paths"}:
@@ -22,20 +23,19 @@ if config.get("paths", "unchecked") != "unchecked":
     sys.exit("error: The setting 'paths' can only be 'unchecked'; leave it out to check the paths.")
 
 try:
-    WRITTEN = load_study(find_study(str(config["study"] or "")))
-    RESULTS = layout.fill(layout.RESULTS, study=WRITTEN.name)
+    FILE = find_study(str(config["study"] or ""))
+    RESULTS = layout.fill(layout.RESULTS, study=FILE.stem)
     SOURCES = read_sources(Path(RESULTS))
-    STUDY = pinned(WRITTEN, find_commits(WRITTEN, SOURCES))
+    if workflow.is_main_process:
+        WRITTEN = load_study(FILE)
+        if "paths" not in config:  # a job says by itself what it does not find
+            check_named(WRITTEN, f"--config study={config['study']} paths=unchecked")
+        SOURCES = find_sources(WRITTEN, SOURCES)
+    else:
+        WRITTEN = read_snapshot(Path(layout.fill(layout.SNAPSHOT, study=FILE.stem)))
+    STUDY = pinned(WRITTEN, SOURCES)
 except SeediffError as error:
     sys.exit(f"error: {error}")
-
-if workflow.is_main_process and "paths" not in config:  # a job says by itself what it does not find
-    try:
-        check_paths(WRITTEN)
-        check_data(WRITTEN)
-    except SeediffError as error:
-        without = f"To plan without them, or to run what does not need them: --config study={config['study']} paths=unchecked"
-        sys.exit(f"error: {error}\n{without}")
 
 # Under SLURM, programs of the profile ask its commands again when it does not answer (docs/cluster.md).
 os.environ.update(PATH=os.pathsep.join([f"{workflow.basedir}/profiles/slurm/bin", *os.get_exec_path()]))
@@ -87,12 +87,3 @@ def model_folder(wildcards, input):
 def shard_of(wildcards, image_set):
     """The planned shard that an output's class and block stand for."""
     return plan.shard(STUDY, image_set, CLASSES[wildcards.class_slug], int(wildcards.block))
-
-
-def refuse_until_train():
-    """For studies with models that start from the weights of others."""
-    if "train" in workflow.dag_settings.until:
-        sys.exit(
-            "error: With --until train Snakemake never begins a training that starts from the weights of another.\n"
-            "Ask for the models themselves: snakemake --cores all models"
-        )

@@ -6,18 +6,19 @@ Makes: results/<study>/prompts/*.csv, data/<study>/<benchmark>/
 
 rule prompts:
     input:
-        lexicon,
+        unpack(inputs_of("prompts")),
     output:
         **outputs_of("prompts"),
     log:
         log_of("prompts"),
     params:
         spec=spec_of("prompts"),
-        version=STAGES["prompts"].VERSION,
+        digest=digest_of("prompts"),
     shell:
         "seediff stage prompts"
         " --spec {params.spec:q}"
         " --output {output.prompts:q}"
+        " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"
 
 
@@ -29,10 +30,11 @@ rule domain:
         log_of("domain"),
     params:
         spec=spec_of("domain"),
-        version=STAGES["domain"].VERSION,
+        digest=digest_of("domain"),
         folder=output_folder,
     shell:
         "seediff stage domain"
         " --spec {params.spec:q}"
         " --output {params.folder:q}"
+        " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"

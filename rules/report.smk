@@ -13,7 +13,7 @@ rule tabulate:
         log_of("tabulate"),
     params:
         spec=spec_of("tabulate"),
-        version=STAGES["tabulate"].VERSION,
+        digest=digest_of("tabulate"),
         results=RESULTS,
         stem=output_stem,
     shell:
@@ -21,13 +21,13 @@ rule tabulate:
         " --spec {params.spec:q}"
         " --results {params.results:q}"
         " --output {params.stem:q}"
+        " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"
 
 
 rule strips:
     input:
         unpack(inputs_of("strips")),
-        diffusion=model_files(),
     output:
         **outputs_of("strips"),
     log:
@@ -36,12 +36,13 @@ rule strips:
         times_of("strips")
     params:
         spec=spec_of("strips"),
-        version=STAGES["strips"].VERSION,
+        digest=digest_of("strips"),
         folder=output_folder,
     shell:
         "seediff stage strips"
         " --spec {params.spec:q}"
         " --output {params.folder:q}"
+        " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"
 
 
@@ -50,7 +51,6 @@ if STUDY.figures:
     rule figures:
         input:
             unpack(inputs_of("figures")),
-            diffusion=model_files(),
         output:
             **outputs_of("figures"),
         log:
@@ -59,32 +59,33 @@ if STUDY.figures:
             times_of("figures")
         params:
             spec=spec_of("figures"),
-            version=STAGES["figures"].VERSION,
+            digest=digest_of("figures"),
             folder=output_folder,
         shell:
             "seediff stage figures"
             " --spec {params.spec:q}"
             " --output {params.folder:q}"
+            " --record {params.digest} {output:q}"
             " > {log:q} 2>&1"
 
 
 rule report:
     input:
         unpack(inputs_of("report")),
-        diffusion=model_files(),
     output:
         report=report(outputs_of("report")["report"], category="Study"),
     log:
         log_of("report"),
     params:
         spec=spec_of("report"),
-        version=STAGES["report"].VERSION,
+        digest=digest_of("report"),
         results=RESULTS,  # the report reads the jobs' times there as well, whichever there are
     shell:
         "seediff stage report"
         " --spec {params.spec:q}"
         " --results {params.results:q}"
         " --output {output.report:q}"
+        " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"
 
 

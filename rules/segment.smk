@@ -4,10 +4,19 @@ Makes: results/<study>/{filters,training_sets,models,metrics}/
 """
 
 
+def train_inputs(wildcards):
+    found = inputs_of("train")(wildcards)
+    if found["start"] and "train" in workflow.dag_settings.until:
+        sys.exit(
+            "error: With --until train Snakemake never begins a training that starts from the weights of another.\n"
+            "Ask for the models themselves: snakemake --cores all models"
+        )
+    return found
+
+
 rule filter:
     input:
         unpack(inputs_of("filter")),
-        clip=clip_files,
     output:
         **outputs_of("filter"),
     log:
@@ -20,7 +29,7 @@ rule filter:
         scores=ranges_of("scores"),
         masks=ranges_of("masks"),
         other_masks=ranges_of("other_masks"),
-        version=STAGES["filter"].VERSION,
+        digest=digest_of("filter"),
     shell:
         "seediff stage filter"
         " --spec {params.spec:q}"
@@ -29,6 +38,7 @@ rule filter:
         " --masks {params.masks:q}"
         " --other-masks {params.other_masks:q}"
         " --output {output.filter:q}"
+        " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"
 
 
@@ -40,23 +50,23 @@ rule assemble:
     log:
         log_of("assemble"),
     params:
-        spec=spec_of("assemble", add=recipe_data),
+        spec=spec_of("assemble"),
         images=ranges_of("images"),
         masks=ranges_of("masks"),
-        version=STAGES["assemble"].VERSION,
+        digest=digest_of("assemble"),
     shell:
         "seediff stage assemble"
         " --spec {params.spec:q}"
         " --images {params.images:q}"
         " --masks {params.masks:q}"
         " --output {output.training_set:q}"
+        " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"
 
 
 rule train:
     input:
-        unpack(inputs_of("train")),
-        backbone=backbone_files,
+        unpack(train_inputs),
     output:
         **outputs_of("train"),
     log:
@@ -65,7 +75,7 @@ rule train:
         times_of("train")
     params:
         spec=spec_of("train"),
-        version=STAGES["train"].VERSION,
+        digest=digest_of("train"),
         checkpoints=checkpoints_of("train"),  # outputs are deleted after a failure
         folder=output_folder,
     resources:
@@ -78,13 +88,13 @@ rule train:
         " --checkpoints {params.checkpoints:q}"
         " --processes {resources.processes}"
         " --output {params.folder:q}"
+        " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"
 
 
 rule evaluate:
     input:
         unpack(inputs_of("evaluate")),
-        diffusion=evaluated_model_files,
     output:
         **outputs_of("evaluate"),
     log:
@@ -92,12 +102,13 @@ rule evaluate:
     benchmark:
         times_of("evaluate")
     params:
-        spec=spec_of("evaluate", add=evaluated_data),
-        version=STAGES["evaluate"].VERSION,
+        spec=spec_of("evaluate"),
+        digest=digest_of("evaluate"),
         model=model_folder,
     shell:
         "seediff stage evaluate"
         " --spec {params.spec:q}"
         " --model {params.model:q}"
         " --output {output.metrics:q}"
+        " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"

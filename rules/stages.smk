@@ -1,17 +1,40 @@
-"""What the modules of ``seediff.workflow.stages`` say to the rules: the files and the spec of a stage's jobs."""
+"""What the modules of ``seediff.workflow.stages`` say to the rules: the files and the spec of a stage's jobs.
+
+Which jobs are done is told by their records (``seediff.workflow.records``), not by the times of files: every input counts
+as old, but for a mark that is newer than everything, which the jobs read that have to run again.
+"""
+
+from functools import cache
+
+from seediff.workflow import records
+
+
+@cache
+def digests():
+    return records.digests(graph.every_job(STUDY), SOURCES)
+
+
+MARK = Path(".snakemake/outdated")
+OUTDATED = records.outdated(graph.every_job(STUDY), digests()) if workflow.is_main_process else set()
+if OUTDATED or not MARK.exists():
+    MARK.parent.mkdir(exist_ok=True)
+    MARK.write_text(f"{time.time_ns()}\n")
 
 
 def inputs_of(stage):
-    """An input function: the files of other jobs that the stage's job reads, by name.
-
-    A manifest follows from its shard: whether it is there is a question, whether it has changed is none.
-    """
+    """An input function: the files that the stage's job reads, by name."""
 
     def inputs(wildcards):
-        found = dict(told(STAGES[stage].inputs, STUDY, wildcards))
-        return found | {"manifests": list(map(ancient, found["manifests"]))} if "manifests" in found else found
+        found = told(STAGES[stage].inputs, STUDY, wildcards)
+        mark = str(MARK) if job_of(stage, wildcards) in OUTDATED else ancient(str(MARK))
+        return {name: ancient(paths) for name, paths in found.items()} | {"mark": mark}
 
     return inputs
+
+
+def job_of(stage, wildcards):
+    """The title of the stage's job."""
+    return layout.fill(f"{stage} {STAGES[stage].JOB}".rstrip(), **wildcards)
 
 
 def outputs_of(stage):
@@ -36,14 +59,11 @@ def checkpoints_of(stage):
     return os.path.dirname(layout.fill(STAGES[stage].STATE, study=STUDY.name))
 
 
-def spec_of(stage, add=lambda spec, wildcards: spec):
-    """A params function: what the stage's job is told, as its command line takes it.
+def spec_of(stage):
+    """A params function: what the stage's job is told, as its command line takes it."""
+    return lambda wildcards: graph.spec_text(STUDY, STAGES[stage], wildcards)
 
-    ``add``: adds what the spec says of files outside of the study.
-    """
 
-    def spec(wildcards):
-        content = told(STAGES[stage].spec, STUDY, wildcards).model_dump(mode="json")
-        return json.dumps(add(content, wildcards), sort_keys=True)
-
-    return spec
+def digest_of(stage):
+    """A params function: what the job is recorded by."""
+    return lambda wildcards: digests()[job_of(stage, wildcards)]

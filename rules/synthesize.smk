@@ -7,7 +7,6 @@ Makes: results/<study>/{images,scores,replays,masks}/, all of them shards (tar) 
 rule synthesize:
     input:
         unpack(inputs_of("synthesize")),
-        diffusion=model_files(),
     output:
         **outputs_of("synthesize"),
     log:
@@ -16,7 +15,7 @@ rule synthesize:
         times_of("synthesize")
     params:
         spec=spec_of("synthesize"),
-        version=STAGES["synthesize"].VERSION,
+        digest=digest_of("synthesize"),
         class_name=lambda wildcards: CLASSES[wildcards.class_slug],
         first=lambda wildcards: shard_of(wildcards, wildcards.image_set).first,
         number=lambda wildcards: shard_of(wildcards, wildcards.image_set).count,
@@ -29,13 +28,13 @@ rule synthesize:
         " --count {params.number}"
         " --images {output.images:q}"
         " --scores {output.scores:q}"
+        " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"
 
 
 rule replay:
     input:
         unpack(inputs_of("replay")),
-        diffusion=model_files(),
     output:
         **outputs_of("replay"),
     log:
@@ -44,7 +43,7 @@ rule replay:
         times_of("replay")
     params:
         spec=spec_of("replay"),
-        version=STAGES["replay"].VERSION,
+        digest=digest_of("replay"),
         class_name=lambda wildcards: CLASSES[wildcards.class_slug],
         first=lambda wildcards: shard_of(wildcards, STUDY.passes[wildcards.pass_name].image_set).first,
         number=lambda wildcards: shard_of(wildcards, STUDY.passes[wildcards.pass_name].image_set).count,
@@ -56,6 +55,7 @@ rule replay:
         " --first {params.first}"
         " --count {params.number}"
         " --scores {output.scores:q}"
+        " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"
 
 
@@ -70,13 +70,14 @@ rule refine:
         times_of("refine")
     params:
         spec=spec_of("refine"),
-        version=STAGES["refine"].VERSION,
+        digest=digest_of("refine"),
     shell:
         "seediff stage refine"
         " --spec {params.spec:q}"
         " --images {input.images:q}"
         " --scores {input.scores:q}"
         " --output {output.masks:q}"
+        " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"
 
 
@@ -84,7 +85,6 @@ rule mask_quality:
     priority: 10  # the first numbers to be had: they need no training
     input:
         unpack(inputs_of("mask_quality")),
-        diffusion=model_files(),
     output:
         **outputs_of("mask_quality"),
     log:
@@ -92,10 +92,11 @@ rule mask_quality:
     benchmark:
         times_of("mask_quality")
     params:
-        spec=spec_of("mask_quality", add=evaluated_data),
-        version=STAGES["mask_quality"].VERSION,
+        spec=spec_of("mask_quality"),
+        digest=digest_of("mask_quality"),
     shell:
         "seediff stage mask_quality"
         " --spec {params.spec:q}"
         " --output {output.mask_quality:q}"
+        " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"

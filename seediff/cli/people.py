@@ -220,7 +220,7 @@ def figure(options: argparse.Namespace) -> None:
     if options.point and options.name != "figure4":
         raise SeediffError("Only figure4 looks from a point. Leave --point out.")
     study = load_study(find_study(options.study))
-    study = pinned(study, read_sources(Path("results", study.name)).commits)
+    study = pinned(study, read_sources(Path("results", study.name)))
     if study.figures is None:
         raise SeediffError(f"{options.study} has no section 'figures', which says what they show.")
     if options.output.suffix in (".png", ".pdf"):

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -41,21 +41,39 @@ def run_stage(command: argparse.Namespace) -> int:
         raise SeediffError(f"There is no stage {command.name!r}.\n{nearest(command.name, STAGES)}")
     stage = STAGES[command.name]
     options = vars(_parser(command.name, stage).parse_args(command.options))
-    processes = options.pop("processes", 1)
     options["spec"] = read_spec(stage, options["spec"])
-    started = "WORLD_SIZE" in os.environ  # by a process that has claimed the GPUs of all
-    with claimed(processes) if stage.GPUS and not started else nullcontext():
-        if processes > 1 and not started:
-            launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-            return subprocess.run([*launch, str(processes), "-m", "seediff.cli", *command.arguments]).returncode
+    record, processes = options.pop("record"), options.pop("processes", 1)
+    if "WORLD_SIZE" in os.environ:  # one of several processes, started by the one that has claimed all GPUs
         stage.run(**options)
+        return 0
+    with _recorded(*record), claimed(processes) if stage.GPUS else nullcontext():
+        if processes > 1:
+            launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+            _call([*launch, str(processes), "-m", "seediff.cli", *command.arguments])
+        else:
+            stage.run(**options)
     return 0
+
+
+def _call(command: Sequence[str]) -> None:
+    """Leave with the command's exit code if it fails; it has said why."""
+    if code := subprocess.run(command).returncode:
+        sys.exit(code)
+
+
+def _recorded(digest: str = "", *files: str) -> AbstractContextManager[None]:
+    """Nothing is recorded of jobs that the workflow has not planned."""
+    from seediff.workflow.records import recorded
+
+    return recorded(digest, [*map(Path, files)]) if files else nullcontext()
 
 
 def _parser(name: str, stage: Stage) -> argparse.ArgumentParser:
     parser = Parser(prog=f"seediff stage {name}", description=stage.run.__doc__)
     for parameter, hint in _parameters(stage).items():
         parser.add_argument(f"--{parameter.replace('_', '-')}", **_OPTIONS.get(hint, _SPEC))
+    about = "the job's digest and its files: what is recorded once they are made"
+    parser.add_argument("--record", nargs="+", default=[], metavar=("DIGEST", "FILE"), help=about)
     if stage.GPUS > 1:
         about = "that share every batch, a GPU each"
         parser.add_argument("--processes", type=number_of_processes, default=1, help=about)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -17,8 +18,9 @@ from seediff.workflow.study import Study
 class Job:
     """One job of ``stage``; ``name`` tells it from the stage's others (empty where there is only one).
 
-    ``inputs`` are files of other jobs. ``kind`` and ``amount`` of work are those of ``Work``. ``state``: the training
-    state that it resumes from, if it has one; ``benchmark``: where the workflow notes how long it took, if it does.
+    ``inputs`` are files of other jobs, and those that no job makes. ``spec`` is JSON. ``kind`` and ``amount`` of work
+    are those of ``Work``. ``state``: the training state that it resumes from, if it has one; ``benchmark``: where the
+    workflow notes how long it took, if it does.
     """
 
     stage: str
@@ -26,6 +28,8 @@ class Job:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     log: str
+    version: int
+    spec: str
     benchmark: str = ""
     state: str = ""
     kind: str = ""
@@ -38,8 +42,12 @@ class Job:
 
 def study_jobs(study: Study) -> list[Job]:
     """Every job that the tables and the report need, after those whose files it reads."""
-    jobs = [_job(study, name, stage, work) for name, stage in STAGES.items() for work in stage.work(study)]
-    return needed(jobs, targets(study), lambda path: False)
+    return needed(every_job(study), targets(study), lambda path: False)
+
+
+def every_job(study: Study) -> list[Job]:
+    """Every job that the study defines, asked for or not, after those whose files it reads."""
+    return [_job(study, name, stage, work) for name, stage in STAGES.items() for work in stage.work(study)]
 
 
 def needed(jobs: Sequence[Job], targets: Iterable[str], there: Callable[[str], bool]) -> list[Job]:
@@ -80,11 +88,18 @@ def _job(study: Study, name: str, stage: Stage, work: Work) -> Job:
         inputs=(*_paths(told(stage.inputs, study, work.wildcards)),),
         outputs=(*map(filled, _paths(stage.outputs(study))),),
         log=filled(log_file(name, stage)),
+        version=stage.VERSION,
+        spec=spec_text(study, stage, work.wildcards),
         benchmark=filled(times_file(name, stage)) if stage.TIMED else "",
         state=filled(stage.STATE),
         kind=work.kind,
         amount=work.amount,
     )
+
+
+def spec_text(study: Study, stage: Stage, wildcards: Mapping[str, str]) -> str:
+    """What a job is told, as its command line takes it."""
+    return json.dumps(told(stage.spec, study, wildcards).model_dump(mode="json"), sort_keys=True)
 
 
 def _paths(files: Files) -> Iterator[str]:

@@ -48,6 +48,8 @@ STATE = f"{RESULTS}/checkpoints/{MODEL}/state.safetensors"
 """Training states are no outputs of jobs: Snakemake deletes those of a job that failed."""
 
 SOURCES = f"{RESULTS}/sources.json"
+SNAPSHOT = f"{RESULTS}/study.json"
+"""The study as the run under way was planned: its jobs read this, so that an edit cannot come in between."""
 LOG = f"{RESULTS}/logs/{{job}}.log"
 TIMES = f"{RESULTS}/benchmarks/{{job}}.tsv"
 OF_NO_JOB = ("logs", "benchmarks", "checkpoints")

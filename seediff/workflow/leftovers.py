@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from seediff.workflow.graph import study_jobs
-from seediff.workflow.layout import OF_NO_JOB, SOURCES, fill
+from seediff.workflow.layout import OF_NO_JOB, SNAPSHOT, SOURCES, fill
 from seediff.workflow.progress import Results
 from seediff.workflow.study import Study
 
@@ -16,7 +16,7 @@ def leftovers(study: Study, folder: Path) -> list[Path]:
     """Files in the study's results ``folder`` that no job of the study makes, in order; without hidden ones."""
     results = Results(study.name, folder)
     own = {os.fspath(results.path(output)) for job in study_jobs(study) for output in job.outputs}
-    own.add(os.fspath(results.path(fill(SOURCES, study=study.name))))
+    own |= {os.fspath(results.path(fill(note, study=study.name))) for note in (SOURCES, SNAPSHOT)}
     return sorted(Path(file) for file in _files(folder) if file.removesuffix(".partial") not in own)
 
 

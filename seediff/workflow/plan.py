@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from math import ceil
+from pathlib import Path
 from typing import Literal, get_args
 
+from seediff.diffusion.model_files import network_files, pipeline_files
 from seediff.names import MASK_QUALITY, slug
 from seediff.workflow import layout
 from seediff.workflow.layout import fill
@@ -117,10 +119,10 @@ def variant_names(study: Study) -> list[str]:
     return list(dict.fromkeys([*fed, *study.variants_by_class]))
 
 
-def adapter_file(study: Study, image_set: str) -> str | None:
-    """The weights that adapt the model to an image set, if it is not drawn by the model as it is."""
+def adapter_files(study: Study, image_set: str) -> list[str]:
+    """The weights that adapt the model to an image set; nothing where the model draws it as it is."""
     adaptation = study.image_sets[image_set].adaptation
-    return fill(layout.ADAPTER_WEIGHTS, study=study.name, adaptation=adaptation) if adaptation else None
+    return [fill(layout.ADAPTER_WEIGHTS, study=study.name, adaptation=adaptation)] if adaptation else []
 
 
 def benchmark_folder(study: Study, benchmark: str) -> str:
@@ -132,6 +134,16 @@ def domain_files(study: Study, benchmark: str) -> list[str]:
     """The file that says a stand-in is drawn; nothing for a benchmark that is there already."""
     drawn = fill(layout.DOMAIN, study=study.name, benchmark=benchmark)
     return [drawn] if study.benchmarks[benchmark].embedded else []
+
+
+def diffusion_files(study: Study) -> list[str]:
+    """Every file of a local diffusion model; nothing for a hub's, whose commit is in the spec."""
+    return [*map(str, pipeline_files(Path(study.diffusion.model)))]
+
+
+def network_inputs(model: str) -> list[str]:
+    """Every file of a local network; nothing for a hub's."""
+    return [*map(str, network_files(Path(model)))]
 
 
 def lacking(study: Study, benchmark: str, classes: Sequence[str]) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from seediff.names import visible
 from seediff.workflow.graph import Job, needed, study_jobs, targets
+from seediff.workflow.records import digests, outdated
+from seediff.workflow.sources import pinned, read_sources
 from seediff.workflow.study import Study
 
 SHORTEST_PATIENCE, LONGEST_PATIENCE = 5 * 60.0, 30 * 60.0
@@ -84,9 +86,10 @@ class Results:
 
 def study_progress(study: Study, folder: Path, now: float) -> tuple[list[Progress], Pace]:
     """Every job of the study in order, and how long jobs take; ``now`` in seconds since the epoch."""
-    results, jobs = Results(study.name, folder), study_jobs(study)
+    results, jobs = Results(study.name, folder), study_jobs(pinned(study, read_sources(folder)))
     pace = measured_pace(jobs, results)
-    present = {output for job in jobs for output in job.outputs if results.has(output)}
+    old = outdated(jobs, digests(jobs, read_sources(folder)), results.path)
+    present = {output for job in jobs if job.title not in old for output in job.outputs if results.has(output)}
     unfinished = {
         job.title: _unfinished(job, results, pace, now) for job in jobs if not present.issuperset(job.outputs)
     }

@@ -7,8 +7,9 @@ fingerprints of the data sets for machines that have the results but not the dat
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,10 +21,12 @@ from seediff.diffusion.model_files import hub_commit, is_hub_id, names_commit, r
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json, write_json
 from seediff.workflow import layout
-from seediff.workflow.plan import benchmark_folder
-from seediff.workflow.study import RealRecipe, Study
+from seediff.workflow.plan import benchmark_folder, diffusion_files, network_inputs
+from seediff.workflow.study import RealRecipe, Study, check_paths
 from seediff.workflow.study.sections import Diffusion
 
+LARGE = 2**26
+"""Bytes; smaller files are read whenever a run is planned."""
 FILE = Path(layout.SOURCES).name
 
 
@@ -53,16 +56,44 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Checksum:
+    """``sha256`` of a file that had that size and time of change, in nanoseconds."""
+
+    size: int
+    changed: int
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _checksum(path: str, noted: Checksum | None) -> Checksum:
+    """As noted before, unless the file has changed since; about a second for each gigabyte."""
+    now = Path(path).stat()
+    if noted and (noted.size, noted.changed) == (now.st_size, now.st_mtime_ns):
+        return noted
+    with open(path, "rb") as file:
+        return Checksum(now.st_size, now.st_mtime_ns, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+@dataclass(frozen=True)
 class Sources:
-    """``commits`` by hub id as the study gives it, ``data``: fingerprints by what is read."""
+    """``commits`` by hub id as the study gives it, ``data``: fingerprints by what is read, ``files``: checksums of
+    local models' large files, by path."""
 
     commits: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, Checksum] = field(default_factory=dict)
+
+    def checksum(self, path: str) -> str:
+        """The sha256 of a file that no job makes; nothing for one that is missing, which the job itself reports."""
+        try:
+            return _checksum(path, self.files.get(path)).sha256
+        except OSError:
+            return ""
 
 
 class _Noted(BaseModel):
     commits: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]]
     data: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
+    files: dict[str, Checksum] = {}
 
 
 def read_sources(results: Path) -> Sources:
@@ -74,19 +105,29 @@ def read_sources(results: Path) -> Sources:
         noted = _Noted.model_validate(read_json(path, "The note of sources"))
     except ValidationError:
         raise SeediffError(f"{path} is no note of a study's sources.\nDelete it and run again.") from None
-    return Sources(noted.commits, noted.data)
+    return Sources(noted.commits, noted.data, noted.files)
 
 
 def write_sources(results: Path, sources: Sources) -> None:
     """Note them, unless there is nothing to note or nothing new."""
-    if (sources.commits or sources.data) and sources != read_sources(results):
-        write_json(results / FILE, {"commits": dict(sources.commits), "data": dict(sources.data)})
+    if sources != Sources() and sources != read_sources(results):
+        write_json(results / FILE, asdict(sources))
 
 
 def find_sources(study: Study, noted: Sources) -> Sources:
     """What the study's hub ids and data sets stand for now: ids as noted, data as they are, or else as noted."""
     data = {read.name: read.fingerprint() or noted.data.get(read.name) for read in real_data(study)}
-    return Sources(find_commits(study, noted), {name: found for name, found in data.items() if found})
+    known = {name: found for name, found in data.items() if found}
+    files = {path: _checksum(path, noted.files.get(path)) for path in _large_files(study)}
+    return Sources(find_commits(study, noted), known, files)
+
+
+def _large_files(study: Study) -> list[str]:
+    """Those of local models that take long to read."""
+    networks = [segmenter.pretrained for segmenter in study.segmenters.values()]
+    networks += [settings.clip_model for settings in study.filters.values()]
+    files = [*diffusion_files(study), *(path for name in networks if name for path in network_inputs(name))]
+    return [path for path in dict.fromkeys(files) if Path(path).stat().st_size > LARGE]
 
 
 def find_commits(study: Study, noted: Sources) -> dict[str, str]:
@@ -114,14 +155,24 @@ def check_commits(study: Study, commits: Mapping[str, str]) -> None:
             )
 
 
+def check_named(study: Study, without: str) -> None:
+    """Raise ``SeediffError`` if something that the study names is not there; ``without`` plans without it."""
+    try:
+        check_paths(study)
+        check_data(study)
+    except SeediffError as error:
+        raise SeediffError(f"{error}\nTo plan without them, or to run what does not need them: {without}") from None
+
+
 def check_data(study: Study) -> None:
     """Raise ``SeediffError`` if a real data set is not whole: its results would count as those of the data as noted."""
     for data in real_data(study):
         data.check()
 
 
-def pinned(study: Study, commits: Mapping[str, str]) -> Study:
-    """The same study with its commit behind every hub id that has one."""
+def pinned(study: Study, sources: Sources) -> Study:
+    """The same study with its commit behind every hub id that has one, of data with these fingerprints."""
+    commits = sources.commits
 
     def pin(model: str) -> str:
         return reference(split_reference(model)[0], commits[model]) if model in commits else model
@@ -136,7 +187,8 @@ def pinned(study: Study, commits: Mapping[str, str]) -> Study:
         name: replace(settings, clip_model=pin(settings.clip_model)) if settings.clip_model else settings
         for name, settings in study.filters.items()
     }
-    return study.model_copy(update={"diffusion": diffusion, "segmenters": segmenters, "filters": filters})
+    found = study.model_copy(update={"diffusion": diffusion, "segmenters": segmenters, "filters": filters})
+    return found.reading(sources.data)
 
 
 def real_data(study: Study) -> list[Data]:
@@ -162,3 +214,8 @@ def benchmark_data(study: Study, benchmark: str, split: str) -> Iterable[Data]:
 def adaptation_data(study: Study, adaptation: str) -> Iterable[Data]:
     images = study.adaptations[adaptation]
     return benchmark_data(study, images.benchmark, images.split) if images.benchmark else [Data(str(images.folder))]
+
+
+def fingerprint_of(study: Study, data: Iterable[Data]) -> str | None:
+    """The fingerprint of what is read; nothing for a stand-in, or for missing data, which the job itself reports."""
+    return next((study.fingerprint(read.name) for read in data), None)

@@ -11,6 +11,7 @@ from pydantic import model_validator
 from seediff.adaptation.settings import AdapterSettings
 from seediff.versions import VERSIONS
 from seediff.workflow import layout, plan
+from seediff.workflow.sources import adaptation_data, fingerprint_of
 from seediff.workflow.stage import Files, Work
 from seediff.workflow.stage import Spec as BaseSpec
 from seediff.workflow.study import Study
@@ -45,17 +46,19 @@ class Spec(BaseSpec):
 
 def spec(study: Study, adaptation: str) -> Spec:
     section = study.adaptations[adaptation]
-    images = Images(folder=str(section.folder), format=None, split=None)
+    data = fingerprint_of(study, adaptation_data(study, adaptation))
+    images = Images(folder=str(section.folder), format=None, split=None, data=data)
     if section.benchmark:
         folder, format = plan.benchmark_folder(study, section.benchmark), study.benchmarks[section.benchmark].format
-        images = Images(folder=folder, format=format, split=section.split)
+        images = Images(folder=folder, format=format, split=section.split, data=data)
     settings = AdapterSettings(**{field.name: getattr(section, field.name) for field in fields(AdapterSettings)})
     return Spec(model=study.diffusion.reference, images=images, settings=settings, rng_seed=study.rng_seed)
 
 
 def inputs(study: Study, adaptation: str) -> Files:
     benchmark = study.adaptations[adaptation].benchmark
-    return {"images": plan.domain_files(study, benchmark) if benchmark else []}
+    images = plan.domain_files(study, benchmark) if benchmark else []
+    return {"images": images, "diffusion": plan.diffusion_files(study)}
 
 
 def outputs(study: Study) -> Files:

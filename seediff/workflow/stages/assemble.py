@@ -10,6 +10,7 @@ from pydantic import Field
 
 from seediff.workflow import layout, plan
 from seediff.workflow.layout import manifest
+from seediff.workflow.sources import benchmark_data, fingerprint_of
 from seediff.workflow.stage import Files, Work
 from seediff.workflow.stage import Spec as BaseSpec
 from seediff.workflow.study import RealRecipe, Study
@@ -57,6 +58,7 @@ def spec(study: Study, recipe: str) -> Synthetic | Real:
         format=study.benchmarks[section.benchmark].format,
         folder=plan.benchmark_folder(study, section.benchmark),
         split=section.split,
+        data=fingerprint_of(study, benchmark_data(study, section.benchmark, section.split)),
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from seediff.errors import SeediffError
 from seediff.workflow import layout, plan
 from seediff.workflow.layout import fill
+from seediff.workflow.sources import benchmark_data, fingerprint_of
 from seediff.workflow.stage import Files, Work
 from seediff.workflow.stage import Spec as BaseSpec
 from seediff.workflow.study import Study
@@ -49,6 +50,7 @@ def spec(study: Study, recipe: str, segmenter: str, repeat: str, benchmark: str)
         format=section.format,
         folder=plan.benchmark_folder(study, benchmark),
         split=section.split,
+        data=fingerprint_of(study, benchmark_data(study, benchmark, section.split)),
         classes=classes,
         lacks=plan.lacking(study, benchmark, classes),
     )
@@ -60,6 +62,7 @@ def inputs(study: Study, recipe: str, segmenter: str, repeat: str, benchmark: st
         "benchmark": plan.domain_files(study, benchmark),
         "model": fill(layout.WEIGHTS_FILE, **where),
         "config": fill(layout.CONFIG, **where),
+        "diffusion": plan.diffusion_files(study) if plan.learns_from_drawn_images(study, recipe) else [],
     }
 
 

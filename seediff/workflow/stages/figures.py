@@ -38,7 +38,7 @@ def spec(study: Study) -> Spec:
     shown = prompts.spec(study, study.image_sets[section.image_set].prompt_set)
     return Spec(
         diffusion=study.diffusion,
-        adapter=plan.adapter_file(study, section.image_set),
+        adapter=next(iter(plan.adapter_files(study, section.image_set)), None),
         prompts=shown.model_copy(update={"classes": section.classes, "per_class": section.candidates}),
         open=section.open,
         rng_seed=study.rng_seed,
@@ -48,7 +48,8 @@ def spec(study: Study) -> Spec:
 
 
 def inputs(study: Study) -> Files:
-    return {"adapter": (plan.adapter_file(study, study.figures.image_set) if study.figures else None) or []}
+    adapter = plan.adapter_files(study, study.figures.image_set) if study.figures else []
+    return {"adapter": adapter, "diffusion": plan.diffusion_files(study)}
 
 
 def files(study: Study, suffixes: Sequence[str]) -> list[str]:

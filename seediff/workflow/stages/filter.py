@@ -45,7 +45,9 @@ def inputs(study: Study, image_set: str, variant: str, refinement: str, filter: 
         "masks": plan.mask_files(study, filtered.masks),
         "other_masks": [path for masks in compared(study, filtered) for path in plan.mask_files(study, masks)],
     }
-    return {**found, "manifests": [manifest(path) for paths in found.values() for path in paths]}
+    model = study.filters[filter].clip_model
+    clip = plan.network_inputs(model) if model else []
+    return {**found, "manifests": [manifest(path) for paths in found.values() for path in paths], "clip": clip}
 
 
 def outputs(study: Study) -> Files:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from seediff.masks.refinement import Refinement
 from seediff.workflow import layout, plan
+from seediff.workflow.sources import benchmark_data, fingerprint_of
 from seediff.workflow.stage import Files, Work
 from seediff.workflow.stage import Spec as BaseSpec
 from seediff.workflow.study import Study
@@ -50,6 +51,7 @@ def spec(study: Study) -> Spec:
         format=benchmark.format,
         folder=plan.benchmark_folder(study, section.benchmark),
         split=benchmark.split,
+        data=fingerprint_of(study, benchmark_data(study, section.benchmark, benchmark.split)),
         images=section.images,
         timesteps=section.timesteps,
         classes=study.classes,
@@ -63,7 +65,7 @@ def spec(study: Study) -> Spec:
 
 
 def inputs(study: Study, benchmark: str) -> Files:
-    return {"benchmark": plan.domain_files(study, benchmark)}
+    return {"benchmark": plan.domain_files(study, benchmark), "diffusion": plan.diffusion_files(study)}
 
 
 def outputs(study: Study) -> Files:

@@ -49,8 +49,11 @@ def spec(study: Study, prompt_set: str) -> Spec:
     return Spec(prompt_set=prompt_set, rng_seed=study.rng_seed, **told)
 
 
-def inputs(study: Study) -> Files:
-    return {}
+def inputs(study: Study, prompt_set: str) -> Files:
+    """``lexicon``: the WordNet that words are taken from, if any; one that is missing is said by the job."""
+    augmentation = study.prompt_sets[prompt_set].augmentation
+    path = augmentation.lexicon if augmentation else None
+    return {"lexicon": [path] if path and Path(path).is_file() else []}
 
 
 def outputs(study: Study) -> Files:

@@ -45,6 +45,7 @@ def inputs(study: Study) -> Files:
         "strips": strips.files(study),
         "figures": figures.files(study, ["png"]),
         "mask_quality": plan.mask_quality_files(study),
+        "diffusion": plan.diffusion_files(study),
         "histories": [plan.model_file(study, layout.HISTORY, model) for model in plan.models(study)],
     }
 

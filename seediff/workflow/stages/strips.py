@@ -30,7 +30,8 @@ def spec(study: Study) -> Spec:
 
 
 def inputs(study: Study) -> Files:
-    return {"adapter": plan.adapter_file(study, next(iter(study.image_sets))) or []}
+    adapter = plan.adapter_files(study, next(iter(study.image_sets)))
+    return {"adapter": adapter, "diffusion": plan.diffusion_files(study)}
 
 
 def files(study: Study) -> list[str]:

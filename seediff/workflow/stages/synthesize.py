@@ -64,12 +64,15 @@ def spec(study: Study, image_set: str) -> Spec:
 
 def denoising(study: Study, image_set: str, variants: Sequence[str]) -> Spec:
     steps = {variant: study.steps(variant) for variant in variants}
-    return Spec(diffusion=study.diffusion, adapter=plan.adapter_file(study, image_set), variants=steps)
+    return Spec(
+        diffusion=study.diffusion, adapter=next(iter(plan.adapter_files(study, image_set)), None), variants=steps
+    )
 
 
 def inputs(study: Study, image_set: str) -> Files:
     prompts = fill(layout.PROMPTS, study=study.name, prompt_set=study.image_sets[image_set].prompt_set)
-    return {"prompts": prompts, "adapter": plan.adapter_file(study, image_set) or []}
+    adapter = plan.adapter_files(study, image_set)
+    return {"prompts": prompts, "adapter": adapter, "diffusion": plan.diffusion_files(study)}
 
 
 def outputs(study: Study) -> Files:

@@ -47,11 +47,12 @@ def spec(study: Study, recipe: str, segmenter: str, repeat: str) -> Spec:
 
 def inputs(study: Study, recipe: str, segmenter: str, repeat: str) -> Files:
     """``start``: the weights of the model that the training goes on from, if it does not start from its backbone's."""
-    start = plan.start_model(study, recipe, segmenter, repeat)
+    start, pretrained = plan.start_model(study, recipe, segmenter, repeat), study.segmenters[segmenter].pretrained
     return {
         **assemble.pairs(study, recipe),
         "training_set": fill(layout.TRAINING_SET, study=study.name, recipe=recipe),
         "start": [plan.model_file(study, layout.WEIGHTS_FILE, start)] if start else [],
+        "backbone": plan.network_inputs(pretrained) if pretrained and not start else [],
     }
 
 

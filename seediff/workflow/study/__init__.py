@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from seediff.errors import SeediffError
-from seediff.workflow.study.load import load_study
+from seediff.workflow.study.load import load_study, read_snapshot, write_snapshot
 from seediff.workflow.study.outputs import Column, Row
 from seediff.workflow.study.paths import check_paths
 from seediff.workflow.study.sections import RealRecipe, Study, SyntheticRecipe
@@ -18,6 +18,8 @@ __all__ = [
     "check_paths",
     "find_study",
     "load_study",
+    "read_snapshot",
+    "write_snapshot",
 ]
 
 STUDIES = Path("config/studies")

@@ -13,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from seediff.errors import SeediffError
+from seediff.files.sealed import read_json, write_json
 from seediff.names import cut, nearest, reason, visible
 from seediff.workflow.study.references import check_references
 from seediff.workflow.study.sections import Study
@@ -100,6 +101,16 @@ for kind, (pattern, beginnings) in _PLAIN.items():
 
 for kind in ("int", "float"):
     _StudyLoader.add_constructor(f"tag:yaml.org,2002:{kind}", getattr(_StudyLoader, f"construct_yaml_{kind}"))
+
+
+def write_snapshot(path: Path, study: Study) -> None:
+    """Note the study as it is now, for the jobs of a run."""
+    write_json(path, {"study": study.model_dump(mode="json")})
+
+
+def read_snapshot(path: Path) -> Study:
+    """The study as it was noted."""
+    return parse_study(read_json(path, "The study's snapshot").get("study", {}))
 
 
 def parse_study(content: Mapping[str, Any]) -> Study:

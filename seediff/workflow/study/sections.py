@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from seediff.adaptation.settings import Adaptation
 from seediff.bounds import MOST_TIMESTEPS
@@ -246,6 +247,18 @@ class Study(Section):
     tables: Annotated[dict[Name, Table], Field(min_length=1)]
     mask_quality: MaskQuality | None = None
     figures: Figures | None = None
+
+    _fingerprints: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    def reading(self, fingerprints: Mapping[str, str]) -> Study:
+        """The same study, of data with these fingerprints, by the data's name."""
+        study = self.model_copy()
+        study._fingerprints = dict(fingerprints)
+        return study
+
+    def fingerprint(self, data: str) -> str | None:
+        """That of the files of real data, where it is known."""
+        return self._fingerprints.get(data)
 
     def steps(self, variant: str) -> Steps:
         """The variant's mask steps with every parameter explicit: the study's own, or the built-in of that name."""

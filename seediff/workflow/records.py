@@ -1,0 +1,98 @@
+"""Which settings made a job's files: its record, a small hidden file beside the first of them.
+
+It holds the job's digest, which stands for all that the files are made from: the stage, its version and spec, the
+digests of the jobs whose files it reads, and the content of files that no job makes. The process that plans a run
+compares the digest that each job would have now with its record. A job without a record, or with another's, is not
+done, whatever its files' times or Snakemake's own notes say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from os.path import relpath
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from seediff.files.sealed import partial
+from seediff.workflow.graph import Job
+from seediff.workflow.sources import Sources
+
+
+def digests(jobs: Sequence[Job], sources: Sources) -> dict[str, str]:
+    """The digest of each job, by its title; the jobs come after those whose files they read."""
+    found: dict[str, str] = {}
+    makers: dict[str, str] = {}
+    checksum = cache(sources.checksum)
+    for job in jobs:
+        read = {makers.get(path) or checksum(path) for path in job.inputs}
+        told = json.dumps([job.stage, job.version, job.spec, sorted(read)])
+        digest = hashlib.sha256(told.encode()).hexdigest()
+        found[job.title] = digest
+        makers.update(dict.fromkeys(job.outputs, digest))
+    return found
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Record(BaseModel):
+    """What is noted of a job: its digest, and size and sha256 of each of its files, by their path from the record's
+    folder."""
+
+    digest: str
+    files: dict[str, tuple[int, str]]
+
+
+def record_file(output: Path) -> Path:
+    """The record of the job whose first output this is."""
+    return output.with_name(f".{output.name}.record")
+
+
+@contextmanager
+def recorded(digest: str, outputs: Sequence[Path]) -> Iterator[None]:
+    """Record what is made within; until it is whole there is no record."""
+    path = record_file(outputs[0])
+    path.unlink(missing_ok=True)
+    yield
+    files = {relpath(output, path.parent): (output.stat().st_size, sha256(output)) for output in outputs}
+    with partial(path) as unfinished:
+        unfinished.write_text(f"{Record(digest=digest, files=files).model_dump_json()}\n")
+
+
+def is_made(job: Job, digest: str, find: Callable[[str], Path] = Path) -> bool:
+    """Whether what is there of the job's files was made as it would be now; ``find`` knows where a path is.
+
+    A file is read only if it has been written to since it was recorded.
+    """
+    path = record_file(find(job.outputs[0]))
+    try:
+        record, written = Record.model_validate_json(path.read_bytes()), path.stat().st_mtime_ns
+    except (OSError, ValidationError):
+        return False
+    return record.digest == digest and all(
+        _is_as_recorded(find(output), record.files.get(relpath(find(output), path.parent)), written)
+        for output in job.outputs
+    )
+
+
+def _is_as_recorded(output: Path, recorded: tuple[int, str] | None, written: int) -> bool:
+    try:
+        now = output.stat()
+    except OSError:
+        return True  # whether it is missed is for the workflow to say
+    if recorded is None or now.st_size != recorded[0]:
+        return False
+    return now.st_mtime_ns <= written or sha256(output) == recorded[1]
+
+
+def outdated(jobs: Iterable[Job], digests: Mapping[str, str], find: Callable[[str], Path] = Path) -> set[str]:
+    """The titles of jobs that have files, but not such as would be made now."""
+    unlike = (job for job in jobs if any(find(output).exists() for output in job.outputs))
+    return {job.title for job in unlike if not is_made(job, digests[job.title], find)}
