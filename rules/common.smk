@@ -72,6 +72,10 @@ def ranges_of(key):
     return lambda wildcards, input: shortened(input.get(key))
 
 
+def results_folder(wildcards):
+    return RESULTS
+
+
 def output_folder(wildcards, output):
     return str(Path(output[0]).parent)
 

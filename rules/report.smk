@@ -14,7 +14,7 @@ rule tabulate:
     params:
         spec=spec_of("tabulate"),
         digest=digest_of("tabulate"),
-        results=RESULTS,
+        results=results_folder,
         stem=output_stem,
     shell:
         "seediff stage tabulate"
@@ -79,7 +79,7 @@ rule report:
     params:
         spec=spec_of("report"),
         digest=digest_of("report"),
-        results=RESULTS,  # the report reads the jobs' times there as well, whichever there are
+        results=results_folder,  # the report reads the jobs' times there as well, whichever there are
     shell:
         "seediff stage report"
         " --spec {params.spec:q}"

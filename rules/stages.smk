@@ -1,7 +1,7 @@
 """What the modules of ``seediff.workflow.stages`` say to the rules: the files and the spec of a stage's jobs.
 
-Which jobs are done is told by their records (``seediff.workflow.records``), not by the times of files: every input counts
-as old, but for a mark that is newer than everything, which the jobs read that have to run again.
+Which jobs are done is told by their records (``seediff.workflow.records``), not by the times of files: the inputs of a
+job that is done count as old. Those of any other do not, and among them is a mark that is newer than all its files.
 """
 
 from functools import cache
@@ -25,9 +25,9 @@ def inputs_of(stage):
     """An input function: the files that the stage's job reads, by name."""
 
     def inputs(wildcards):
-        found = told(STAGES[stage].inputs, STUDY, wildcards)
-        mark = str(MARK) if job_of(stage, wildcards) in OUTDATED else ancient(str(MARK))
-        return {name: ancient(paths) for name, paths in found.items()} | {"mark": mark}
+        found = {**told(STAGES[stage].inputs, STUDY, wildcards), "mark": str(MARK)}
+        done = job_of(stage, wildcards) not in OUTDATED
+        return {name: ancient(paths) for name, paths in found.items()} if done else found
 
     return inputs
 

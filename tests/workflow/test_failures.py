@@ -25,7 +25,7 @@ def job_in(folder: Path) -> psutil.Process | None:
     said = (folder / LOG).exists() and (folder / LOG).read_text()
     for process in psutil.process_iter(["cmdline", "cwd"]):
         command = process.info["cmdline"] or []
-        if said and process.info["cwd"] == str(folder) and "mask-quality" in command:
+        if said and process.info["cwd"] == str(folder) and {"stage", "mask_quality"} <= {*command}:
             return process
     return None
 
