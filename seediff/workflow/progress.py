@@ -18,7 +18,7 @@ from pathlib import Path
 
 from seediff.names import visible
 from seediff.workflow.graph import Job, needed, study_jobs, targets
-from seediff.workflow.records import digests, outdated
+from seediff.workflow.records import digests, outdated, record_file
 from seediff.workflow.sources import pinned, read_sources
 from seediff.workflow.study import Study
 
@@ -134,7 +134,7 @@ def _benchmark_seconds(path: Path) -> float | None:
 
 def _unfinished(job: Job, results: Results, pace: Pace, now: float) -> Progress:
     log = results.path(job.log)
-    if (started := _changed(log)) is None or _finished_since(results.path(job.benchmark), started):
+    if (started := _changed(log)) is None or _finished_since(record_file(results.path(job.outputs[0])), started):
         return Progress(job, State.MISSING)
     lines = _last_lines(log)
     if error := _error(lines):
@@ -146,9 +146,9 @@ def _unfinished(job: Job, results: Results, pace: Pace, now: float) -> Progress:
     return Progress(job, State.RUNNING, _share(job, lines, results, pace, now - started), said, silent)
 
 
-def _finished_since(benchmark: Path, started: float) -> bool:
-    """Whether the job had finished, so that its log is that of files which were deleted since."""
-    written = _changed(benchmark) if benchmark.suffix else None
+def _finished_since(record: Path, started: float) -> bool:
+    """Whether the job had finished, so that its log is that of files which were deleted or went out of date since."""
+    written = _changed(record)
     return written is not None and written >= started
 
 

@@ -55,18 +55,18 @@ def test_every_hub_id_of_a_study_is_found() -> None:
 @pytest.mark.parametrize("name", ["mini", "smoke", "deviations"])
 def test_a_study_of_local_files_takes_nothing_from_the_hub(name: str) -> None:
     local = load_study(ROOT / f"config/studies/{name}.yaml")
-    assert hub_models(local) == [] and pinned(local, {}) == local and not find_sources(local, Sources()).commits
+    assert hub_models(local) == [] and pinned(local, Sources()) == local and not find_sources(local, Sources()).commits
 
 
 def test_every_job_is_told_the_commit() -> None:
-    told = pinned(study(), dict.fromkeys(NAMES, COMMIT))
+    told = pinned(study(), Sources(dict.fromkeys(NAMES, COMMIT)))
     assert spec_of("synthesize", told, "basic")["diffusion"]["model"] == f"somebody/model@{COMMIT}"
     assert spec_of("mask_quality", told)["model"] == f"somebody/model@{COMMIT}"
     assert spec_of("evaluate", told, "caa", "swin", "0", "voc")["model"] == f"somebody/model@{COMMIT}"
     assert spec_of("train", told, "caa", "swin", "0")["segmenter"]["pretrained"] == f"somebody/swin@{COMMIT}"
     assert spec_of("filter", told, "basic", "caa", "good")["filter"]["clip_model"] == f"somebody/clip@{COMMIT}"
     assert hub_models(told) == []
-    tagged = pinned(study(revision="v1"), {"somebody/model@v1": COMMIT})
+    tagged = pinned(study(revision="v1"), Sources({"somebody/model@v1": COMMIT}))
     assert spec_of("synthesize", tagged, "basic") == spec_of("synthesize", told, "basic")
 
 

@@ -15,6 +15,8 @@ import torch
 from seediff.segmenter import checkpoint
 from seediff.workflow.graph import Job, study_jobs
 from seediff.workflow.progress import Progress, Results, State, study_progress
+from seediff.workflow.records import digests, record_file, recorded
+from seediff.workflow.sources import Sources
 from seediff.workflow.status import duration, status_text
 from seediff.workflow.study import Study, load_study
 from tests.conftest import ROOT
@@ -22,6 +24,7 @@ from tests.conftest import ROOT
 NOW = 1_800_000_000.0
 STUDY = load_study(ROOT / "config/studies/smoke.yaml")
 JOBS = {job.title: job for job in study_jobs(STUDY)}
+DIGESTS = digests([*JOBS.values()], Sources())
 TRAIN, DRAW = "train seediff/swin/0", "synthesize basic/cat/0000"
 
 
@@ -42,8 +45,12 @@ class Folder:
         os.utime(path, (NOW - age, NOW - age))
 
     def finish(self, job: Job, seconds: float | None = None, age: float = 3600.0) -> None:
-        for output in job.outputs:
-            self.write(output, age=age)
+        outputs = [self.results.path(output) for output in job.outputs]
+        outputs[0].parent.mkdir(parents=True, exist_ok=True)
+        with recorded(DIGESTS[job.title], outputs):
+            for output in job.outputs:
+                self.write(output, age=age)
+        os.utime(record_file(outputs[0]), (NOW - age, NOW - age))
         self.write(job.log, age=age)
         if seconds is not None:
             self.write(job.benchmark, f"s\th:m:s\n{seconds}\t0:00:00\n", age=age)
@@ -56,6 +63,7 @@ class Folder:
                 gone.update(one.outputs)
                 for file in filter(None, (*one.outputs, one.log, one.benchmark)):
                     self.results.path(file).unlink()
+                record_file(self.results.path(one.outputs[0])).unlink()
         return job
 
     def progress(self) -> dict[str, Progress]:
@@ -77,6 +85,13 @@ def folder(tmp_path: Path) -> Folder:
 def test_a_finished_study_has_nothing_left(folder: Folder) -> None:
     assert {one.state for one in folder.progress().values()} == {State.DONE}
     assert folder.text().endswith("Nothing is left to do.")
+
+
+def test_what_an_edit_puts_out_of_date_is_missing(folder: Folder) -> None:
+    edited = STUDY.model_copy(update={"classes": ("cat", "car"), "rng_seed": 1})
+    progress, _ = study_progress(edited, folder.results.folder, NOW)
+    assert {row.state for row in progress} == {State.MISSING}
+    assert "Nothing is left" not in status_text(edited, folder.results.folder, NOW)
 
 
 def test_an_empty_folder_misses_every_job(tmp_path: Path) -> None:

@@ -46,14 +46,10 @@ def test_all_models_can_be_asked_for(workspace: Workspace) -> None:
     ]
 
 
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_stage_of_dvc_can_be_planned(stage: str, workspace: Workspace) -> None:
-    command = STAGES[stage]["cmd"].replace("${study}", "smoke").removeprefix("snakemake --cores all")
-    arguments = command.replace("--config study=smoke", "").split()
-    assert workspace.planned(*arguments)
+def test_what_dvc_runs_can_be_planned(workspace: Workspace) -> None:
+    (stage,) = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
+    assert stage["cmd"] == "snakemake --cores all --config study=${study}"
+    assert workspace.planned()
 
 
 def test_the_graph_is_built_without_torch() -> None:
