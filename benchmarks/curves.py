@@ -21,7 +21,7 @@ from benchmarks.training import batch_of, step
 from seediff.attention.accumulator import Accumulator
 from seediff.attention.head_sums import attend
 from seediff.masks.variants import VARIANTS, apply, resolve
-from seediff.segmenter.model import build_segmenter
+from seediff.segmenter.mask2former import build
 from seediff.segmenter.settings import segmenter_settings
 from seediff.workflow.stages.synthesize import Spec, synthesize_shard
 
@@ -95,6 +95,6 @@ def _by_classes() -> list[Row]:
     """Training steps of the small segmenter; an image shows four classes however many there are."""
     settings = segmenter_settings("resnet-mini")
     images, labels = batch_of(settings, 8)
-    models = {number: build_segmenter(settings, number).train() for number in (11, 21, 151, 254)}
+    models = {number: build(settings, number).train() for number in (11, 21, 151, 254)}
     ways = {f"training step, {n} classes": partial(step, one, images, labels, settings) for n, one in models.items()}
     return [replace(row, note="constant but for the class scores") for row in compare(ways, 7)]

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from seediff.segmenter import pixel
-from seediff.segmenter.model import empty_segmenter, predict_layers
+from seediff.segmenter.mask2former import empty, predict_layers
 from seediff.segmenter.settings import segmenter_settings
 from tests.full_size.architectures import TOKENS, autoencoder, text_encoder, unet
 
@@ -69,7 +69,7 @@ def adapter_step() -> float:
 
 def mask2former(backbone: str) -> tuple[float, float]:
     """Forward and backward of one crop."""
-    model = empty_segmenter(segmenter_settings(backbone), CLASSES).train()
+    model = empty(segmenter_settings(backbone), CLASSES).train()
     return forward_and_backward(lambda: total(predict_layers(model, torch.randn(CROP))))
 
 

@@ -37,9 +37,8 @@ from seediff.masks.reliability import mask_reliability
 from seediff.rng import derive_seed
 from seediff.segmenter.evaluate import Segmenter, confusion, load_segmenter
 from seediff.segmenter.metrics import miou
-from seediff.segmenter.robust.networks import CoTrained
+from seediff.segmenter.robust.cotraining import CoTrained, CoTraining, paired
 from seediff.segmenter.robust.settings import RobustTraining
-from seediff.segmenter.robust.train import train_robustly
 from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
 from seediff.segmenter.train import train
 
@@ -124,19 +123,20 @@ def score_of(segmenter: Segmenter) -> float:
 
 def together(segmenters: Sequence[Segmenter]) -> Segmenter:
     first, second = segmenters
-    return Segmenter(CoTrained(first.model, second.model), first.settings, first.classes)
+    pair = CoTrained(first.model, second.model)
+    return Segmenter(paired(first.architecture), pair, first.settings, first.classes)
 
 
 def measure(noise: str, settings: SegmenterSettings, robust: RobustTraining, rng_seed: int) -> dict[str, float]:
     """mIoU by way of training."""
     plain = [trained(train, noise, settings, derive_seed(rng_seed, k)) for k in range(2)]
     scores = {"plain": score_of(plain[0]), "two plain": score_of(together(plain))}
-    for name, one in {
+    for name, changed in {
         "robust": robust,
         "robust, soft": replace(robust, reliability="soft"),
         "robust, no ClassMix": replace(robust, mix=0.0),
     }.items():
-        run = partial(train_robustly, doubts=Scenes(noise, column=2), robust=one)
+        run = partial(train, objective=CoTraining(Scenes(noise, column=2), changed))
         scores[name] = score_of(trained(run, noise, settings, derive_seed(rng_seed, 0)))
     return scores | {"plain, exact labels": score_of(trained(train, "none", settings, derive_seed(rng_seed, 0)))}
 

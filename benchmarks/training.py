@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from transformers import Mask2FormerForUniversalSegmentation
 
 from benchmarks.timing import Row, compare
-from seediff.segmenter.model import build_segmenter, losses, normalize
+from seediff.segmenter.backbones import normalize
+from seediff.segmenter.mask2former import build, losses
 from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
 
 TITLE = "Training step (forward, loss, backward), against transformers' own"
@@ -25,7 +26,7 @@ def rows() -> list[Row]:
 
 def _rows(what: str, settings: SegmenterSettings, batch: int, rounds: int) -> list[Row]:
     torch.manual_seed(0)
-    model = build_segmenter(settings, CLASSES).train()
+    model = build(settings, CLASSES).train()
     stock = _stock(model, settings)
     images, labels = batch_of(settings, batch)
     classes = [one.unique() for one in labels]

@@ -19,7 +19,7 @@ from seediff.errors import SeediffError
 from seediff.files.tensors import read_tensors
 from seediff.finite import check_weights
 from seediff.names import reason
-from seediff.segmenter.checkpoint import save_tensors
+from seediff.training.checkpoint import save_tensors
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import DataLoader, Subset
 
-from seediff.adaptation.train import denoising_losses, image_side, noised_views
-from seediff.adaptation.views import square
+from seediff.adaptation.denoising import denoising_losses, image_side, noised_views, square
 from seediff.datasets.images import Array
 from seediff.datasets.unlabelled import Unlabelled, folder_images
 from seediff.diffusion.outputs import checked_unet, checked_vae

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 
 from seediff.detectron2.availability import require_detectron2
-
-if TYPE_CHECKING:
-    from seediff.segmenter.train import Trainer
+from seediff.training.loop import Trainer
 
 
 def run(trainer: Trainer, workers: int) -> None:
@@ -24,9 +22,9 @@ def run(trainer: Trainer, workers: int) -> None:
 
     logging.getLogger("detectron2").setLevel(logging.CRITICAL)  # an error is said once, and not by its traceback
     model = _Losses(trainer)
-    engine = SimpleTrainer(model, trainer.shown(trainer.batches(workers)), trainer.optimizer)
+    engine = SimpleTrainer(model, trainer.batches(workers), trainer.task.optimizer)
     engine.register_hooks([_bookkeeping(trainer, model)])
-    engine.train(trainer.iteration, trainer.settings.iterations)
+    engine.train(trainer.iteration, trainer.task.length.iterations)
 
 
 class _Losses(nn.Module):
@@ -34,7 +32,7 @@ class _Losses(nn.Module):
 
     def __init__(self, trainer: Trainer) -> None:
         super().__init__()
-        self.segmenter, self._losses = trainer.model, trainer.losses
+        self.segmenter, self._losses = trainer.task.model, trainer.losses
         self.latest: dict[str, Tensor] = {}
 
     def forward(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -18,8 +18,10 @@ from seediff.detectron2.availability import require_mask2former
 from seediff.detectron2.dataset_dicts import metadata
 from seediff.errors import SeediffError
 from seediff.names import nearest, reason
+from seediff.segmenter.architecture import Architecture, Mean
+from seediff.segmenter.backbones import normalize
 from seediff.segmenter.loss import CLASS_WEIGHT, DICE_WEIGHT, MASK_WEIGHT, NO_OBJECT_WEIGHT, alone
-from seediff.segmenter.model import normalize
+from seediff.segmenter.mask2former import scores
 from seediff.segmenter.settings import SegmenterSettings
 
 _FULL_HEAD: dict[str, Any] = {
@@ -161,19 +163,15 @@ def _configuration(settings: SegmenterSettings, num_classes: int) -> Any:
 
 
 def losses(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    settings: SegmenterSettings,
-    mean: Callable[[Tensor], Tensor] = alone,
+    model: nn.Module, images: Tensor, labels: Tensor, settings: SegmenterSettings, mean: Mean = alone
 ) -> dict[str, Tensor]:
     """The authors' loss in our three parts, summed over the decoder layers.
 
     A pixel to ignore is of no class, as they have it: a negative in every mask. The mean over processes is theirs too.
     """
-    assert isinstance(model, OfficialSegmenter)
-    criterion: Any = model.network.criterion
-    found = criterion(model.outputs(normalize(images)), [_target(one) for one in labels])
+    segmenter = cast(OfficialSegmenter, model)
+    criterion = segmenter.network.criterion
+    found = criterion(segmenter.outputs(normalize(images)), [_target(image_labels) for image_labels in labels])
     kinds = {"class": "loss_ce", "mask": "loss_mask", "dice": "loss_dice"}
     return {
         part: torch.stack([criterion.weight_dict[name] * found[name] for name in found if name.startswith(kind)]).sum()
@@ -190,5 +188,7 @@ def _target(labels: Tensor) -> dict[str, Tensor]:
 
 def backbone(model: nn.Module) -> nn.Module:
     """The part of the model that comes pretrained."""
-    assert isinstance(model, OfficialSegmenter)
-    return model.network.backbone  # type: ignore[no-any-return]
+    return cast(nn.Module, cast(OfficialSegmenter, model).network.backbone)
+
+
+ARCHITECTURE = Architecture(build, empty, backbone, losses, scores)

@@ -26,7 +26,7 @@ from seediff.embedded.scaffold import class_of_token, scaffold_loss, show_coarse
 from seediff.embedded.tokenizer import build_tokenizer
 from seediff.embedded.training_state import STATE, TrainingState
 from seediff.finite import check_step
-from seediff.segmenter.processes import Processes
+from seediff.training.processes import Processes
 
 LEARNING_RATE = 8e-4
 WARMUP = 100
@@ -60,7 +60,7 @@ def start(folder: Path, device: torch.device, continue_from: Path | None) -> Tra
     else:
         unet, text_encoder = build_unet(), build_text_encoder(build_tokenizer())
     unet, text_encoder = unet.train().to(device), text_encoder.train().to(device)
-    trained = [one for network in (unet, text_encoder) for one in network.parameters() if one.requires_grad]
+    trained = [weight for network in (unet, text_encoder) for weight in network.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01)
     state = TrainingState(unet, text_encoder, optimizer, average={})
     state.average.update({name: parameter.detach().clone() for name, parameter in state.parameters.items()})

@@ -146,10 +146,10 @@ def _indices(x: _Axis, y: _Axis, shapes: Shapes, value: torch.Size) -> Tensor:
     starts = torch.tensor([0, *(height * width for height, width in shapes[:-1])]).cumsum(0)
     base = ((torch.arange(batch)[:, None, None] * places + starts) * heads)[:, None] + torch.arange(heads)[:, None]
     column, row = x.pixel.int(), y.pixel.int()
-    columns = [one.clamp_min(0).minimum(widths - 1) * heads for one in (column, column + 1)]
-    rows = [one.clamp_min(0).minimum(heights - 1) * (widths * heads) for one in (row, row + 1)]
-    rows = [one + base.int()[..., None] for one in rows]
-    return torch.stack([one + other for one in rows for other in columns], 3)
+    columns = [pixel.clamp_min(0).minimum(widths - 1) * heads for pixel in (column, column + 1)]
+    rows = [pixel.clamp_min(0).minimum(heights - 1) * (widths * heads) for pixel in (row, row + 1)]
+    rows = [start + base.int()[..., None] for start in rows]
+    return torch.stack([start + step for start in rows for step in columns], 3)
 
 
 def _entries(index: Tensor, weight: Tensor, columns: int) -> csr_array:

@@ -18,19 +18,20 @@ from seediff.datasets.label_values import MOST_CLASSES
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
 from seediff.finite import check_finite, naming
-from seediff.segmenter.backends import backend
-from seediff.segmenter.checkpoint import load_tensors
-from seediff.segmenter.model import STRIDE, normalize
-from seediff.segmenter.robust.networks import paired
-from seediff.segmenter.scores import class_scores
+from seediff.segmenter.architecture import Architecture
+from seediff.segmenter.backbones import STRIDE, normalize
+from seediff.segmenter.registry import architecture_of
+from seediff.segmenter.robust.cotraining import paired
 from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
+from seediff.training.checkpoint import load_tensors
 
 
 @dataclass(frozen=True)
 class Segmenter:
-    """A trained model, its settings, its class names in label order (background first), and the flaws that images it
-    learnt from have, by key."""
+    """A trained model of an architecture, its settings, its class names in label order (background first), and the
+    flaws that images it learnt from have, by key."""
 
+    architecture: Architecture
     model: nn.Module
     settings: SegmenterSettings
     classes: tuple[str, ...]
@@ -46,22 +47,23 @@ def load_segmenter(folder: Path) -> Segmenter:
     try:
         config = read_json(folder / "config.json", "The file of settings")
         settings, classes = segmenter_settings(**config["settings"]), tuple(config["classes"])
-        own = backend(settings.backend)
-        model = (paired(own) if "robust" in config else own).empty(settings, len(classes))
+        single = architecture_of(settings)
+        architecture = paired(single) if "robust" in config else single
+        model = architecture.empty(settings, len(classes))
         model.load_state_dict(load_tensors(folder / "model.safetensors", "The model")[0])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SeediffError) as error:
         raise SeediffError(
             f"Segmenter {folder} could not be read: {(str(error) or repr(error)).splitlines()[0]}\nTrain it again."
         ) from error
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return Segmenter(model.eval().to(device), settings, classes, config.get(FLAWS, {}))
+    return Segmenter(architecture, model.eval().to(device), settings, classes, config.get(FLAWS, {}))
 
 
 @torch.inference_mode()
 def predict(segmenter: Segmenter, images: NDArray[np.uint8]) -> NDArray[Any]:
     """Label maps (n, H, W) of images (n, H, W, 3), both uint8; labels int32 if there are more than 254 classes.
 
-    A pixel gets the class of the highest score (``scores.class_scores``). Images are resized to ``test_edge``; where
+    A pixel gets the class of the highest score. Images are resized to ``test_edge``; where
     they are then longer than ``test_window``, windows that overlap by half are scored one after another, and their
     scores averaged. Raises ``SeediffError`` for scores that are not finite.
     """
@@ -70,11 +72,11 @@ def predict(segmenter: Segmenter, images: NDArray[np.uint8]) -> NDArray[Any]:
         normalize(torch.from_numpy(images).to(next(segmenter.model.parameters()).device)), settings.test_edge
     )
     if settings.test_window and max(pixels.shape[2:]) > settings.test_window:
-        scores = _scores_by_window(segmenter.model, pixels, settings.test_window)
+        scores = _scores_by_window(segmenter, pixels)
     else:
-        scores = _scores(segmenter.model, pixels)
+        scores = _scores(segmenter, pixels)
     check_finite(scores, "what the segmenter makes of it", "Train the segmenter again.")
-    labels = [_labels(one, images.shape[1:3]) for one in scores]
+    labels = [_labels(image_scores, images.shape[1:3]) for image_scores in scores]
     return torch.stack(labels).cpu().numpy()
 
 
@@ -85,20 +87,21 @@ def _labels(scores: Tensor, size: tuple[int, int]) -> Tensor:
     return scores.argmax(0).to(torch.uint8 if len(scores) <= MOST_CLASSES + 1 else torch.int32)
 
 
-def _scores(model: nn.Module, pixels: Tensor) -> Tensor:
+def _scores(segmenter: Segmenter, pixels: Tensor) -> Tensor:
     """(n, 3, h, w) -> (n, C, h, w) class scores; the input is padded to ``STRIDE`` and the padding cut off again."""
     height, width = pixels.shape[2:]
     padded = F.pad(pixels, (0, -width % STRIDE, 0, -height % STRIDE))
-    return class_scores(model, padded)[:, :, :height, :width]
+    return segmenter.architecture.scores(segmenter.model, padded)[:, :, :height, :width]
 
 
-def _scores_by_window(model: nn.Module, pixels: Tensor, side: int) -> Tensor:
+def _scores_by_window(segmenter: Segmenter, pixels: Tensor) -> Tensor:
     """The mean of the scores of all windows over each pixel."""
+    side = segmenter.settings.test_window
     total, count = torch.zeros(()), torch.zeros(pixels.shape[2:], device=pixels.device)
     for top in _window_starts(pixels.shape[2], side):
         for left in _window_starts(pixels.shape[3], side):
             window = slice(top, top + side), slice(left, left + side)
-            scores = _scores(model, pixels[:, :, *window])
+            scores = _scores(segmenter, pixels[:, :, *window])
             if total.ndim == 0:
                 total = scores.new_zeros(*scores.shape[:2], *pixels.shape[2:])
             total[:, :, *window] += scores
@@ -119,7 +122,7 @@ def _resized(images: Tensor, edge: int) -> Tensor:
     return F.interpolate(images, scale_factor=edge / min(images.shape[2:]), mode="bilinear", antialias=True)
 
 
-Sample = tuple[str, NDArray[np.uint8], NDArray[Any]]
+LabelledImage = tuple[str, NDArray[np.uint8], NDArray[Any]]
 """Name, image (H, W, 3) and true labels (H, W), uint8 or uint16; the type's largest value, 255 or 65535, = ignore."""
 
 
@@ -127,7 +130,7 @@ BATCH_PIXELS = 4 * 2**20
 """Images are predicted together while they have no more pixels than this."""
 
 
-def confusion(segmenter: Segmenter, samples: Iterable[Sample]) -> NDArray[np.int64]:
+def confusion(segmenter: Segmenter, samples: Iterable[LabelledImage]) -> NDArray[np.int64]:
     """(C, C) pixel counts over all samples: row = true class, column = predicted class; ignored pixels left out.
 
     Raises ``SeediffError``, naming the sample, when labels and image differ in size or a label is not a class.
@@ -157,9 +160,9 @@ def count_pixels(name: str, truth: NDArray[Any], predicted: NDArray[Any], count:
     return np.bincount(pairs, minlength=count**2).reshape(count, count)
 
 
-def _same_size_batches(samples: Iterable[Sample]) -> Iterator[Sequence[Sample]]:
+def _same_size_batches(samples: Iterable[LabelledImage]) -> Iterator[Sequence[LabelledImage]]:
     """Consecutive samples whose images have one size, up to ``BATCH_PIXELS``."""
-    batch: list[Sample] = []
+    batch: list[LabelledImage] = []
     for sample in samples:
         shape = sample[1].shape
         if batch and (batch[0][1].shape != shape or (len(batch) + 1) * shape[0] * shape[1] > BATCH_PIXELS):

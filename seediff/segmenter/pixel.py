@@ -5,7 +5,6 @@ The plainest network there is for methods that were made for per-pixel cross-ent
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -13,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.segmenter.architecture import Architecture, Head, Mean, cross_entropy
+from seediff.segmenter.backbones import empty_backbone, load_pretrained, normalize
 from seediff.segmenter.loss import alone, check_highest
-from seediff.segmenter.model import empty_backbone, load_pretrained, normalize
+from seediff.segmenter.robust.lessons import Lesson
 from seediff.segmenter.settings import SegmenterSettings
 
 
@@ -31,7 +32,7 @@ class PixelClassifier(nn.Module):
         stages = self.backbone(pixel_values).feature_maps
         logits = [classify(stage) for classify, stage in zip(self.classifiers, stages, strict=True)]
         size = logits[0].shape[2:]
-        return torch.stack([_resized(one, size) for one in logits]).sum(0)
+        return torch.stack([_resized(stage, size) for stage in logits]).sum(0)
 
 
 def build(settings: SegmenterSettings, num_classes: int) -> PixelClassifier:
@@ -48,17 +49,18 @@ def empty(settings: SegmenterSettings, num_classes: int) -> PixelClassifier:
 
 
 def losses(
-    model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    settings: SegmenterSettings,
-    mean: Callable[[Tensor], Tensor] = alone,
+    model: nn.Module, images: Tensor, labels: Tensor, settings: SegmenterSettings, mean: Mean = alone
 ) -> dict[str, Tensor]:
     """Cross-entropy over the pixels that are not ignored, for images (n, H, W, 3) uint8 and labels (n, H, W)."""
     logits = full_size_logits(model(normalize(images)), labels.shape[1:])
     check_labels(labels, logits.shape[1])
     total = F.cross_entropy(logits, labels.long(), ignore_index=IGNORE_LABEL, reduction="sum")
     return {"pixel": total / mean((labels != IGNORE_LABEL).sum().float()).clamp(min=1)}
+
+
+def scores(model: nn.Module, images: Tensor) -> Tensor:
+    """Probabilities (n, C, h, w) for normalised images (n, 3, h, w)."""
+    return full_size_logits(model(images), images.shape[2:]).softmax(1)
 
 
 def full_size_logits(logits: Tensor, size: tuple[int, ...]) -> Tensor:
@@ -78,3 +80,31 @@ def check_labels(labels: Tensor, num_classes: int) -> None:
 def backbone(model: nn.Module) -> nn.Module:
     """The part of the model that comes pretrained."""
     return cast(PixelClassifier, model).backbone
+
+
+# --- in robust training ----------------------------------------------------------------------------------------------
+
+
+def _logits(network: nn.Module, images: Tensor) -> Tensor:
+    return cast(Tensor, network(normalize(images)))
+
+
+def _log_softmax(logits: Tensor, size: tuple[int, ...]) -> Tensor:
+    return full_size_logits(logits, size).log_softmax(1)
+
+
+def _pixel_loss(
+    logits: Tensor,
+    log_probabilities: Tensor,
+    lesson: Lesson,
+    boundary_weight: float,
+    settings: SegmenterSettings,
+    mean: Mean,
+) -> dict[str, Tensor]:
+    """BECO's first two terms: cross-entropy times trust, and more of it along boundaries."""
+    check_labels(lesson.labels, log_probabilities.shape[1])
+    weights = lesson.trust * (1 + boundary_weight * lesson.boundary)
+    return {"pixel": cross_entropy(log_probabilities, lesson.labels, weights)}
+
+
+ARCHITECTURE = Architecture(build, empty, backbone, losses, scores, Head(_logits, _log_softmax, _pixel_loss, 1.0))

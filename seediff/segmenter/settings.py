@@ -9,8 +9,7 @@ from typing import Any
 from seediff.bounds import MOST_AT_ONCE
 from seediff.errors import SeediffError
 from seediff.names import nearest
-
-BACKENDS = ("transformers", "pixel", "detectron2", "mask2former")
+from seediff.segmenter.backends import BACKENDS
 
 LARGEST = 1_000_000_000
 _MOST = {

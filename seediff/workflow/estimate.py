@@ -13,6 +13,7 @@ from math import prod
 from seediff.datasets.inventory import DATA_SETS
 from seediff.errors import SeediffError
 from seediff.names import one_line
+from seediff.segmenter.backends import BACKENDS
 from seediff.segmenter.settings import SegmenterSettings
 from seediff.workflow import plan
 from seediff.workflow.study import Study
@@ -48,11 +49,13 @@ class Network:
 MASK2FORMER = {"resnet-50": Network(0.133, 0.397, 44.0e6), "swin-base": Network(0.275, 0.824, 106.9e6)}
 PER_PIXEL = {"resnet-50": Network(0.043, 0.128, 23.6e6), "swin-base": Network(0.187, 0.561, 86.9e6)}
 """By backbone."""
+NETWORKS = {"mask2former": MASK2FORMER, "official": MASK2FORMER, "pixel": PER_PIXEL}
+"""By architecture."""
 
 
 def network(segmenter: SegmenterSettings) -> Network:
     """``KeyError`` for backbones that are not of full size."""
-    return (PER_PIXEL if segmenter.backend == "pixel" else MASK2FORMER)[segmenter.backbone]
+    return NETWORKS[BACKENDS[segmenter.backend].architecture][segmenter.backbone]
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from seediff.detectron2.availability import available, mask2former_available
-from seediff.segmenter import train as train_module
 from seediff.segmenter.evaluate import confusion, count_pixels, load_segmenter
 from seediff.segmenter.metrics import iou
 from seediff.segmenter.settings import segmenter_settings
+from seediff.training.loop import Trainer
 from seediff.workflow.catalogs import register_pairs
 from tests.unit.test_segmenter_train import CLASSES, SETTINGS, Squares, run, weights
 
@@ -48,15 +48,15 @@ def test_a_killed_run_is_resumed_to_the_same_weights(
 ) -> None:
     settings = replace(OFFICIAL, backend=backend, checkpoint_every=2)
     run(tmp_path / "straight", settings)
-    finish = train_module.Trainer.finish_step
+    finish = Trainer.finish_step
 
-    def dying(self: train_module.Trainer, parts: dict[str, torch.Tensor]) -> None:
+    def dying(self: Trainer, parts: dict[str, torch.Tensor]) -> None:
         if self.iteration == 3:
             raise KeyboardInterrupt
         finish(self, parts)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_module.Trainer, "finish_step", dying)
+        patch.setattr(Trainer, "finish_step", dying)
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "killed", settings)
     assert (tmp_path / "killed" / "state" / "state.safetensors").exists()

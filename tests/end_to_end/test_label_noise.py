@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 from benchmarks.label_noise import Scenes, score_of, trained
+from seediff.segmenter.robust.cotraining import CoTraining
 from seediff.segmenter.robust.settings import RobustTraining
-from seediff.segmenter.robust.train import train_robustly
 from seediff.segmenter.settings import segmenter_settings
 from seediff.segmenter.train import train
 
@@ -19,5 +19,5 @@ def test_robust_training_outdoes_plain_where_half_of_the_masks_spill_over() -> N
     settings = segmenter_settings("resnet-mini", backend="pixel", iterations=300)
     doubts, robust = Scenes("swollen", column=2), RobustTraining(mix_after=3)
     plain = trained(train, "swollen", settings, 0)
-    taught = trained(partial(train_robustly, doubts=doubts, robust=robust), "swollen", settings, 0)
+    taught = trained(partial(train, objective=CoTraining(doubts, robust)), "swollen", settings, 0)
     assert score_of(taught) > score_of(plain) + 2

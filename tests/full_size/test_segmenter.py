@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from transformers import (
     SwinForImageClassification,
 )
 
-from seediff.segmenter.evaluate import Segmenter, load_segmenter, predict
-from seediff.segmenter.model import build_segmenter
+from seediff.segmenter.evaluate import load_segmenter, predict
+from seediff.segmenter.mask2former import build
 from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
 from seediff.segmenter.train import train
 from tests.full_size.measured import measured
@@ -77,7 +78,7 @@ def test_prediction(trained: Path, width: int, window: int) -> None:
 def predict_noise(folder: Path, width: int, window: int) -> NDArray[np.uint8]:
     segmenter = load_segmenter(folder)
     settings = segmenter_settings(**{**vars(segmenter.settings), "test_window": window})
-    return predict(Segmenter(segmenter.model, settings, segmenter.classes), noise(512, width)[None])
+    return predict(replace(segmenter, settings=settings), noise(512, width)[None])
 
 
 def resnet_50(**more: Any) -> ResNetConfig:
@@ -124,7 +125,7 @@ def save_and_load(backbone: str, kind: str, folder: Path) -> int:
     )
     source.save_pretrained(folder)
     torch.manual_seed(2)
-    model = build_segmenter(segmenter_settings(backbone, pretrained=str(folder)), len(CLASSES))
+    model = build(segmenter_settings(backbone, pretrained=str(folder)), len(CLASSES))
     arrived, expected = (
         {name.removeprefix(prefix): tensor for name, tensor in one.state_dict().items()}
         for one in (model.model.pixel_level_module.encoder, source)

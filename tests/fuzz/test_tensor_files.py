@@ -18,7 +18,7 @@ from seediff.adaptation.adapter import _read
 from seediff.attention.maps import AttentionMaps
 from seediff.diffusion.shards import read_score
 from seediff.errors import SeediffError
-from seediff.segmenter.checkpoint import Progress, load_state, load_tensors, save_state
+from seediff.training.checkpoint import History, load_state, load_tensors, save_state
 from seediff.workflow.progress import _iteration
 from tests.fuzz.hostile import damaged, tampered
 from tests.fuzz.sandbox import cases
@@ -36,7 +36,7 @@ def state() -> bytes:
     model(torch.ones(1, 2)).sum().backward()
     optimizer.step()
     with TemporaryDirectory() as folder:
-        save_state(Path(folder, "x.safetensors"), "run", Progress(1, [{"loss": 1.0}]), model, optimizer)
+        save_state(Path(folder, "x.safetensors"), "run", History(1, [{"loss": 1.0}]), model, optimizer)
         return Path(folder, "x.safetensors").read_bytes()
 
 

@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 import seediff
 from seediff.adaptation.adapter import add_adapter
 from seediff.adaptation.comparison import held_out_losses
+from seediff.adaptation.denoising import NoisedView, denoising_losses, noised_views, square
 from seediff.adaptation.settings import WEIGHTS, Adaptation, AdapterSettings
-from seediff.adaptation.train import Trainer, denoising_losses, noised_views, train_adapter
-from seediff.adaptation.views import View, square
+from seediff.adaptation.train import train_adapter
 from seediff.cli import main
 from seediff.datasets.images import encode_jpeg, encode_png
 from seediff.datasets.unlabelled import Unlabelled, benchmark_images, folder_images
@@ -30,6 +30,7 @@ from seediff.diffusion.synthesis import Sampling, draw, encode_text
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.prompts.prompt_sets import make_prompts
+from seediff.training.loop import Trainer
 
 ROOT = Path(__file__).parents[2]
 MODEL = str(ROOT / "assets" / "pictograms")
@@ -67,10 +68,10 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     """Let the run die in the step after ``at`` iterations, as a killed job does."""
     step = Trainer.step
 
-    def dying(self: Trainer, batch: View) -> None:
+    def dying(self: Trainer, *batch: Any) -> None:
         if self.iteration == at:
             raise KeyboardInterrupt
-        step(self, batch)
+        step(self, *batch)
 
     monkeypatch.setattr(Trainer, "step", dying)
 
@@ -79,9 +80,9 @@ def iterations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Those that are really computed from now on."""
     found, step = [], Trainer.step
 
-    def counting(self: Trainer, batch: View) -> None:
+    def counting(self: Trainer, *batch: Any) -> None:
         found.append(self.iteration)
-        step(self, batch)
+        step(self, *batch)
 
     monkeypatch.setattr(Trainer, "step", counting)
     return found
@@ -147,7 +148,7 @@ def test_the_loss_is_the_model_s_own(images: Unlabelled, prediction_type: str) -
     pipe.scheduler.register_to_config(prediction_type=prediction_type)
     views = noised_views(pipe, images, 2, 0)
     text = encode_text(pipe, SETTINGS.prompts)
-    batch = View(*(torch.stack(part) for part in zip(*(views[number] for number in range(3)))))
+    batch = NoisedView(*(torch.stack(part) for part in zip(*(views[number] for number in range(3)))))
     with torch.no_grad():
         losses = denoising_losses(pipe, batch, text)
         for loss, view in zip(losses, zip(*batch)):
@@ -245,7 +246,7 @@ def test_an_adapted_model_is_recorded_like_any_other(adapter: Path) -> None:
 
 
 def test_the_adapter_says_where_it_comes_from(adapter: Path, images: Unlabelled) -> None:
-    from seediff.segmenter.checkpoint import load_tensors
+    from seediff.training.checkpoint import load_tensors
 
     _, about = load_tensors(adapter / WEIGHTS, "The adapter")
     assert about["settings"]["rank"] == 2 and about["images"] == {"number": 4, "digest": images.digest}

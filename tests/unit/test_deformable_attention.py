@@ -15,7 +15,7 @@ from transformers.models.mask2former.modeling_mask2former import (
 )
 
 from seediff.segmenter.deformable_attention import DeformableAttention, Shapes, deform, install
-from seediff.segmenter.model import build_segmenter, predict_layers
+from seediff.segmenter.mask2former import build, predict_layers
 from seediff.segmenter.settings import segmenter_settings
 
 
@@ -73,7 +73,7 @@ def test_places_on_pixel_centres_and_borders() -> None:
 
 def test_every_layer_of_the_segmenter_attends_this_way_and_says_the_same() -> None:
     torch.manual_seed(0)
-    model = build_segmenter(segmenter_settings("swin-mini"), 3).eval()
+    model = build(segmenter_settings("swin-mini"), 3).eval()
     layers = model.model.pixel_level_module.decoder.encoder.layers
     assert [type(layer.self_attn) for layer in layers] == [DeformableAttention] * len(layers)
     images = torch.randn(2, 3, 64, 96)
@@ -86,7 +86,7 @@ def test_every_layer_of_the_segmenter_attends_this_way_and_says_the_same() -> No
 
 
 def test_installing_keeps_the_weights_and_the_random_numbers() -> None:
-    model = build_segmenter(segmenter_settings("resnet-mini"), 3)
+    model = build(segmenter_settings("resnet-mini"), 3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
     install(model)

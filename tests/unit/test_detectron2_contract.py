@@ -12,7 +12,9 @@ from PIL import Image
 from seediff.detectron2.availability import available, mask2former_available, require_detectron2
 from seediff.detectron2.dataset_dicts import dataset_dicts, metadata
 from seediff.errors import SeediffError
-from seediff.segmenter.backends import backend
+from seediff.segmenter.backends import BACKENDS
+from seediff.segmenter.registry import ARCHITECTURES, ENGINES
+from seediff.segmenter.robust.settings import BACKENDS as ROBUST
 from seediff.segmenter.settings import segmenter_settings
 from seediff.workflow.catalogs import register_pairs
 from tests.unit.test_segmenter_train import SETTINGS, Squares, run
@@ -96,5 +98,9 @@ def test_an_unknown_backend_is_named_with_the_nearest() -> None:
         segmenter_settings("swin-mini", backend="detectron")
 
 
-def test_the_default_backend_needs_nothing_more() -> None:
-    assert SETTINGS.backend == "transformers" and backend("transformers").run.__module__ == "seediff.segmenter.backends"
+def test_every_backend_has_an_architecture_and_an_engine() -> None:
+    assert {backend.architecture for backend in BACKENDS.values()} == {*ARCHITECTURES}
+    assert {backend.engine for backend in BACKENDS.values()} == {*ENGINES}
+    own = [name for name, backend in BACKENDS.items() if backend.engine == "seediff"]
+    assert SETTINGS.backend in own  # the default needs nothing more
+    assert {name for name in own if ARCHITECTURES[BACKENDS[name].architecture].head} == {*ROBUST}

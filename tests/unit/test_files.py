@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_csv, read_json, read_page, write_csv, write_json, write_page
 from seediff.files.seals import name_of
-from seediff.segmenter.checkpoint import load_tensors, save_tensors
+from seediff.training.checkpoint import load_tensors, save_tensors
 
 JSON = {"classes": ["a", "b"], "confusion": [[5, 1], [0, 7]], "auc": 0.1 + 0.2, "none": None, "nan": float("nan")}
 ROWS = [{"key": f"cat-{i}", "loss": i / 3, "text": 'a, "b"\r\nc'} for i in range(3)]

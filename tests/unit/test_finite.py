@@ -38,10 +38,10 @@ from seediff.masks.make import make_mask, make_score
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS, apply, resolve
 from seediff.prompts.prompt_sets import Prompt, make_prompts
-from seediff.segmenter.checkpoint import load_tensors, save_tensors
+from seediff.segmenter import mask2former
 from seediff.segmenter.evaluate import Segmenter, confusion
-from seediff.segmenter.model import build_segmenter
-from seediff.segmenter.train import Trainer
+from seediff.training.checkpoint import load_tensors, save_tensors
+from seediff.training.loop import Trainer
 from seediff.workflow.stages.replay import replay_shard
 from seediff.workflow.stages.synthesize import synthesize_shard
 from seediff.workflow.study import load_study
@@ -268,7 +268,7 @@ def spoil_iteration(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, bool], No
         def spoiling(self: Trainer, *batch: torch.Tensor) -> dict[str, torch.Tensor]:
             parts = losses(self, *batch)
             if self.iteration + 1 == at:
-                weight = next(self.model.parameters()).sum()
+                weight = next(self.task.model.parameters()).sum()
                 bad = (weight - weight.detach()).sqrt() if gradient_only else weight * NAN  # the root's slope at 0
                 parts["bad"] = bad * 0
             return parts
@@ -313,11 +313,11 @@ def test_weights_that_are_not_finite_are_not_read(tmp_path: Path) -> None:
 
 
 def test_an_evaluation_ends_with_the_image() -> None:
-    model = build_segmenter(SETTINGS, len(SQUARES)).eval()
+    model = mask2former.build(SETTINGS, len(SQUARES)).eval()
     next(model.class_predictor.parameters()).data.view(-1)[0] = NAN
     samples = [("street/0.png", np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), np.uint8))]
     with pytest.raises(SeediffError, match=r"^street/0\.png: what the segmenter makes of it is not finite"):
-        confusion(Segmenter(model, SETTINGS, SQUARES), samples)
+        confusion(Segmenter(mask2former.ARCHITECTURE, model, SETTINGS, SQUARES), samples)
 
 
 # --- the checks themselves -------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ from seediff.embedded.denoiser import TEXT_WIDTH, build_scheduler, build_text_en
 from seediff.embedded.tokenizer import build_tokenizer
 from seediff.errors import SeediffError
 from seediff.filtering.clip import load_clip
-from seediff.segmenter.model import load_pretrained
+from seediff.segmenter.backbones import load_pretrained
 from seediff.segmenter.settings import segmenter_settings
 
 TOKENIZER = build_tokenizer()

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from seediff.adaptation import train as adaptation
+from seediff.adaptation.settings import AdapterSettings
 from seediff.datasets.training_sets import assemble_real
 from seediff.diffusion.generation import generate
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
-from seediff.segmenter import train as training
+from seediff.training.loop import Trainer
 from seediff.versions import VERSIONS
 from seediff.workflow.graph import study_jobs
 from seediff.workflow.stages import STAGES
@@ -42,27 +42,26 @@ def train(voc: Path, folder: Path) -> None:
 
 def adapter(voc: Path, folder: Path) -> None:
     images = {"folder": str(voc), "format": "voc", "split": "train"}
-    settings = {**asdict(adaptation.AdapterSettings(**ADAPTER)), "target_modules": ["to_k"]}
+    settings = {**asdict(AdapterSettings(**ADAPTER)), "target_modules": ["to_k"]}
     run_stage(
         "adapter", {"model": MODEL, "images": images, "settings": settings, "rng_seed": 0}, folder, folder / "out"
     )
 
 
-Call = Callable[[Path, Path], None]
-RESUMABLE: dict[str, tuple[Call, Any]] = {"train": (train, training.Trainer), "adapter": (adapter, adaptation.Trainer)}
+RESUMABLE: dict[str, Callable[[Path, Path], None]] = {"train": train, "adapter": adapter}
 
 
-def steps_until(monkeypatch: pytest.MonkeyPatch, trainer: Any, last: int) -> list[int]:
+def steps_until(monkeypatch: pytest.MonkeyPatch, last: int) -> list[int]:
     """The iterations that are computed from now on; a run dies before ``last``, as a killed job does."""
-    taken, step = [], trainer.step
+    taken, step = [], Trainer.step
 
-    def dying(self: Any, *batch: Any) -> None:
+    def dying(self: Trainer, *batch: Any) -> None:
         if self.iteration == last:
             raise KeyboardInterrupt
         taken.append(self.iteration)
         step(self, *batch)
 
-    monkeypatch.setattr(trainer, "step", dying)
+    monkeypatch.setattr(Trainer, "step", dying)
     return taken
 
 
@@ -71,12 +70,12 @@ def steps_until(monkeypatch: pytest.MonkeyPatch, trainer: Any, last: int) -> lis
 def test_a_stage_goes_on_from_the_state_of_its_own_version_alone(
     stage: str, raised: int, first: int, voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, trainer = RESUMABLE[stage]
+    run = RESUMABLE[stage]
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        steps_until(patch, trainer, 3)
+        steps_until(patch, 3)
         run(voc, tmp_path)
     monkeypatch.setattr(STAGES[stage], "VERSION", STAGES[stage].VERSION + raised)
-    steps = steps_until(monkeypatch, trainer, 99)
+    steps = steps_until(monkeypatch, 99)
     run(voc, tmp_path)
     assert steps == list(range(first, 4))
 

@@ -22,20 +22,28 @@ from seediff.datasets.training_sets import assemble
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.segmenter import pixel
-from seediff.segmenter.backends import backend
+from seediff.segmenter.backbones import normalize
 from seediff.segmenter.evaluate import load_segmenter, predict
 from seediff.segmenter.loss import MASK_WEIGHT, make_targets, set_loss
-from seediff.segmenter.model import normalize, predict_layers
-from seediff.segmenter.robust.classmix import _half_of_the_objects, boundary, mixed, online
-from seediff.segmenter.robust.heads import HEADS
-from seediff.segmenter.robust.lessons import Lesson, RatedViews, lesson, trust_in
-from seediff.segmenter.robust.loss import cotraining_loss
+from seediff.segmenter.mask2former import predict_layers
+from seediff.segmenter.registry import architecture_of
+from seediff.segmenter.robust.cotraining import CoTraining, cotraining_loss, head_of, probabilities
+from seediff.segmenter.robust.lessons import (
+    Lesson,
+    RatedViews,
+    _half_of_the_objects,
+    boundary,
+    lesson,
+    mixed,
+    online,
+    trust_in,
+)
 from seediff.segmenter.robust.settings import RobustTraining
-from seediff.segmenter.robust.train import RobustTrainer, train_robustly
-from seediff.segmenter.scores import class_scores
 from seediff.segmenter.settings import as_json
-from seediff.segmenter.train import train
+from seediff.segmenter.train import segmenter_task, train
 from seediff.segmenter.views import Views
+from seediff.training.loop import Trainer
+from seediff.training.processes import Processes
 from tests.stages import read_spec, run_stage
 from tests.unit.test_segmenter_train import AUGMENTATION, CLASSES, SETTINGS, Squares
 
@@ -59,7 +67,7 @@ class Doubts(Squares):
 def run(folder: Path, settings=SETTINGS, doubts=None, robust=ROBUST, **options) -> None:
     state, rng_seed = folder / "state", options.pop("rng_seed", 3)
     common = (Squares(), settings, CLASSES, folder / "out", state, rng_seed, options.pop("augmentation", AUGMENTATION))
-    train_robustly(*common, doubts=doubts or Doubts(), robust=robust, **options)
+    train(*common, objective=CoTraining(doubts or Doubts(), robust), **options)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -108,7 +116,7 @@ def naive_terms(own: torch.Tensor, others: torch.Tensor, taught: Lesson) -> tupl
 
 def two_networks(settings) -> list[torch.nn.Module]:
     torch.manual_seed(5)
-    networks = [backend(settings.backend).build(settings, 3).eval() for _ in range(2)]
+    networks = [architecture_of(settings).build(settings, 3).eval() for _ in range(2)]
     with torch.no_grad():  # so that they do not say the same everywhere
         for network in networks:
             for parameter in network.parameters():
@@ -119,7 +127,7 @@ def two_networks(settings) -> list[torch.nn.Module]:
 def test_the_loss_of_per_pixel_networks_is_becos() -> None:
     taught, networks = some_lesson(side=32), two_networks(PIXEL)
     with torch.no_grad():
-        found = cotraining_loss(networks, taught, HEADS["pixel"], 0.2, PIXEL)
+        found = cotraining_loss(networks, taught, head_of(PIXEL), 0.2, PIXEL)
         pixels = normalize(taught.images)
         seen = [F.interpolate(one(pixels), (32, 32), mode="bilinear").softmax(1).double() for one in networks]
     terms = [naive_terms(seen[0], seen[1], taught), naive_terms(seen[1], seen[0], taught)]
@@ -133,7 +141,7 @@ def test_mask2former_adds_per_pixel_terms_to_its_own_loss() -> None:
     hard = replace(taught, trust=(taught.trust > 0.5).float())
     with torch.no_grad():
         torch.manual_seed(0)
-        found = cotraining_loss(networks, hard, HEADS["transformers"], 0.2, SETTINGS)
+        found = cotraining_loss(networks, hard, head_of(SETTINGS), 0.2, SETTINGS)
         layers = [predict_layers(one, normalize(taught.images)) for one in networks]
         seen = [implied(*one[-1]).double() for one in layers]
         torch.manual_seed(0)
@@ -160,14 +168,14 @@ def implied(classes: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
 
 def test_pixels_that_no_query_claims_are_of_all_classes_alike() -> None:
     layers = [(torch.zeros(1, 4, 4), torch.full((1, 4, 8, 8), -200.0))]
-    found = HEADS["transformers"].log_probabilities(layers, (8, 8))
+    found = head_of(SETTINGS).log_probabilities(layers, (8, 8))
     assert torch.allclose(found, torch.full((1, 3, 8, 8), -math.log(3)))
 
 
 def test_soft_trust_keeps_as_many_labels_for_the_set_loss(monkeypatch) -> None:
-    kept, head = [], HEADS["transformers"]
-    monkeypatch.setattr("seediff.segmenter.robust.heads.make_targets", lambda labels, count: kept.append(labels))
-    monkeypatch.setattr("seediff.segmenter.robust.heads.set_loss", lambda *_: {})
+    kept, head = [], head_of(SETTINGS)
+    monkeypatch.setattr("seediff.segmenter.mask2former.make_targets", lambda labels, count: kept.append(labels))
+    monkeypatch.setattr("seediff.segmenter.mask2former.set_loss", lambda *_: {})
     taught = replace(some_lesson(side=32), labels=torch.ones(2, 32, 32, dtype=torch.long))
     uniform = torch.full((2, 3, 32, 32), -1.0)
     for _ in range(50):
@@ -181,7 +189,7 @@ def test_a_label_beyond_the_classes_is_said_plainly() -> None:
     taught = replace(some_lesson(side=32), labels=torch.full((2, 32, 32), 3), trust=torch.ones(2, 32, 32))
     for settings in (SETTINGS, PIXEL):
         with pytest.raises(SeediffError, match="label 3, but the segmenter has only classes 0 to 2"):
-            cotraining_loss(two_networks(settings), taught, HEADS[settings.backend], 0.2, settings)
+            cotraining_loss(two_networks(settings), taught, head_of(settings), 0.2, settings)
     with pytest.raises(SeediffError, match="label 3"):
         pixel.losses(two_networks(PIXEL)[0], taught.images, taught.labels, PIXEL)
 
@@ -291,7 +299,7 @@ def test_nothing_is_pasted_of_a_background() -> None:
 
 def interrupt(monkeypatch, at: int) -> list[int]:
     """Let the run die in the step after ``at`` iterations; gives the iterations that are computed."""
-    steps, step = [], RobustTrainer.step
+    steps, step = [], Trainer.step
 
     def counting(self, *batch):
         if self.iteration == at:
@@ -299,7 +307,7 @@ def interrupt(monkeypatch, at: int) -> list[int]:
         steps.append(self.iteration)
         return step(self, *batch)
 
-    monkeypatch.setattr(RobustTrainer, "step", counting)
+    monkeypatch.setattr(Trainer, "step", counting)
     return steps
 
 
@@ -339,30 +347,31 @@ def test_every_setting_matters(change, straight, tmp_path) -> None:
 
 
 @pytest.fixture
-def trainer(tmp_path) -> RobustTrainer:
+def trainer(tmp_path) -> Trainer:
     views = Views(Squares(), PIXEL, AUGMENTATION, rng_seed=3)
-    return RobustTrainer(views, Doubts(), ROBUST, len(CLASSES), "name", tmp_path / "state", None)
+    task = segmenter_task(views, len(CLASSES), CoTraining(Doubts(), ROBUST), Processes())
+    return Trainer(task, Processes(), "name", tmp_path / "state")
 
 
 def test_online_labels_are_those_that_the_pair_would_predict(trainer) -> None:
     taught = some_lesson(side=32)
-    before = [buffer.clone() for buffer in trainer.model.buffers()]
-    found = trainer._probabilities(taught)
-    assert trainer.model.training and all(map(torch.equal, before, trainer.model.buffers()))
+    before = [buffer.clone() for buffer in trainer.task.model.buffers()]
+    found = probabilities(trainer.task.model, head_of(PIXEL), taught)
+    assert trainer.task.model.training and all(map(torch.equal, before, trainer.task.model.buffers()))
     pixels = normalize(taught.images)
     with torch.no_grad():
-        seen = [one(pixels) for one in trainer.model.eval().networks]
+        seen = [one(pixels) for one in trainer.task.model.eval().networks]
     seen = [F.interpolate(logits, (32, 32), mode="bilinear").softmax(1) for logits in seen]
     assert torch.allclose(found, (seen[0] + seen[1]) / 2, atol=1e-6)
     assert not torch.allclose(*seen, atol=1e-3)
 
 
 def test_each_network_s_gradients_are_clipped_by_themselves(trainer) -> None:
-    for network, scale in zip(trainer.model.networks, (1e-9, 1.0)):
+    for network, scale in zip(trainer.task.model.networks, (1e-9, 1.0)):
         for parameter in network.parameters():
             parameter.grad = torch.full_like(parameter, scale)
     trainer.finish_gradients({})
-    first, second = ([one.grad for one in network.parameters()] for network in trainer.model.networks)
+    first, second = ([one.grad for one in network.parameters()] for network in trainer.task.model.networks)
     assert all((one == 1e-9).all() for one in first)
     assert float(torch.nn.utils.get_total_norm(second)) == pytest.approx(PIXEL.clip, rel=1e-3)
 
@@ -385,7 +394,7 @@ def test_prediction_is_by_the_mean_of_both(settings, straight) -> None:
     padded = torch.zeros(2, 3, 64, 64)
     padded[:, :, :40, :50] = normalize(torch.from_numpy(images))
     with torch.no_grad():
-        scores = [class_scores(network, padded) for network in segmenter.model.networks]
+        scores = [architecture_of(settings).scores(network, padded) for network in segmenter.model.networks]
     first, second = (one / one.sum(1, keepdim=True) for one in scores)
     mean = ((first + second) / 2)[:, :, :40, :50]
     assert np.array_equal(predict(segmenter, images), mean.argmax(1).numpy())

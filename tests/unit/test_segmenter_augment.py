@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seediff.errors import SeediffError
-from seediff.segmenter.augment import augment, jitter_colours, pad, random_crop, random_scale
 from seediff.segmenter.settings import segmenter_settings
+from seediff.segmenter.views import augment, jitter_colours, pad, random_crop, random_scale
 
 MINI = segmenter_settings("resnet-mini", crop=32, scale_min=0.6, scale_max=1.8)
 

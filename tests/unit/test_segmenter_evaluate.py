@@ -16,12 +16,12 @@ from seediff.datasets.imagenet_s import NAMES
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_json
-from seediff.segmenter import evaluate
-from seediff.segmenter.checkpoint import save_tensors
+from seediff.segmenter import evaluate, mask2former
+from seediff.segmenter.backbones import normalize
 from seediff.segmenter.evaluate import Segmenter, _scores, _window_starts, confusion, load_segmenter, predict
 from seediff.segmenter.metrics import miou
-from seediff.segmenter.model import build_segmenter, normalize
 from seediff.segmenter.settings import as_json, segmenter_settings
+from seediff.training.checkpoint import save_tensors
 from tests.stages import read_spec, run_stage
 
 SETTINGS = segmenter_settings("resnet-mini", queries=5, points=32)
@@ -31,13 +31,13 @@ CLASSES = ("background", "a", "b", "c")
 @pytest.fixture(scope="module")
 def segmenter():
     torch.manual_seed(0)
-    model = build_segmenter(SETTINGS, len(CLASSES)).eval()
+    model = mask2former.build(SETTINGS, len(CLASSES)).eval()
     with torch.no_grad():  # untrained queries all say the same: let them differ, so that pixels do
         model.model.pixel_level_module.decoder.mask_projection.weight *= 20
         model.class_predictor.weight *= 100
         logits = model(pixel_values=normalize(torch.from_numpy(images(2, 64, 64)))).class_queries_logits
         model.class_predictor.bias -= logits.mean((0, 1))
-    return Segmenter(model, SETTINGS, CLASSES)
+    return Segmenter(mask2former.ARCHITECTURE, model, SETTINGS, CLASSES)
 
 
 def images(count: int, height: int, width: int) -> np.ndarray:
@@ -66,7 +66,7 @@ def test_predict_is_mask2formers_semantic_inference(segmenter):
 
 
 def test_the_test_edge_changes_the_resolution_not_the_size(segmenter):
-    larger = Segmenter(segmenter.model, segmenter_settings("resnet-mini", test_edge=70), CLASSES)
+    larger = replace(segmenter, settings=segmenter_settings("resnet-mini", test_edge=70))
     assert predict(larger, images(1, 40, 50)).shape == (1, 40, 50)
 
 
@@ -81,12 +81,12 @@ def test_scores_of_windows_are_averaged(segmenter):
     picture = images(1, 32, 48)
     pixels = normalize(torch.from_numpy(picture))
     with torch.no_grad():
-        left, right = _scores(segmenter.model, pixels[..., :32]), _scores(segmenter.model, pixels[..., 16:])
+        left, right = _scores(segmenter, pixels[..., :32]), _scores(segmenter, pixels[..., 16:])
     total = torch.zeros(1, 4, 32, 48)
     total[..., :32] += left
     total[..., 16:] += right
     total[..., 16:32] /= 2
-    by_window = Segmenter(segmenter.model, replace(SETTINGS, test_window=32), CLASSES)
+    by_window = replace(segmenter, settings=replace(SETTINGS, test_window=32))
     assert np.array_equal(predict(by_window, picture)[0], total[0].argmax(0).numpy())
     assert not np.array_equal(predict(by_window, picture), predict(segmenter, picture))
     small = images(2, 32, 32)
@@ -165,7 +165,7 @@ def test_a_benchmark_of_more_classes_than_a_byte_has_labels(subset, tmp_path):
     """ImageNet-S through the stage's own specification, against counting by hand."""
     classes = ["background", *NAMES[subset].values()]
     torch.manual_seed(0)
-    model = build_segmenter(SETTINGS, len(classes)).eval()
+    model = mask2former.build(SETTINGS, len(classes)).eval()
     high = classes.index("television")  # above a byte in the largest, and what all pixels are taken for
     with torch.no_grad():
         model.class_predictor.bias[high] += 100

@@ -14,8 +14,7 @@ from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.errors import SeediffError
 from seediff.segmenter import loss
-from seediff.segmenter.loss import make_targets, match, set_loss
-from seediff.segmenter.points import frame, sample_labels, sample_logits
+from seediff.segmenter.loss import frame, make_targets, match, sample_labels, sample_logits, set_loss
 
 CLASSES, QUERIES, POINTS = 4, 6, 40
 

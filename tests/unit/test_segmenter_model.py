@@ -11,9 +11,10 @@ from torch import nn
 from transformers import ResNetBackbone, ResNetConfig
 
 from seediff.errors import SeediffError
-from seediff.segmenter import model as model_module
-from seediff.segmenter.model import backbone, build_segmenter, normalize, parameter_groups, predict_layers
+from seediff.segmenter.backbones import BACKBONES, normalize
+from seediff.segmenter.mask2former import backbone, build, predict_layers
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, as_json, segmenter_settings
+from seediff.segmenter.train import parameter_groups
 
 TINY = {"queries": 4, "points": 32}
 
@@ -21,7 +22,7 @@ TINY = {"queries": 4, "points": 32}
 @pytest.fixture(scope="module", params=["resnet-mini", "swin-mini"])
 def model(request):
     torch.manual_seed(0)
-    return build_segmenter(segmenter_settings(request.param, **TINY), 5)
+    return build(segmenter_settings(request.param, **TINY), 5)
 
 
 def test_every_layer_predicts(model):
@@ -86,13 +87,13 @@ def test_normalize_takes_out_the_mean():
 
 def test_pretrained_backbone_is_loaded_and_its_batch_norm_frozen(tmp_path, monkeypatch):
     """A ResNet saved by transformers itself, in a local folder."""
-    plan = model_module.BACKBONES["resnet-mini"]["backbone"]
+    plan = BACKBONES["resnet-mini"]
     source = ResNetBackbone(ResNetConfig(**plan, out_features=["stage1", "stage2", "stage3", "stage4"]))
     for module in source.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_()
     source.save_pretrained(tmp_path)
-    model = build_segmenter(segmenter_settings("resnet-mini", pretrained=str(tmp_path), **TINY), 5).train()
+    model = build(segmenter_settings("resnet-mini", pretrained=str(tmp_path), **TINY), 5).train()
     encoder = model.model.pixel_level_module.encoder
     expected = {name: tensor.clone() for name, tensor in source.state_dict().items()}
     encoder(torch.randn(2, 3, 32, 32))
@@ -105,7 +106,7 @@ def test_pretrained_backbone_is_loaded_and_its_batch_norm_frozen(tmp_path, monke
 
 def test_missing_backbone_weights_are_an_error(tmp_path):
     with pytest.raises(SeediffError, match="could not be loaded"):
-        build_segmenter(segmenter_settings("resnet-mini", pretrained=str(tmp_path)), 5)
+        build(segmenter_settings("resnet-mini", pretrained=str(tmp_path)), 5)
 
 
 @pytest.mark.parametrize("backbone", PRESETS_BY_BACKBONE)

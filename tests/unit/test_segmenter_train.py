@@ -14,12 +14,13 @@ from transformers import ResNetBackbone, ResNetConfig
 
 from seediff.datasets.augmentation import Augmentation
 from seediff.errors import SeediffError
-from seediff.segmenter import train as train_module
+from seediff.segmenter.backbones import BACKBONES
 from seediff.segmenter.evaluate import load_segmenter
-from seediff.segmenter.model import BACKBONES
 from seediff.segmenter.settings import segmenter_settings
-from seediff.segmenter.train import learning_rate, train
+from seediff.segmenter.train import Supervised, learning_rate, segmenter_task, train
 from seediff.segmenter.views import Views
+from seediff.training.loop import Trainer
+from seediff.training.processes import Processes
 
 CLASSES = ("background", "square", "bar")
 SETTINGS = segmenter_settings(
@@ -74,31 +75,31 @@ def straight(tmp_path_factory):
 
 def interrupt(monkeypatch, at: int) -> None:
     """Let the run die in the step after ``at`` iterations, as a killed job does."""
-    step = train_module.Trainer.step
+    step = Trainer.step
 
     def dying(self, images, labels):
         if self.iteration == at:
             raise KeyboardInterrupt
         return step(self, images, labels)
 
-    monkeypatch.setattr(train_module.Trainer, "step", dying)
+    monkeypatch.setattr(Trainer, "step", dying)
 
 
 def count_steps(monkeypatch) -> list[int]:
     """The iterations that are really computed from now on."""
-    steps, step = [], train_module.Trainer.step
+    steps, step = [], Trainer.step
 
     def counting(self, images, labels):
         steps.append(self.iteration)
         return step(self, images, labels)
 
-    monkeypatch.setattr(train_module.Trainer, "step", counting)
+    monkeypatch.setattr(Trainer, "step", counting)
     return steps
 
 
 def test_the_state_of_other_pretrained_weights_is_not_resumed(tmp_path, monkeypatch):
     """Which lie at the same path."""
-    plan = BACKBONES["resnet-mini"]["backbone"]
+    plan = BACKBONES["resnet-mini"]
     config = ResNetConfig(**plan, out_features=["stage1", "stage2", "stage3", "stage4"])
     settings = replace(SETTINGS, pretrained=str(tmp_path / "backbone"))
     ResNetBackbone(config).save_pretrained(tmp_path / "backbone")
@@ -168,14 +169,28 @@ def test_the_schedule_rises_and_falls():
     assert rates[2] > rates[3] > rates[4] > rates[5] > 0
 
 
+def new_trainer(tmp_path, settings=SETTINGS):
+    views = Views(Squares(), settings, AUGMENTATION, 3)
+    task = segmenter_task(views, 3, Supervised(), Processes())
+    return Trainer(task, Processes(), "name", tmp_path / "state.safetensors")
+
+
 def test_every_step_follows_the_schedule(tmp_path):
     settings = replace(SETTINGS, backbone_lr_factor=0.5)
-    views = Views(Squares(), settings, AUGMENTATION, 3)
-    trainer = train_module.Trainer(views, 3, "name", tmp_path / "state.safetensors", None)
+    trainer = new_trainer(tmp_path, settings)
     trainer.iteration = 4
     trainer.step(*next(trainer.batches(0)))
-    rates = {group["lr_factor"]: group["lr"] for group in trainer.optimizer.param_groups}
+    rates = {group["lr_factor"]: group["lr"] for group in trainer.task.optimizer.param_groups}
     assert rates == {1.0: learning_rate(settings, 4), 0.5: 0.5 * learning_rate(settings, 4)}
+
+
+def test_reading_a_batch_takes_no_random_number(tmp_path):
+    """An engine may set them first and read then, or the other way round."""
+    trainer = new_trainer(tmp_path)
+    batches = trainer.batches(0)
+    before = torch.get_rng_state()
+    next(batches)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_damaged_state_is_an_error(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seediff.segmenter import checkpoint
+from seediff.training import checkpoint
 from seediff.workflow.graph import Job, study_jobs
 from seediff.workflow.progress import Progress, Results, State, study_progress
 from seediff.workflow.records import digests, record_file, recorded
@@ -214,7 +214,7 @@ def test_a_training_state_says_how_many_iterations_are_done(folder: Folder) -> N
     state = folder.results.path(job.state)
     folder.write(job.state)
     model = torch.nn.Linear(1, 1)
-    checkpoint.save_state(state, "r", checkpoint.Progress(3, []), model, torch.optim.AdamW(model.parameters()))
+    checkpoint.save_state(state, "r", checkpoint.History(3, []), model, torch.optim.AdamW(model.parameters()))
     assert folder.progress()[TRAIN].share == 0.75
     state.write_bytes(b"\xff" * 30)
     assert folder.progress()[TRAIN].share == 0.25

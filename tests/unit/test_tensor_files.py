@@ -17,7 +17,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.diffusion.shards import read_score
 from seediff.errors import SeediffError
 from seediff.files.seals import seal
-from seediff.segmenter.checkpoint import Progress, _contents, load_state, load_tensors, save_state
+from seediff.training.checkpoint import History, _contents, load_state, load_tensors, save_state
 from seediff.workflow.progress import _iteration
 
 DEEP = "[" * 100_000
@@ -85,7 +85,7 @@ def test_a_training_state_of_this_run_that_does_not_fit(lost: str, tmp_path: Pat
     model = torch.nn.Linear(1, 1)
     optimizer = torch.optim.AdamW(model.parameters())
     path = tmp_path / "state.safetensors"
-    save_state(path, "run", Progress(1, []), model, optimizer)
+    save_state(path, "run", History(1, []), model, optimizer)
     tensors, about = load_tensors(path, "The state")
     about.pop(lost, None)
     if lost == "model":

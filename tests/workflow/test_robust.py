@@ -7,7 +7,7 @@ import json
 import pytest
 
 from seediff.segmenter.evaluate import load_segmenter
-from seediff.segmenter.robust.networks import CoTrained
+from seediff.segmenter.robust.cotraining import CoTrained
 from tests.conftest import Workspace
 
 SMOKE = "config/studies/smoke.yaml"

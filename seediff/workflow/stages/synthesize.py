@@ -37,7 +37,7 @@ class Denoising(BaseSpec):
         """Load it; ``SeediffError`` if its adapter is not as the study's own adaptation wrote it."""
         from seediff.diffusion.model_files import reference
         from seediff.diffusion.synthesis import Sampling, load
-        from seediff.segmenter.checkpoint import load_tensors
+        from seediff.training.checkpoint import load_tensors
 
         if self.adapter:
             load_tensors(Path(self.adapter), "The adapter")

@@ -74,17 +74,14 @@ def run(spec: Spec, training_set: Path, start: Path | None, checkpoints: Path, o
     Goes on from a state in ``checkpoints`` where the same call was stopped earlier. ``start``: the weights of the
     trained model to begin with, if any.
     """
-    from functools import partial
-
     from seediff.datasets.flaws import FLAWS
     from seediff.datasets.training_sets import load_training_set
     from seediff.rng import derive_seed
-    from seediff.segmenter.robust.train import train_robustly
-    from seediff.segmenter.train import train
+    from seediff.segmenter.robust.cotraining import CoTraining
+    from seediff.segmenter.train import Supervised, train
 
     pairs = load_training_set(training_set)
-    run = partial(train_robustly, doubts=pairs.doubts, robust=spec.robust) if spec.robust else train
-    run(
+    train(
         pairs,
         spec.segmenter,
         ["background", *spec.classes],
@@ -96,4 +93,5 @@ def run(spec: Spec, training_set: Path, start: Path | None, checkpoints: Path, o
         pairs_digest=pairs.digest,
         version=VERSION,
         about={FLAWS: pairs.flaws} if pairs.flaws else {},
+        objective=CoTraining(pairs.doubts, spec.robust) if spec.robust else Supervised(),
     )

@@ -12,6 +12,8 @@ import torch.distributed as dist
 from accelerate import PartialState
 from torch import Tensor, nn
 
+from seediff.errors import SeediffError
+
 
 class Processes:
     """All processes of this training: ``count`` of them, of which this is number ``rank``, working on ``device``."""
@@ -24,6 +26,14 @@ class Processes:
     def is_first(self) -> bool:
         """The one that writes files and speaks."""
         return self.rank == 0
+
+    def share(self, images: int) -> int:
+        """How many of a batch's images each process takes; ``SeediffError`` if the batch cannot be shared evenly."""
+        if images % self.count:
+            raise SeediffError(
+                f"A batch of {images} images cannot be shared by {self.count} processes.\nStart as many as divide it."
+            )
+        return images // self.count
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of every process's ``value``, of any shape, without gradient."""
@@ -38,9 +48,9 @@ class Processes:
         if self.count == 1:
             return
         trained = [parameter for parameter in parameters if parameter.requires_grad]
-        gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in trained]
+        gradients = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in trained]
         mean = self.mean(torch.cat([gradient.flatten() for gradient in gradients]))
-        for parameter, part in zip(trained, mean.split([one.numel() for one in trained]), strict=True):
+        for parameter, part in zip(trained, mean.split([weight.numel() for weight in trained]), strict=True):
             parameter.grad = part.view_as(parameter)
 
     def wait(self) -> None:

@@ -25,15 +25,15 @@ _KEY = "seediff"
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a run has come: iterations done and the rows of its history so far."""
+class History:
+    """What a run has done so far: the number of iterations, and the rows noted of them."""
 
     iteration: int
-    history: list[dict[str, float]]
+    rows: list[dict[str, float]]
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any] | None = None) -> None:
-    """Write tensors and, as JSON, what is to be known about them."""
+    """Write tensors and, as JSON, what is known about them."""
     stored = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     named: dict[str, Any] = {"file": name_of(path), "about": dict(about or {})}
     sealed = {**named, "seal": seal(named["file"], _contents(stored, named))}
@@ -42,7 +42,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
 
 
 def load_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and what is to be known about them; ``what`` names the file in the error if it is not as written."""
+    """Tensors and what is known about them; ``what`` names the file in the error if it is not as written."""
     try:
         tensors, sealed = read_tensors(path, _KEY)
     except ValueError as error:
@@ -62,15 +62,15 @@ def _contents(tensors: Mapping[str, Tensor], named: Mapping[str, Any]) -> Iterat
         yield tensor.reshape(-1).view(uint8).numpy().data
 
 
-def save_state(path: Path, run: str, progress: Progress, model: nn.Module, optimizer: Optimizer) -> None:
-    """Store weights, optimiser moments and progress of the run identified by ``run``."""
+def save_state(path: Path, run: str, history: History, model: nn.Module, optimizer: Optimizer) -> None:
+    """Store weights, optimiser moments and history of the run identified by ``run``."""
     tensors = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors.update({f"optimizer/{index}/{name}": tensor for name, tensor in moments.items()})
-    save_tensors(path, tensors, {"run": run, "iteration": progress.iteration, "history": progress.history})
+    save_tensors(path, tensors, {"run": run, "iteration": history.iteration, "history": history.rows})
 
 
-def load_state(path: Path, run: str, model: nn.Module, optimizer: Optimizer) -> Progress | None:
+def load_state(path: Path, run: str, model: nn.Module, optimizer: Optimizer) -> History | None:
     """Restore what ``save_state`` stored, in place; ``None`` if there is no state of this very run.
 
     Raises ``SeediffError`` when the file is damaged, or holds another model's.
@@ -84,7 +84,7 @@ def load_state(path: Path, run: str, model: nn.Module, optimizer: Optimizer) -> 
     try:
         model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model/")})
         _load_optimizer(optimizer, tensors)
-        return Progress(int(about["iteration"]), list(about["history"]))
+        return History(int(about["iteration"]), list(about["history"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise SeediffError(
             f"The training state {path} does not fit this training: {reason(error)}\nDelete it and run again."

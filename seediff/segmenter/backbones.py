@@ -1,0 +1,121 @@
+"""The backbones, their pretrained weights, and the images as they expect them.
+
+``resnet-50`` and ``swin-base`` are those of Mask2Former's paper; ``resnet-mini`` and ``swin-mini`` are of the same
+families at a size that trains from scratch on 64 x 64 images in about a minute on one core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedConfig, PreTrainedModel, ResNetBackbone, ResNetConfig, SwinBackbone, SwinConfig
+
+from seediff.diffusion.model_files import not_loaded, split_reference
+from seediff.finite import check_weights
+from seediff.segmenter.settings import SegmenterSettings
+
+PIXEL_MEAN = (123.675, 116.280, 103.530)
+PIXEL_STD = (58.395, 57.120, 57.375)
+STRIDE = 32
+"""Images are padded to a multiple of this."""
+
+_STAGES = {"out_features": ["stage1", "stage2", "stage3", "stage4"]}
+
+BACKBONES: dict[str, dict[str, Any]] = {
+    "resnet-mini": {
+        "embedding_size": 32,
+        "hidden_sizes": [32, 64, 128, 256],
+        "depths": [1, 1, 1, 1],
+        "layer_type": "basic",
+    },
+    "swin-mini": {
+        "image_size": 64,
+        "embed_dim": 24,
+        "depths": [1, 1, 1, 1],
+        "num_heads": [1, 2, 4, 8],
+        "window_size": 4,
+        "drop_path_rate": 0.0,
+    },
+    "resnet-50": {},
+    "swin-base": {
+        "image_size": 384,
+        "embed_dim": 128,
+        "depths": [2, 2, 18, 2],
+        "num_heads": [4, 8, 16, 32],
+        "window_size": 12,
+        "drop_path_rate": 0.3,
+    },
+}
+"""Arguments of each backbone's configuration."""
+
+_FAMILIES: dict[str, tuple[Callable[..., PreTrainedConfig], type[PreTrainedModel]]] = {
+    "resnet": (ResNetConfig, ResNetBackbone),
+    "swin": (SwinConfig, SwinBackbone),
+}
+
+
+def empty_backbone(settings: SegmenterSettings) -> PreTrainedModel:
+    """The backbone alone, for weights that are loaded next."""
+    _, backbone_class = _family(settings)
+    return backbone_class(backbone_config(settings))
+
+
+def backbone_config(settings: SegmenterSettings) -> PreTrainedConfig:
+    """transformers' configuration of the backbone, with all four stages as its output."""
+    config_class, _ = _family(settings)
+    return config_class(**BACKBONES[settings.backbone], **_STAGES)
+
+
+def _family(settings: SegmenterSettings) -> tuple[Callable[..., PreTrainedConfig], type[PreTrainedModel]]:
+    return _FAMILIES[settings.backbone.split("-")[0]]
+
+
+def load_pretrained(encoder: nn.Module, settings: SegmenterSettings) -> None:
+    """Give the backbone the weights of ``settings.pretrained``, its batch normalisation frozen.
+
+    Raises ``SeediffError`` when they cannot be loaded.
+    """
+    weights = _pretrained_backbone(settings).state_dict()
+    check_weights(weights, f"The backbone {settings.pretrained!r}", "Fetch it again, or give another as 'pretrained'.")
+    encoder.load_state_dict(weights)
+    freeze_batch_norm(encoder)
+
+
+def _pretrained_backbone(settings: SegmenterSettings) -> nn.Module:
+    _, backbone_class = _family(settings)
+    config = backbone_config(settings)
+    name, revision = split_reference(str(settings.pretrained))
+    try:
+        return backbone_class.from_pretrained(name, config=config, revision=revision or "main", use_safetensors=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        problem = f"Backbone weights {settings.pretrained!r} could not be loaded"
+        advice = "Give a hub id or a local folder with config.json and model.safetensors as 'pretrained', or null."
+        raise not_loaded(problem, str(settings.pretrained), error, advice) from error
+
+
+class FrozenBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation with the statistics and weights it was pretrained with."""
+
+    def train(self, mode: bool = True) -> FrozenBatchNorm2d:
+        return super().train(False)
+
+
+def freeze_batch_norm(module: nn.Module) -> None:
+    """Replace every batch normalisation inside ``module`` by a frozen one, as Mask2Former does for ResNet."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            frozen = FrozenBatchNorm2d(child.num_features, child.eps)
+            frozen.load_state_dict(child.state_dict())
+            setattr(module, name, frozen.requires_grad_(False).eval())
+        else:
+            freeze_batch_norm(child)
+
+
+def normalize(images: Tensor) -> Tensor:
+    """(n, H, W, 3) uint8 images to (n, 3, H, W) float32 with ImageNet's mean and deviation taken out."""
+    mean = torch.tensor(PIXEL_MEAN, device=images.device)
+    std = torch.tensor(PIXEL_STD, device=images.device)
+    return ((images.float() - mean) / std).permute(0, 3, 1, 2).contiguous()
