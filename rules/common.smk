@@ -84,8 +84,8 @@ def output_stem(wildcards, output):
     return str(Path(output[0]).with_suffix(""))
 
 
-def model_folder(wildcards, input):
-    return str(Path(input.model).parent)
+def model_folder(wildcards):
+    return os.path.dirname(layout.fill(layout.CONFIG, study=STUDY.name, **wildcards))
 
 
 def shard_of(wildcards, image_set):

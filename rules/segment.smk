@@ -4,16 +4,6 @@ Makes: results/<study>/{filters,training_sets,models,metrics}/
 """
 
 
-def train_inputs(wildcards):
-    found = inputs_of("train")(wildcards)
-    if found["start"] and "train" in workflow.dag_settings.until:
-        sys.exit(
-            "error: With --until train Snakemake never begins a training that starts from the weights of another.\n"
-            "Ask for the models themselves: snakemake --cores all models"
-        )
-    return found
-
-
 rule filter:
     input:
         unpack(inputs_of("filter")),

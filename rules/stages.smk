@@ -1,24 +1,47 @@
 """What the modules of ``seediff.workflow.stages`` say to the rules: the files and the spec of a stage's jobs.
 
-Which jobs are done is told by their records (``seediff.workflow.records``), not by the times of files: the inputs of a
-job that is done count as old. Those of any other do not, and among them is a mark that is newer than all its files.
+Which jobs are done is told by their records (``seediff.workflow.records``), not by Snakemake's notes or the times of files.
+So a job that has to run reads a mark that is newer than all files. The inputs of any other count as old, and those that
+are not there are not missed.
 """
 
 from functools import cache
 
 from seediff.workflow import records
 
+MARK = Path(".snakemake/outdated")
+
+
+@cache
+def jobs():
+    return graph.every_job(STUDY)
+
 
 @cache
 def digests():
-    return records.digests(graph.every_job(STUDY), SOURCES)
+    return records.digests(jobs(), SOURCES)
 
 
-MARK = Path(".snakemake/outdated")
-OUTDATED = records.outdated(graph.every_job(STUDY), digests()) if workflow.is_main_process else set()
-if OUTDATED or not MARK.exists():
-    MARK.parent.mkdir(exist_ok=True)
-    MARK.write_text(f"{time.time_ns()}\n")
+@cache
+def waiting():
+    """The titles of the jobs that have to run for what Snakemake is asked for."""
+    asked = workflow.dag_settings
+    if not workflow.is_main_process or asked.forceall or asked.forcetargets or asked.forcerun:
+        found = {job.title for job in jobs()}
+    else:
+        made = records.made(jobs(), digests())
+        found = {job.title for job in graph.needed(jobs(), wanted(asked.targets), made.__contains__)}
+    if workflow.is_main_process and (found or not MARK.exists()):
+        MARK.parent.mkdir(exist_ok=True)
+        MARK.write_text(f"{time.time_ns()}\n")
+    return found
+
+
+def wanted(targets):
+    """The files that Snakemake is asked for: by themselves, by a rule's name, or by nothing, which is all."""
+    named = {"all": graph.targets(STUDY), "models": REPORTED["histories"]}
+    named |= {name: [path for job in jobs() if job.stage == name for path in job.outputs] for name in STAGES}
+    return [path for target in targets or ["all"] for path in named.get(target, [target])]
 
 
 def inputs_of(stage):
@@ -26,10 +49,26 @@ def inputs_of(stage):
 
     def inputs(wildcards):
         found = {**told(STAGES[stage].inputs, STUDY, wildcards), "mark": str(MARK)}
-        done = job_of(stage, wildcards) not in OUTDATED
-        return {name: ancient(paths) for name, paths in found.items()} if done else found
+        if job_of(stage, wildcards) in waiting():
+            return found
+        return {name: ancient(there(paths)) for name, paths in found.items()}
 
     return inputs
+
+
+def train_inputs(wildcards):
+    found = inputs_of("train")(wildcards)
+    if found["start"] and "train" in workflow.dag_settings.until:
+        sys.exit(
+            "error: With --until train Snakemake never begins a training that starts from the weights of another.\n"
+            "Ask for the models themselves: snakemake --cores all models"
+        )
+    return found
+
+
+def there(paths):
+    """Those that exist."""
+    return [path for path in ([paths] if isinstance(paths, str) else paths) if Path(path).exists()]
 
 
 def job_of(stage, wildcards):

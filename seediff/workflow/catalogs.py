@@ -18,6 +18,8 @@ from seediff.datasets.training_sets import load_training_set
 from seediff.detectron2.availability import require_detectron2
 from seediff.detectron2.dataset_dicts import dataset_dicts, metadata
 from seediff.errors import SeediffError
+from seediff.workflow import layout
+from seediff.workflow.layout import fill
 from seediff.workflow.plan import benchmark_folder
 from seediff.workflow.study import find_study, load_study
 
@@ -28,22 +30,22 @@ def register_study(study: str, folder: Path) -> list[str]:
     They are called ``<study>_<recipe>`` and ``<study>_<benchmark>``, the latter with the study's classes as labels.
     Each is written to a folder of its own name below ``folder``.
     """
-    one, names = load_study(find_study(study)), []
-    for recipe in one.recipes:
-        training_set = Path("results") / one.name / "training_sets" / f"{recipe}.json"
+    loaded, names = load_study(find_study(study)), []
+    for recipe in loaded.recipes:
+        training_set = Path(fill(layout.TRAINING_SET, study=loaded.name, recipe=recipe))
         if training_set.exists():
-            names.append(f"{one.name}_{recipe}")
-            register_training_set(names[-1], training_set, one.recipe_classes(recipe), folder / names[-1])
-    for benchmark, settings in one.benchmarks.items():
-        source = Path(benchmark_folder(one, benchmark))
+            names.append(f"{loaded.name}_{recipe}")
+            register_training_set(names[-1], training_set, loaded.recipe_classes(recipe), folder / names[-1])
+    for benchmark, settings in loaded.benchmarks.items():
+        source = Path(benchmark_folder(loaded, benchmark))
         if source.exists():
-            names.append(f"{one.name}_{benchmark}")
+            names.append(f"{loaded.name}_{benchmark}")
             where = settings.format, source, settings.split
-            register_benchmark(names[-1], *where, one.classes, folder / names[-1], settings.lacks)
+            register_benchmark(names[-1], *where, loaded.classes, folder / names[-1], settings.lacks)
     if not names:
         raise SeediffError(
-            f"Study {one.name!r} has neither training sets nor benchmarks here.\n"
-            f"From the repository's root, run `snakemake --cores all --config study={one.name}` first."
+            f"Study {loaded.name!r} has neither training sets nor benchmarks here.\n"
+            f"From the repository's root, run `snakemake --cores all --config study={loaded.name}` first."
         )
     return names
 

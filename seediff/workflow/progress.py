@@ -18,7 +18,7 @@ from pathlib import Path
 
 from seediff.names import visible
 from seediff.workflow.graph import Job, needed, study_jobs, targets
-from seediff.workflow.records import digests, outdated, record_file
+from seediff.workflow.records import digests, made, record_file
 from seediff.workflow.sources import pinned, read_sources
 from seediff.workflow.study import Study
 
@@ -80,16 +80,12 @@ class Results:
         below = f"results/{self.study}/"
         return self.folder / file.removeprefix(below) if file.startswith(below) else self.folder.parent.parent / file
 
-    def has(self, file: str) -> bool:
-        return self.path(file).exists()
-
 
 def study_progress(study: Study, folder: Path, now: float) -> tuple[list[Progress], Pace]:
     """Every job of the study in order, and how long jobs take; ``now`` in seconds since the epoch."""
     results, jobs = Results(study.name, folder), study_jobs(pinned(study, read_sources(folder)))
     pace = measured_pace(jobs, results)
-    old = outdated(jobs, digests(jobs, read_sources(folder)), results.path)
-    present = {output for job in jobs if job.title not in old for output in job.outputs if results.has(output)}
+    present = made(jobs, digests(jobs, read_sources(folder)), results.path)
     unfinished = {
         job.title: _unfinished(job, results, pace, now) for job in jobs if not present.issuperset(job.outputs)
     }

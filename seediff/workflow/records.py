@@ -92,7 +92,7 @@ def _is_as_recorded(output: Path, recorded: tuple[int, str] | None, written: int
     return now.st_mtime_ns <= written or sha256(output) == recorded[1]
 
 
-def outdated(jobs: Iterable[Job], digests: Mapping[str, str], find: Callable[[str], Path] = Path) -> set[str]:
-    """The titles of jobs that have files, but not such as would be made now."""
-    unlike = (job for job in jobs if any(find(output).exists() for output in job.outputs))
-    return {job.title for job in unlike if not is_made(job, digests[job.title], find)}
+def made(jobs: Iterable[Job], digests: Mapping[str, str], find: Callable[[str], Path] = Path) -> set[str]:
+    """The files that are there, made as they would be now."""
+    like = (job for job in jobs if is_made(job, digests[job.title], find))
+    return {output for job in like for output in job.outputs if find(output).exists()}

@@ -48,8 +48,8 @@ def sampling(folder: Path) -> dict[str, Any]:
 
 
 def command(stage: str, spec: Any, *arguments: Any) -> None:
-    texts = [stage, "--spec", json.dumps(spec), *map(str, arguments)]
-    assert measured(f"seediff {stage}", main, texts) == 0
+    texts = ["stage", stage, "--spec", json.dumps(spec), *map(str, arguments)]
+    assert measured(f"seediff stage {stage}", main, texts) == 0
 
 
 def only_sample(path: Path) -> Sample:

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from seediff.adaptation.settings import AdapterSettings
 from seediff.cli import main
 from seediff.cli.program import _parser
+from seediff.cli.stages import _parser as stage_parser
+from seediff.workflow.stages import STAGES
 from seediff.workflow.study import load_study
 from tests.conftest import ROOT
 from tests.fuzz.hostile import NUMBERS, TEXTS, tampered
@@ -42,7 +44,12 @@ def declared(parser: argparse.ArgumentParser, name: str = "") -> dict[str, list[
     return found
 
 
-COMMANDS = declared(_parser())
+COMMANDS = declared(_parser()) | {
+    key: options
+    for name, stage in STAGES.items()
+    for key, options in declared(stage_parser(name, stage), f"stage {name}").items()
+}
+del COMMANDS["stage"]
 OUTPUTS = ("--output", "--images", "--scores", "--masks", "--checkpoints")
 any_text = st.text(max_size=8).filter(lambda text: text[:1] not in "-/.~" and not text.isdecimal())
 """Nothing that is a path elsewhere, or a number of processes to start."""
@@ -89,8 +96,9 @@ SOUND = {
     " --target-module to_q --rng-seed 0 --output out/adapter",
     "figure": f"figure4 --study {ROOT}/config/studies/none.yaml --point 0 0 --output out/figure",
     "plan": f"--study {ROOT}/config/studies/mini.yaml --tflops 1",
-    "synthesize": "--spec {} --prompts p.csv --class cat --first 0 --count 1 --images out/i.tar --scores out/s.tar",
-    "train": "--spec {} --training-set s.json --start x --checkpoints out/c --processes 1 --output out/model",
+    "stage synthesize": "--spec {} --prompts p.csv --class-name cat --first 0 --count 1"
+    " --images out/i.tar --scores out/s.tar",
+    "stage train": "--spec {} --training-set s.json --start x --checkpoints out/c --processes 1 --output out/model",
     "status": f"--study {ROOT}/config/studies/smoke.yaml --results results",
 }
 """Lines in which nothing is wrong but what they are about: there is no such model, study or file."""
@@ -107,7 +115,7 @@ def lines_with_one_wrong_value(draw: st.DrawFn) -> list[str]:
         if not argument.startswith("--") and at and arguments[at - 1] not in OUTPUTS
     ]
     arguments[draw(st.sampled_from(values))] = draw(st.sampled_from(VALUES) | any_text)
-    return [command, *arguments]
+    return [*command.split(), *arguments]
 
 
 @cases(120)
@@ -130,7 +138,8 @@ FILES = {
     "prompts": "--output out/p.csv",
     "domain": "--output out/domain",
     "adapter": "--checkpoints out/c --output out/adapter",
-    "synthesize": "--prompts p.csv --class cat --first 0 --count 1 --images out/i.tar --scores out/s.tar",
+    "synthesize": "--prompts p.csv --class-name cat --first 0 --count 1 --images out/i.tar --scores out/s.tar",
+    "replay": "--prompts p.csv --class-name cat --first 0 --count 1 --scores out/s.tar",
     "refine": "--images i.tar --scores s.tar --output out/m.tar",
     "filter": "--images i.tar --scores s.tar --masks m.tar --other-masks o.tar --output out/table.csv",
     "assemble": "--images i.tar --masks m.tar --output out/set.json",
@@ -158,14 +167,14 @@ SPECS = [*specs(SMOKE), ("adapter", ADAPTER)]
 def test_a_spec_that_was_tampered_with(case: tuple[str, Any]) -> None:
     stage, spec = case
     with sandbox() as box:
-        box.seediff(stage.replace("_", "-"), "--spec", json.dumps(spec), *FILES[stage].split())
+        box.seediff("stage", stage, "--spec", json.dumps(spec), *FILES[stage].split())
 
 
 @cases(100)
 @given(st.sampled_from(sorted(FILES)), st.text(max_size=30) | st.sampled_from(["[" * 100_000, "9" * 5000, "{", "\0"]))
 def test_a_spec_that_is_none(stage: str, text: str) -> None:
     with sandbox() as box:
-        assert box.seediff(stage.replace("_", "-"), "--spec", text, *FILES[stage].split())[0] in (1, 2)
+        assert box.seediff("stage", stage, "--spec", text, *FILES[stage].split())[0] in (1, 2)
 
 
 @pytest.mark.parametrize("output", ["", ".", "..", "/", "out/\0", "x" * 300])

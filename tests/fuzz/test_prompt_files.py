@@ -35,7 +35,7 @@ def written(rows: Any) -> bytes:
 def synthesize(content: bytes, *shard: str) -> str:
     with sandbox() as box:
         (box.folder / "prompts.csv").write_bytes(content)
-        chosen = shard or ("--class", "cat", "--first", "0", "--count", "3")
+        chosen = shard or ("--class-name", "cat", "--first", "0", "--count", "3")
         outputs = ("--images", "out/i.tar", "--scores", "out/s.tar")
         code, said = box.seediff(
             "stage", "synthesize", "--spec", json.dumps(SPEC), "--prompts", "prompts.csv", *chosen, *outputs
@@ -84,4 +84,4 @@ def test_prompts_that_are_made_to_do_harm(old: str, new: str, reason: str) -> No
 @pytest.mark.parametrize("shard", [("cat", "-1", "2"), ("cat", "0", "0"), ("cat", "2", "2"), ("$(touch x)", "0", "1")])
 def test_a_shard_of_prompts_that_are_not_there(shard: tuple[str, str, str]) -> None:
     name, first, count = shard
-    assert "were asked for" in synthesize(written(ROWS), "--class", name, "--first", first, "--count", count)
+    assert "were asked for" in synthesize(written(ROWS), "--class-name", name, "--first", first, "--count", count)

@@ -19,6 +19,7 @@ from seediff.workflow.study.values import Seed, Share
 if TYPE_CHECKING:
     from seediff.diffusion.synthesis import Drawn
     from seediff.prompts.prompt_sets import Prompt
+    from seediff.workflow.reporting.galleries import Gallery
 
 VERSION = 1
 JOB, STATE, TIMED, GPUS = "", "", True, 1
@@ -76,17 +77,19 @@ def run(spec: Spec, output: Path) -> None:
     every = {"basic": basic, "open": _drawn(spec, _open_prompts(spec))}
     for name in plan.FIGURES:
         shown = [drawn for drawn in every[GALLERIES[name].prompts] if _is_shown(name, drawn.prompt)]
-        _write(spec, name, None, shown, output)
+        _write(spec, GALLERIES[name], shown, output / name)
 
 
 def draw_figure(spec: Spec, name: str, point: tuple[float, float] | None, output: Path) -> None:
     """Write one figure; ``point`` (x, y) in [0, 1] is where Figure 4's self-attention looks from."""
     from seediff.prompts.prompt_sets import make_prompts
-    from seediff.workflow.reporting.galleries import GALLERIES
+    from seediff.workflow.reporting.galleries import GALLERIES, at_point
 
-    open_prompts = GALLERIES[name].prompts == "open"
-    prompts = _open_prompts(spec) if open_prompts else make_prompts(**spec.prompts.model_dump(mode="json"))
-    _write(spec, name, point, _drawn(spec, [prompt for prompt in prompts if _is_shown(name, prompt)]), output)
+    gallery = at_point(*point) if point else GALLERIES[name]
+    asked = spec.prompts.model_dump(mode="json")
+    prompts = _open_prompts(spec) if gallery.prompts == "open" else make_prompts(**asked)
+    drawn = _drawn(spec, [prompt for prompt in prompts if _is_shown(name, prompt)])
+    _write(spec, gallery, drawn, output / name)
 
 
 def _is_shown(figure: str, prompt: Prompt) -> bool:
@@ -94,11 +97,10 @@ def _is_shown(figure: str, prompt: Prompt) -> bool:
     return figure == "figure5" or prompt.index == 0
 
 
-def _write(spec: Spec, name: str, point: tuple[float, float] | None, drawn: Sequence[Drawn], output: Path) -> None:
-    from seediff.workflow.reporting.galleries import GALLERIES, Method, at_point, picture, write_gallery
+def _write(spec: Spec, gallery: Gallery, drawn: Sequence[Drawn], stem: Path) -> None:
+    from seediff.workflow.reporting.galleries import Method, picture, write_gallery
 
-    gallery = at_point(*point) if point else GALLERIES[name]
-    write_gallery(picture(gallery.grid(drawn, Method(spec.alpha, spec.refinement))), output / name)
+    write_gallery(picture(gallery.grid(drawn, Method(spec.alpha, spec.refinement))), stem)
 
 
 def _open_prompts(spec: Spec) -> list[Prompt]:
