@@ -8,8 +8,18 @@ are not there are not missed.
 from functools import cache
 
 from seediff.workflow import records
+from seediff.workflow.stage import Work
 
 MARK = Path(".snakemake/outdated")
+
+
+def mark():
+    MARK.parent.mkdir(exist_ok=True)
+    MARK.write_text(f"{time.time_ns()}\n")
+
+
+if not MARK.exists():
+    mark()
 
 
 @cache
@@ -23,18 +33,18 @@ def digests():
 
 
 @cache
-def waiting():
-    """The titles of the jobs that have to run for what Snakemake is asked for."""
+def is_waiting():
+    """Whether a job, by its title, has to run for what Snakemake is asked for."""
     asked = workflow.dag_settings
     if not workflow.is_main_process or asked.forceall or asked.forcetargets or asked.forcerun:
-        found = {job.title for job in jobs()}
-    else:
-        made = records.made(jobs(), digests())
-        found = {job.title for job in graph.needed(jobs(), wanted(asked.targets), made.__contains__)}
-    if workflow.is_main_process and (found or not MARK.exists()):
-        MARK.parent.mkdir(exist_ok=True)
-        MARK.write_text(f"{time.time_ns()}\n")
-    return found
+        return lambda title: True
+    files = wanted(asked.targets)
+    every = [*jobs(), *graph.more_jobs(STUDY, jobs(), files)]
+    made = records.made(every, records.digests(every, SOURCES))
+    waiting = {job.title for job in graph.needed(every, files, made.__contains__)}
+    if waiting:
+        mark()
+    return waiting.__contains__
 
 
 def wanted(targets):
@@ -49,7 +59,7 @@ def inputs_of(stage):
 
     def inputs(wildcards):
         found = {**told(STAGES[stage].inputs, STUDY, wildcards), "mark": str(MARK)}
-        if job_of(stage, wildcards) in waiting():
+        if is_waiting()(job_of(stage, wildcards)):
             return found
         return {name: ancient(there(paths)) for name, paths in found.items()}
 
@@ -105,4 +115,12 @@ def spec_of(stage):
 
 def digest_of(stage):
     """A params function: what the job is recorded by."""
-    return lambda wildcards: digests()[job_of(stage, wildcards)]
+
+    def digest(wildcards):
+        if (title := job_of(stage, wildcards)) in digests():
+            return digests()[title]
+        job = graph.make_job(STUDY, stage, Work(dict(wildcards)))
+        every = [*jobs(), *graph.more_jobs(STUDY, jobs(), job.inputs), job]
+        return records.digests(every, SOURCES)[title]
+
+    return digest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -46,8 +47,30 @@ def study_jobs(study: Study) -> list[Job]:
 
 
 def every_job(study: Study) -> list[Job]:
-    """Every job that the study defines, asked for or not, after those whose files it reads."""
-    return [_job(study, name, stage, work) for name, stage in STAGES.items() for work in stage.work(study)]
+    """Every job that the study's sections name, shown in a table or not, after those whose files it reads."""
+    return [make_job(study, name, work) for name, stage in STAGES.items() for work in stage.work(study)]
+
+
+def more_jobs(study: Study, jobs: Sequence[Job], files: Iterable[str]) -> list[Job]:
+    """The jobs beyond ``jobs`` that make the files, in order: a study's names allow models that no table shows."""
+    known = {output for job in jobs for output in job.outputs}
+    found: list[Job] = []
+    for file in files:
+        if file not in known and (job := _maker(study, file)):
+            job_and_before = [*more_jobs(study, [*jobs, *found], job.inputs), job]
+            found += job_and_before
+            known.update(output for more in job_and_before for output in more.outputs)
+    return found
+
+
+def _maker(study: Study, file: str) -> Job | None:
+    """The job that makes the file, from what it is called; nothing for a file that no stage makes."""
+    for name, stage in STAGES.items():
+        for template in _paths(stage.outputs(study)):
+            pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(fill(template, study=study.name)))
+            if "(?P" in pattern and (match := re.fullmatch(pattern, file)):
+                return make_job(study, name, Work(match.groupdict()))
+    return None
 
 
 def needed(jobs: Sequence[Job], targets: Iterable[str], there: Callable[[str], bool]) -> list[Job]:
@@ -78,7 +101,10 @@ def times_file(name: str, stage: Stage) -> str:
     return fill(layout.TIMES, job=f"{name}/{stage.JOB}".rstrip("/"))
 
 
-def _job(study: Study, name: str, stage: Stage, work: Work) -> Job:
+def make_job(study: Study, name: str, work: Work) -> Job:
+    """A job of the stage."""
+    stage = STAGES[name]
+
     def filled(template: str) -> str:
         return fill(template, study=study.name, **work.wildcards)
 
