@@ -35,7 +35,7 @@ def test_an_edited_file_of_the_model_reruns_all_that_it_drew(copy_of_finished: W
 @pytest.mark.parametrize(
     ("gone", "target", "again"),
     [
-        ("mask_quality/voc.json", "report.html", {"mask_quality": 1, "tabulate": 1, "report": 1}),
+        ("mask_quality/voc.json", "report.html", {"mask_quality": 1, "report": 1}),
         ("images/basic/cat/0000.json", "masks/basic/seediff-pamr/0000.tar", {"synthesize": 1, "refine": 1}),
         ("masks/basic/seediff-pamr/0000.json", "training_sets/seediff.json", {"refine": 1, "assemble": 1}),
     ],
