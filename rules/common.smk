@@ -91,3 +91,13 @@ def model_folder(wildcards):
 def shard_of(wildcards, image_set):
     """The planned shard that an output's class and block stand for."""
     return plan.shard(STUDY, image_set, CLASSES[wildcards.class_slug], int(wildcards.block))
+
+
+def train_inputs(wildcards):
+    found = inputs_of("train")(wildcards)
+    if found["start"] and "train" in workflow.dag_settings.until:
+        sys.exit(
+            "error: With --until train Snakemake never begins a training that starts from the weights of another.\n"
+            "Ask for the models themselves: snakemake --cores all models"
+        )
+    return found

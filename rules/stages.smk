@@ -66,16 +66,6 @@ def inputs_of(stage):
     return inputs
 
 
-def train_inputs(wildcards):
-    found = inputs_of("train")(wildcards)
-    if found["start"] and "train" in workflow.dag_settings.until:
-        sys.exit(
-            "error: With --until train Snakemake never begins a training that starts from the weights of another.\n"
-            "Ask for the models themselves: snakemake --cores all models"
-        )
-    return found
-
-
 def there(paths):
     """Those that exist."""
     return [path for path in ([paths] if isinstance(paths, str) else paths) if Path(path).exists()]
