@@ -35,9 +35,9 @@ from seediff.embedded.vocabulary import CLASSES
 from seediff.masks.labels import to_mask
 from seediff.masks.reliability import mask_reliability
 from seediff.rng import derive_seed
+from seediff.segmenter.cotraining import CoTrained, CoTraining, paired
 from seediff.segmenter.evaluate import Segmenter, confusion, load_segmenter
 from seediff.segmenter.metrics import miou
-from seediff.segmenter.robust.cotraining import CoTrained, CoTraining, paired
 from seediff.segmenter.robust.settings import RobustTraining
 from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
 from seediff.segmenter.train import train
@@ -79,7 +79,7 @@ NOISE: dict[str, Callable[[np.random.Generator, Distances], Distances]] = {
 
 @cache
 def scene(noise: str, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Image, labels and doubts; every second scene has wrong labels unless ``noise`` is none."""
+    """Image, labels and uncertainty; every second scene has wrong labels unless ``noise`` is none."""
     rng = np.random.default_rng(derive_seed("label noise", index))
     drawn = natural_scene(rng, [CLASSES[index % len(CLASSES)]])
     inside = drawn.labels > 0
@@ -93,7 +93,7 @@ def scene(noise: str, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8],
 
 @dataclass(frozen=True)
 class Scenes:
-    """Images with what ``column`` of ``scene`` says of them: 1 labels, 2 doubts."""
+    """Images with what ``column`` of ``scene`` says of them: 1 labels, 2 uncertainty."""
 
     noise: str
     column: int = 1

@@ -15,7 +15,7 @@ from seediff.workflow.sources import check_named, find_sources, pinned, read_sou
 from seediff.workflow.stage import told
 from seediff.workflow.stages import STAGES
 from seediff.workflow.study import find_study, load_study, read_snapshot
-from seediff.workflow.study.mask_sets import RATED
+from seediff.workflow.study.mask_sets import WITH_RELIABILITY
 
 for key in config.keys() - {"study", "paths"}:
     sys.exit(f"error: The workflow has no setting {key!r}.\nThose it has are 'study' and 'paths': --config study=paper")
@@ -58,7 +58,7 @@ wildcard_constraints:
     part=r"\d{4}\d*",
     variant=one_of(plan.variant_names(STUDY)),
     refinement=one_of(STUDY.refinements),
-    rated=f"({RATED})?",  # masks with a reliability beside them
+    reliability=f"({WITH_RELIABILITY})?",  # masks with a reliability beside them
     filter=one_of(STUDY.filters),
     recipe=one_of(STUDY.recipes),
     segmenter=one_of(STUDY.segmenters),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seediff.datasets.label_values import IGNORE_LABEL
-from seediff.segmenter.robust.lessons import Lesson
+from seediff.segmenter.batches import WeightedBatch
 from seediff.segmenter.settings import SegmenterSettings
 
 Mean = Callable[[Tensor], Tensor]
@@ -22,13 +22,13 @@ class Head:
     """How networks of an architecture take part in robust training.
 
     ``answer``: what a network makes of images (n, H, W, 3). ``log_probabilities``: the logarithms of what that says
-    of each pixel, (n, C, H, W) float32. ``supervised``: the parts of the loss on the lesson's own labels, given the
+    of each pixel, (n, C, H, W) float32. ``supervised``: the parts of the loss on the batch's own labels, given the
     answer, its log-probabilities, and the boundary's weight. ``weight``: of a per-pixel cross-entropy beside these.
     """
 
     answer: Callable[[nn.Module, Tensor], Any]
     log_probabilities: Callable[[Any, tuple[int, ...]], Tensor]
-    supervised: Callable[[Any, Tensor, Lesson, float, SegmenterSettings, Mean], dict[str, Tensor]]
+    supervised: Callable[[Any, Tensor, WeightedBatch, float, SegmenterSettings, Mean], dict[str, Tensor]]
     weight: float
 
 

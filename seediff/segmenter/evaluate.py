@@ -20,8 +20,8 @@ from seediff.files.sealed import read_json
 from seediff.finite import check_finite, naming
 from seediff.segmenter.architecture import Architecture
 from seediff.segmenter.backbones import STRIDE, normalize
+from seediff.segmenter.cotraining import paired
 from seediff.segmenter.registry import architecture_of
-from seediff.segmenter.robust.cotraining import paired
 from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
 from seediff.training.checkpoint import load_tensors
 

@@ -26,8 +26,8 @@ from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.segmenter import deformable_attention
 from seediff.segmenter.architecture import Architecture, Head, Mean, cross_entropy
 from seediff.segmenter.backbones import backbone_config, load_pretrained, normalize
+from seediff.segmenter.batches import WeightedBatch
 from seediff.segmenter.loss import MASK_WEIGHT, alone, make_targets, set_loss
-from seediff.segmenter.robust.lessons import Lesson
 from seediff.segmenter.settings import SegmenterSettings
 
 _MINI_HEAD: dict[str, Any] = {
@@ -125,19 +125,19 @@ def _implied_log_probabilities(layers: list[tuple[Tensor, Tensor]], size: tuple[
 def _set_loss(
     layers: list[tuple[Tensor, Tensor]],
     log_probabilities: Tensor,
-    lesson: Lesson,
+    batch: WeightedBatch,
     boundary_weight: float,
     settings: SegmenterSettings,
     mean: Mean,
 ) -> dict[str, Tensor]:
-    """The set loss on labels of which each is kept with its trust as probability, and the boundary's share of weight.
+    """The set loss on labels of which each is kept with its weight as probability, and the boundary's share of weight.
 
     The set loss knows pixels that count and pixels that do not. Kept at random, a pixel counts as much as it is trusted
     in the mean over steps.
     """
-    kept = lesson.labels.masked_fill(torch.rand_like(lesson.trust) >= lesson.trust, IGNORE_LABEL)
+    kept = batch.labels.masked_fill(torch.rand_like(batch.weights) >= batch.weights, IGNORE_LABEL)
     parts = set_loss(layers, make_targets(kept, log_probabilities.shape[1]), settings.points, mean)
-    boundary = cross_entropy(log_probabilities, lesson.labels, lesson.trust * lesson.boundary)
+    boundary = cross_entropy(log_probabilities, batch.labels, batch.weights * batch.boundary)
     return {**parts, "boundary": MASK_WEIGHT * boundary_weight * boundary}
 
 

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.segmenter.architecture import Architecture, Head, Mean, cross_entropy
 from seediff.segmenter.backbones import empty_backbone, load_pretrained, normalize
+from seediff.segmenter.batches import WeightedBatch
 from seediff.segmenter.loss import alone, check_highest
-from seediff.segmenter.robust.lessons import Lesson
 from seediff.segmenter.settings import SegmenterSettings
 
 
@@ -96,15 +96,15 @@ def _log_softmax(logits: Tensor, size: tuple[int, ...]) -> Tensor:
 def _pixel_loss(
     logits: Tensor,
     log_probabilities: Tensor,
-    lesson: Lesson,
+    batch: WeightedBatch,
     boundary_weight: float,
     settings: SegmenterSettings,
     mean: Mean,
 ) -> dict[str, Tensor]:
-    """BECO's first two terms: cross-entropy times trust, and more of it along boundaries."""
-    check_labels(lesson.labels, log_probabilities.shape[1])
-    weights = lesson.trust * (1 + boundary_weight * lesson.boundary)
-    return {"pixel": cross_entropy(log_probabilities, lesson.labels, weights)}
+    """BECO's first two terms: weighted cross-entropy, with more weight along boundaries."""
+    check_labels(batch.labels, log_probabilities.shape[1])
+    weights = batch.weights * (1 + boundary_weight * batch.boundary)
+    return {"pixel": cross_entropy(log_probabilities, batch.labels, weights)}
 
 
 ARCHITECTURE = Architecture(build, empty, backbone, losses, scores, Head(_logits, _log_softmax, _pixel_loss, 1.0))

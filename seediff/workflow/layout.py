@@ -10,7 +10,7 @@ from seediff.adaptation.settings import WEIGHTS
 
 SHARD = "{image_set}/{class_slug}/{block}"
 REPLAYED_SHARD = "{pass_name}/{class_slug}/{block}"
-MASK_SET = "{image_set}/{variant}-{refinement}{rated}"
+MASK_SET = "{image_set}/{variant}-{refinement}{reliability}"
 MASK_PART = f"{MASK_SET}/{{part}}"
 FILTERED = "{image_set}/{variant}-{refinement}/{filter}"
 MODEL = "{recipe}/{segmenter}/{repeat}"

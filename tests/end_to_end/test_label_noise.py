@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from benchmarks.label_noise import Scenes, score_of, trained
-from seediff.segmenter.robust.cotraining import CoTraining
+from seediff.segmenter.cotraining import CoTraining
 from seediff.segmenter.robust.settings import RobustTraining
 from seediff.segmenter.settings import segmenter_settings
 from seediff.segmenter.train import train
@@ -17,7 +17,7 @@ from seediff.segmenter.train import train
 def test_robust_training_outdoes_plain_where_half_of_the_masks_spill_over() -> None:
     """By five points with this seed; the benchmark has it longer and with deviations."""
     settings = segmenter_settings("resnet-mini", backend="pixel", iterations=300)
-    doubts, robust = Scenes("swollen", column=2), RobustTraining(mix_after=3)
+    uncertainty, robust = Scenes("swollen", column=2), RobustTraining(mix_after=3)
     plain = trained(train, "swollen", settings, 0)
-    taught = trained(partial(train, objective=CoTraining(doubts, robust)), "swollen", settings, 0)
+    taught = trained(partial(train, objective=CoTraining(uncertainty, robust)), "swollen", settings, 0)
     assert score_of(taught) > score_of(plain) + 2

@@ -111,10 +111,10 @@ def refined(folder: Path, **more: bool) -> Path:
 
 def test_masks_carry_reliability_only_where_it_is_asked_for(drawn: Path) -> None:
     plain = list(read_shard(refined(drawn)))
-    rated = list(read_shard(refined(drawn, reliability=True)))
+    with_reliability = list(read_shard(refined(drawn, reliability=True)))
     assert [set(one.files) for one in plain] == 3 * [{"png"}]
-    assert [set(one.files) for one in rated] == 3 * [{"png", RELIABILITY}]
-    for before, after in zip(plain, rated, strict=True):
+    assert [set(one.files) for one in with_reliability] == 3 * [{"png", RELIABILITY}]
+    for before, after in zip(plain, with_reliability, strict=True):
         assert before.files["png"] == after.files["png"]
         mask, levels = decode_mask(after.files["png"], ""), decode_mask(after.files[RELIABILITY], "")
         assert {0, 1, 255} == {*mask.ravel()} and (levels[mask == 255] == 1).all() and (levels[mask != 255] > 1).all()

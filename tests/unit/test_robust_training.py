@@ -23,21 +23,21 @@ from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.segmenter import pixel
 from seediff.segmenter.backbones import normalize
+from seediff.segmenter.batches import (
+    ReliabilityViews,
+    WeightedBatch,
+    _half_of_the_objects,
+    boundary,
+    label_weights,
+    mixed,
+    online,
+    weighted,
+)
+from seediff.segmenter.cotraining import CoTraining, cotraining_loss, head_of, probabilities
 from seediff.segmenter.evaluate import load_segmenter, predict
 from seediff.segmenter.loss import MASK_WEIGHT, make_targets, set_loss
 from seediff.segmenter.mask2former import predict_layers
 from seediff.segmenter.registry import architecture_of
-from seediff.segmenter.robust.cotraining import CoTraining, cotraining_loss, head_of, probabilities
-from seediff.segmenter.robust.lessons import (
-    Lesson,
-    RatedViews,
-    _half_of_the_objects,
-    boundary,
-    lesson,
-    mixed,
-    online,
-    trust_in,
-)
 from seediff.segmenter.robust.settings import RobustTraining
 from seediff.segmenter.settings import as_json
 from seediff.segmenter.train import segmenter_task, train
@@ -52,22 +52,22 @@ PIXEL = replace(SETTINGS, backend="pixel")
 BOTH = pytest.mark.parametrize("settings", [SETTINGS, PIXEL], ids=["mask2former", "pixel"])
 
 
-class Doubts(Squares):
-    """Squares with doubts in place of labels; all of them as unreliable as can be if ``hopeless``."""
+class Uncertainty(Squares):
+    """Squares with uncertainty in place of labels; all of them as unreliable as can be if ``hopeless``."""
 
     def __init__(self, hopeless: bool = False) -> None:
         self.hopeless = hopeless
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         image, labels = super().__getitem__(index)
-        doubts = np.random.default_rng(index).integers(0, 255, labels.shape).astype(np.uint8)
-        return image, np.full_like(doubts, 254) if self.hopeless else doubts
+        uncertainty = np.random.default_rng(index).integers(0, 255, labels.shape).astype(np.uint8)
+        return image, np.full_like(uncertainty, 254) if self.hopeless else uncertainty
 
 
-def run(folder: Path, settings=SETTINGS, doubts=None, robust=ROBUST, **options) -> None:
+def run(folder: Path, settings=SETTINGS, uncertainty=None, robust=ROBUST, **options) -> None:
     state, rng_seed = folder / "state", options.pop("rng_seed", 3)
     common = (Squares(), settings, CLASSES, folder / "out", state, rng_seed, options.pop("augmentation", AUGMENTATION))
-    train(*common, objective=CoTraining(doubts or Doubts(), robust), **options)
+    train(*common, objective=CoTraining(uncertainty or Uncertainty(), robust), **options)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -81,37 +81,37 @@ def equal(some: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> boo
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory) -> dict[str, Path]:
     """The folders of uninterrupted runs, by backend."""
-    folders = {one.backend: tmp_path_factory.mktemp(one.backend) for one in (SETTINGS, PIXEL)}
+    folders = {settings.backend: tmp_path_factory.mktemp(settings.backend) for settings in (SETTINGS, PIXEL)}
     for settings in (SETTINGS, PIXEL):
         run(folders[settings.backend], settings)
     return folders
 
 
-def some_lesson(side: int = 8, count: int = 2) -> Lesson:
+def some_batch(side: int = 8, count: int = 2) -> WeightedBatch:
     rng = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 3, (count, side, side), generator=rng)
     labels[0, 0], labels[1, :, 1] = 255, 255
-    trust = torch.rand(count, side, side, generator=rng) * (labels != 255)
+    weights = torch.rand(count, side, side, generator=rng) * (labels != 255)
     known = torch.rand(count, side, side, generator=rng) < 0.9
     pasted = torch.rand(count, side, side, generator=rng) < 0.2
     images = torch.randint(0, 256, (count, side, side, 3), generator=rng).to(torch.uint8)
-    return Lesson(images, labels, trust * known, known, boundary(pasted, 1))
+    return WeightedBatch(images, labels, weights * known, known, boundary(pasted, 1))
 
 
-def naive_terms(own: torch.Tensor, others: torch.Tensor, taught: Lesson) -> tuple[float, float, float]:
-    """Means over all pixels of trust x CE, trust x boundary x CE, and doubt x CE with the other's argmax."""
+def naive_terms(own: torch.Tensor, others: torch.Tensor, batch: WeightedBatch) -> tuple[float, float, float]:
+    """Means over all pixels of weight x CE, weight x boundary x CE, and (1 - weight) x CE with the other's argmax."""
     sums = [0.0, 0.0, 0.0]
-    for image, row, column in np.ndindex(*taught.labels.shape):
+    for image, row, column in np.ndindex(*batch.labels.shape):
         place = image, row, column
-        label, trust = int(taught.labels[place]), float(taught.trust[place])
+        label, weights = int(batch.labels[place]), float(batch.weights[place])
         if label != 255:
             entropy = -math.log(float(own[image, label, row, column]))
-            sums[0] += trust * entropy
-            sums[1] += trust * float(taught.boundary[place]) * entropy
-        if taught.known[place]:
-            peer = max(range(3), key=lambda one: float(others[image, one, row, column]))
-            sums[2] += (1 - trust) * -math.log(float(own[image, peer, row, column]))
-    return tuple(one / taught.labels.numel() for one in sums)
+            sums[0] += weights * entropy
+            sums[1] += weights * float(batch.boundary[place]) * entropy
+        if batch.known[place]:
+            peer = max(range(3), key=lambda label: float(others[image, label, row, column]))
+            sums[2] += (1 - weights) * -math.log(float(own[image, peer, row, column]))
+    return tuple(total / batch.labels.numel() for total in sums)
 
 
 def two_networks(settings) -> list[torch.nn.Module]:
@@ -125,36 +125,40 @@ def two_networks(settings) -> list[torch.nn.Module]:
 
 
 def test_the_loss_of_per_pixel_networks_is_becos() -> None:
-    taught, networks = some_lesson(side=32), two_networks(PIXEL)
+    batch, networks = some_batch(side=32), two_networks(PIXEL)
     with torch.no_grad():
-        found = cotraining_loss(networks, taught, head_of(PIXEL), 0.2, PIXEL)
-        pixels = normalize(taught.images)
-        seen = [F.interpolate(one(pixels), (32, 32), mode="bilinear").softmax(1).double() for one in networks]
-    terms = [naive_terms(seen[0], seen[1], taught), naive_terms(seen[1], seen[0], taught)]
-    assert float(found["pixel"]) == pytest.approx(sum(one[0] + 0.2 * one[1] for one in terms), rel=1e-4)
-    assert float(found["peer"]) == pytest.approx(sum(one[2] for one in terms), rel=1e-4)
+        found = cotraining_loss(networks, batch, head_of(PIXEL), 0.2, PIXEL)
+        pixels = normalize(batch.images)
+        seen = [F.interpolate(network(pixels), (32, 32), mode="bilinear").softmax(1).double() for network in networks]
+    terms = [naive_terms(seen[0], seen[1], batch), naive_terms(seen[1], seen[0], batch)]
+    assert float(found["pixel"]) == pytest.approx(
+        sum(labels + 0.2 * boundary for labels, boundary, _ in terms), rel=1e-4
+    )
+    assert float(found["peer"]) == pytest.approx(sum(peer for _, _, peer in terms), rel=1e-4)
     assert set(found) == {"pixel", "peer"} and min(found.values()) > 0
 
 
 def test_mask2former_adds_per_pixel_terms_to_its_own_loss() -> None:
-    taught, networks = some_lesson(side=32), two_networks(SETTINGS)
-    hard = replace(taught, trust=(taught.trust > 0.5).float())
+    batch, networks = some_batch(side=32), two_networks(SETTINGS)
+    hard = replace(batch, weights=(batch.weights > 0.5).float())
     with torch.no_grad():
         torch.manual_seed(0)
         found = cotraining_loss(networks, hard, head_of(SETTINGS), 0.2, SETTINGS)
-        layers = [predict_layers(one, normalize(taught.images)) for one in networks]
-        seen = [implied(*one[-1]).double() for one in layers]
+        layers = [predict_layers(network, normalize(batch.images)) for network in networks]
+        seen = [implied(*answer[-1]).double() for answer in layers]
         torch.manual_seed(0)
-        kept = torch.where(hard.trust == 1, hard.labels, 255)
+        kept = torch.where(hard.weights == 1, hard.labels, 255)
         own = []
-        for one in layers:
+        for answer in layers:
             torch.rand(kept.shape)
-            own.append(set_loss(one, make_targets(kept, 3), SETTINGS.points))
+            own.append(set_loss(answer, make_targets(kept, 3), SETTINGS.points))
     for part in ("class", "mask", "dice"):
-        assert float(found[part]) == pytest.approx(sum(float(one[part]) for one in own), rel=1e-5)
+        assert float(found[part]) == pytest.approx(sum(float(parts[part]) for parts in own), rel=1e-5)
     terms = [naive_terms(seen[0], seen[1], hard), naive_terms(seen[1], seen[0], hard)]
-    assert float(found["boundary"]) == pytest.approx(MASK_WEIGHT * 0.2 * sum(one[1] for one in terms), rel=1e-3)
-    assert float(found["peer"]) == pytest.approx(MASK_WEIGHT * sum(one[2] for one in terms), rel=1e-3)
+    assert float(found["boundary"]) == pytest.approx(
+        MASK_WEIGHT * 0.2 * sum(boundary for _, boundary, _ in terms), rel=1e-3
+    )
+    assert float(found["peer"]) == pytest.approx(MASK_WEIGHT * sum(peer for _, _, peer in terms), rel=1e-3)
 
 
 def implied(classes: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -176,25 +180,25 @@ def test_soft_trust_keeps_as_many_labels_for_the_set_loss(monkeypatch) -> None:
     kept, head = [], head_of(SETTINGS)
     monkeypatch.setattr("seediff.segmenter.mask2former.make_targets", lambda labels, count: kept.append(labels))
     monkeypatch.setattr("seediff.segmenter.mask2former.set_loss", lambda *_: {})
-    taught = replace(some_lesson(side=32), labels=torch.ones(2, 32, 32, dtype=torch.long))
+    batch = replace(some_batch(side=32), labels=torch.ones(2, 32, 32, dtype=torch.long))
     uniform = torch.full((2, 3, 32, 32), -1.0)
     for _ in range(50):
-        head.supervised([], uniform, taught, 0.2, SETTINGS, lambda value: value)
+        head.supervised([], uniform, batch, 0.2, SETTINGS, lambda value: value)
     shares = torch.stack(kept).eq(1).float().mean(0)
-    assert (shares - taught.trust).abs().mean() < 0.06
-    assert not shares[taught.trust == 0].any()
+    assert (shares - batch.weights).abs().mean() < 0.06
+    assert not shares[batch.weights == 0].any()
 
 
 def test_a_label_beyond_the_classes_is_said_plainly() -> None:
-    taught = replace(some_lesson(side=32), labels=torch.full((2, 32, 32), 3), trust=torch.ones(2, 32, 32))
+    batch = replace(some_batch(side=32), labels=torch.full((2, 32, 32), 3), weights=torch.ones(2, 32, 32))
     for settings in (SETTINGS, PIXEL):
         with pytest.raises(SeediffError, match="label 3, but the segmenter has only classes 0 to 2"):
-            cotraining_loss(two_networks(settings), taught, head_of(settings), 0.2, settings)
+            cotraining_loss(two_networks(settings), batch, head_of(settings), 0.2, settings)
     with pytest.raises(SeediffError, match="label 3"):
-        pixel.losses(two_networks(PIXEL)[0], taught.images, taught.labels, PIXEL)
+        pixel.losses(two_networks(PIXEL)[0], batch.images, batch.labels, PIXEL)
 
 
-# --- views and trust -------------------------------------------------------------------------------------------------
+# --- views and weights -----------------------------------------------------------------------------------------------
 
 
 class Marked(Squares):
@@ -209,19 +213,19 @@ def test_doubts_are_augmented_like_labels() -> None:
     augmentation = Augmentation(splice=0.5, splice_grid=2, perspective=0.5, occlusion=0.5, blur=0.5, noise=0.5)
     views = Views(Marked(), SETTINGS, augmentation, rng_seed=1)
     for number in range(40):
-        _, labels, levels = RatedViews(views, Marked())[number]
+        _, labels, levels = ReliabilityViews(views, Marked())[number]
         assert torch.equal(255 - levels, labels)
 
 
 def test_trust_follows_the_level() -> None:
     levels = torch.tensor([[0, 1, 2, 128, 129, 255, 255]], dtype=torch.uint8)
     labels = torch.tensor([[255, 255, 1, 0, 2, 2, 255]])
-    assert trust_in(labels, levels, RobustTraining()).tolist() == [[0, 0, 0, 0, 1, 1, 0]]
-    assert trust_in(labels, levels, RobustTraining(share=1.0)).tolist() == [[0, 0, 1, 1, 1, 1, 0]]
-    soft = trust_in(labels, levels, RobustTraining(reliability="soft"))
+    assert label_weights(labels, levels, RobustTraining()).tolist() == [[0, 0, 0, 0, 1, 1, 0]]
+    assert label_weights(labels, levels, RobustTraining(share=1.0)).tolist() == [[0, 0, 1, 1, 1, 1, 0]]
+    soft = label_weights(labels, levels, RobustTraining(reliability="soft"))
     assert soft[0].tolist() == pytest.approx([0, 0, 1 / 254, 0.5, 128 / 254, 1, 0])
-    taught = lesson(torch.zeros(1, 1, 7, 3), labels[None], levels[None], RobustTraining())
-    assert taught.doubt.tolist() == [[[0, 1, 1, 1, 0, 0, 1]]]
+    batch = weighted(torch.zeros(1, 1, 7, 3), labels[None], levels[None], RobustTraining())
+    assert batch.peer_weights.tolist() == [[[0, 1, 1, 1, 0, 0, 1]]]
 
 
 # --- ClassMix --------------------------------------------------------------------------------------------------------
@@ -239,20 +243,20 @@ def test_boundaries_against_a_loop() -> None:
 
 
 def test_online_labels_are_relied_on_where_they_are_sure() -> None:
-    given = some_lesson()
+    given = some_batch()
     probabilities = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1)).softmax(1)
     seen = online(given, probabilities, 0.4)
-    assert torch.equal(seen.trust, ((probabilities.amax(1) > 0.4) & given.known).float())
+    assert torch.equal(seen.weights, ((probabilities.amax(1) > 0.4) & given.known).float())
     assert torch.equal(seen.labels, torch.where(given.known, probabilities.argmax(1), 255))
 
 
-def mix_of(count: int = 4, mix: float = 1.0) -> tuple[Lesson, Lesson, Lesson]:
-    given = some_lesson(side=16, count=count)
+def mix_of(count: int = 4, mix: float = 1.0) -> tuple[WeightedBatch, WeightedBatch, WeightedBatch]:
+    given = some_batch(side=16, count=count)
     labels = torch.zeros(count, 16, 16, dtype=torch.long)
     labels[:, 2:6, 2:6], labels[:, 9:14, 3:12] = 1, 2
-    trust = torch.ones(count, 16, 16)
-    trust[:, 2:4], trust[:, 9:11] = 0, 0  # a part of either object
-    seen = replace(given, labels=labels, trust=trust)
+    weights = torch.ones(count, 16, 16)
+    weights[:, 2:4], weights[:, 9:11] = 0, 0  # a part of either object
+    seen = replace(given, labels=labels, weights=weights)
     torch.manual_seed(0)
     return given, seen, mixed(given, seen, replace(ROBUST, mix=mix))
 
@@ -262,13 +266,13 @@ def test_half_of_the_objects_are_pasted() -> None:
     for index in range(4):
         other = (index + 2) % 4
         changed = (mix.images[index] != given.images[index]).any(-1)
-        places = [(seen.labels[other] == label) & (seen.trust[other] == 1) for label in (1, 2)]
+        places = [(seen.labels[other] == label) & (seen.weights[other] == 1) for label in (1, 2)]
         pasted = next(place for place in places if (changed & place).any())
         assert not (changed & ~pasted).any()
         assert torch.equal(mix.images[index][pasted], given.images[other][pasted])
         assert torch.equal(mix.images[index][~pasted], given.images[index][~pasted])
         assert torch.equal(mix.labels[index][~pasted], seen.labels[index][~pasted])
-        assert torch.equal(mix.trust[index][pasted], seen.trust[other][pasted])
+        assert torch.equal(mix.weights[index][pasted], seen.weights[other][pasted])
         assert torch.equal(mix.known[index], torch.where(pasted, given.known[other], given.known[index]))
         assert torch.equal(mix.boundary[index], boundary(pasted[None], 1)[0])
 
@@ -349,18 +353,18 @@ def test_every_setting_matters(change, straight, tmp_path) -> None:
 @pytest.fixture
 def trainer(tmp_path) -> Trainer:
     views = Views(Squares(), PIXEL, AUGMENTATION, rng_seed=3)
-    task = segmenter_task(views, len(CLASSES), CoTraining(Doubts(), ROBUST), Processes())
+    task = segmenter_task(views, len(CLASSES), CoTraining(Uncertainty(), ROBUST), Processes())
     return Trainer(task, Processes(), "name", tmp_path / "state")
 
 
 def test_online_labels_are_those_that_the_pair_would_predict(trainer) -> None:
-    taught = some_lesson(side=32)
+    batch = some_batch(side=32)
     before = [buffer.clone() for buffer in trainer.task.model.buffers()]
-    found = probabilities(trainer.task.model, head_of(PIXEL), taught)
+    found = probabilities(trainer.task.model, head_of(PIXEL), batch)
     assert trainer.task.model.training and all(map(torch.equal, before, trainer.task.model.buffers()))
-    pixels = normalize(taught.images)
+    pixels = normalize(batch.images)
     with torch.no_grad():
-        seen = [one(pixels) for one in trainer.task.model.eval().networks]
+        seen = [network(pixels) for network in trainer.task.model.eval().networks]
     seen = [F.interpolate(logits, (32, 32), mode="bilinear").softmax(1) for logits in seen]
     assert torch.allclose(found, (seen[0] + seen[1]) / 2, atol=1e-6)
     assert not torch.allclose(*seen, atol=1e-3)
@@ -371,8 +375,8 @@ def test_each_network_s_gradients_are_clipped_by_themselves(trainer) -> None:
         for parameter in network.parameters():
             parameter.grad = torch.full_like(parameter, scale)
     trainer.finish_gradients({})
-    first, second = ([one.grad for one in network.parameters()] for network in trainer.task.model.networks)
-    assert all((one == 1e-9).all() for one in first)
+    first, second = ([weight.grad for weight in network.parameters()] for network in trainer.task.model.networks)
+    assert all((gradient == 1e-9).all() for gradient in first)
     assert float(torch.nn.utils.get_total_norm(second)) == pytest.approx(PIXEL.clip, rel=1e-3)
 
 
@@ -395,7 +399,7 @@ def test_prediction_is_by_the_mean_of_both(settings, straight) -> None:
     padded[:, :, :40, :50] = normalize(torch.from_numpy(images))
     with torch.no_grad():
         scores = [architecture_of(settings).scores(network, padded) for network in segmenter.model.networks]
-    first, second = (one / one.sum(1, keepdim=True) for one in scores)
+    first, second = (own / own.sum(1, keepdim=True) for own in scores)
     mean = ((first + second) / 2)[:, :, :40, :50]
     assert np.array_equal(predict(segmenter, images), mean.argmax(1).numpy())
     assert not torch.allclose(first, second, atol=1e-3)
@@ -426,7 +430,7 @@ def test_a_pair_goes_on_from_a_pair(straight, tmp_path) -> None:
     learnt = [name for name in before if before[name].is_floating_point() and "running_" not in name]
     assert all(torch.allclose(before[name], after[name], atol=1e-7) for name in learnt)
     with pytest.raises(SeediffError, match="cannot start from"):
-        train(Squares(), still, CLASSES, tmp_path / "one", tmp_path, 3, start=tmp_path / "out" / "model.safetensors")
+        train(Squares(), still, CLASSES, tmp_path / "still", tmp_path, 3, start=tmp_path / "out" / "model.safetensors")
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------
@@ -440,13 +444,13 @@ def refusal(folder: Path, *arguments, **options) -> str:
 
 
 def test_a_training_set_without_a_reliable_pixel_is_refused(tmp_path) -> None:
-    assert "No pixel of the training set is reliable" in refusal(tmp_path, PIXEL, Doubts(hopeless=True))
+    assert "No pixel of the training set is reliable" in refusal(tmp_path, PIXEL, Uncertainty(hopeless=True))
 
 
 def test_classmix_needs_two_images(tmp_path) -> None:
-    one = replace(PIXEL, batch_size=1, crop=64)
-    assert "ClassMix needs two images" in refusal(tmp_path, one)
-    run(tmp_path, one, robust=replace(ROBUST, mix=0.0))
+    single = replace(PIXEL, batch_size=1, crop=64)
+    assert "ClassMix needs two images" in refusal(tmp_path, single)
+    run(tmp_path, single, robust=replace(ROBUST, mix=0.0))
 
 
 def test_other_backends_are_refused(tmp_path) -> None:
@@ -480,8 +484,8 @@ def test_from_scores_to_a_confusion_matrix(tmp_path) -> None:
     rng, about = np.random.default_rng(0), json.dumps({"class_name": "cat"}).encode()
     images = [encode_png(rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)) for _ in keys]
     scores = [save({"caa": rng.random((16, 16)).astype(np.float16)}) for _ in keys]
-    write_shard(tmp_path / "images.tar", (Sample(k, {"png": one, "json": about}) for k, one in zip(keys, images)))
-    write_shard(tmp_path / "scores.tar", (Sample(k, {"safetensors": one}) for k, one in zip(keys, scores)))
+    write_shard(tmp_path / "images.tar", (Sample(k, {"png": image, "json": about}) for k, image in zip(keys, images)))
+    write_shard(tmp_path / "scores.tar", (Sample(k, {"safetensors": score}) for k, score in zip(keys, scores)))
     refinement = {"pamr": None, "input": "soft", "threshold": 0.6, "pamr_threshold": 0.5, "uncertain_from": 0.5}
     spec = {"classes": classes, "variants": {"cat": "caa"}, "refinement": refinement, "reliability": True}
     run_stage("refine", spec, [tmp_path / "images.tar"], [tmp_path / "scores.tar"], tmp_path / "masks.tar")

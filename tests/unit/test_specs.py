@@ -37,7 +37,7 @@ def specs(study: str, stage: str) -> dict[str, Any]:
     for work in STAGES[stage].work(loaded):
         kept = {name: text for name, text in work.wildcards.items() if name not in ("class_slug", "block", "part")}
         content = told(STAGES[stage].spec, loaded, work.wildcards).model_dump(mode="json")
-        found["/".join(kept.values())] = content
+        found["/".join(kept.values()).replace("-reliability", "-rated")] = content
     return found
 
 

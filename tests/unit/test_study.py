@@ -421,9 +421,9 @@ def test_only_a_robust_recipe_changes_what_stages_are_told() -> None:
         assert "robust" not in spec_of("train", after, recipe, segmenter, "0")
     assert "robust" not in spec_of("report", before)["study"]["recipes"]["mixed"]
     assert spec_of("report", after)["study"]["recipes"]["careful"]["robust"]["share"] == 0.5
-    plain, rated = (mask_set(after.recipes[name]).name for name in ("mixed", "careful"))
-    assert (plain, rated) == ("mixed-raw", "mixed-raw-rated")
-    specs = [spec_of("refine", after, "basic", "mixed", "raw", rated) for rated in ("", "-rated")]
+    plain, reliable = (mask_set(after.recipes[name]).name for name in ("mixed", "careful"))
+    assert (plain, reliable) == ("mixed-raw", "mixed-raw-reliability")
+    specs = [spec_of("refine", after, "basic", "mixed", "raw", suffix) for suffix in ("", "-reliability")]
     assert specs[1] == specs[0] | {"reliability": True} and "reliability" not in specs[0]
 
 
@@ -476,10 +476,10 @@ def test_classes_and_masks_that_are_one_without_capital_letters_are_refused() ->
 def test_a_name_of_masks_is_not_taken_twice() -> None:
     def change(content: dict[str, Any]) -> None:
         robust()(content)
-        content["refinements"]["raw-rated"] = {"pamr": None}
-        content["recipes"]["clash"] = {**content["recipes"]["mixed"], "refinement": "raw-rated"}
+        content["refinements"]["raw-reliability"] = {"pamr": None}
+        content["recipes"]["clash"] = {**content["recipes"]["mixed"], "refinement": "raw-reliability"}
 
-    assert "both called 'mixed-raw-rated'" in problem(change)
+    assert "both called 'mixed-raw-reliability'" in problem(change)
 
 
 def test_the_wrong_steps_of_a_variant_are_named_with_their_place() -> None:

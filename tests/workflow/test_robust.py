@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from seediff.segmenter.cotraining import CoTrained
 from seediff.segmenter.evaluate import load_segmenter
-from seediff.segmenter.robust.cotraining import CoTrained
 from tests.conftest import Workspace
 
 SMOKE = "config/studies/smoke.yaml"

@@ -31,12 +31,12 @@ class Spec(BaseSpec):
     reliability: Annotated[bool, Field(exclude_if=lambda value: not value)] = False
 
 
-def spec(study: Study, image_set: str, variant: str, refinement: str, rated: str) -> Spec:
+def spec(study: Study, image_set: str, variant: str, refinement: str, reliability: str) -> Spec:
     return Spec(
         classes=study.image_set_classes(image_set),
         variants=plan.variants_by_class(study, image_set, variant),
         refinement=study.refinement(refinement),
-        reliability=bool(rated),
+        reliability=bool(reliability),
     )
 
 

@@ -77,7 +77,7 @@ def run(spec: Spec, training_set: Path, start: Path | None, checkpoints: Path, o
     from seediff.datasets.flaws import FLAWS
     from seediff.datasets.training_sets import load_training_set
     from seediff.rng import derive_seed
-    from seediff.segmenter.robust.cotraining import CoTraining
+    from seediff.segmenter.cotraining import CoTraining
     from seediff.segmenter.train import Supervised, train
 
     pairs = load_training_set(training_set)

@@ -9,30 +9,30 @@ from dataclasses import dataclass, replace
 
 from seediff.workflow.study.sections import Study, SyntheticRecipe
 
-RATED = "-rated"
+WITH_RELIABILITY = "-reliability"
 
 
 @dataclass(frozen=True)
 class MaskSet:
     """The masks of one variant of all images of a set, after one refinement; ``name`` is their folder's.
 
-    ``rated``: with a reliability beside each, in a folder of their own.
+    ``reliability``: with a reliability beside each, in a folder of their own.
     """
 
     image_set: str
     variant: str
     refinement: str
-    rated: bool = False
+    reliability: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.variant}-{self.refinement}{RATED if self.rated else ''}"
+        return f"{self.variant}-{self.refinement}{WITH_RELIABILITY if self.reliability else ''}"
 
     @property
     def wildcards(self) -> dict[str, str]:
         """Those of its files."""
         named = {"image_set": self.image_set, "variant": self.variant, "refinement": self.refinement}
-        return {**named, "rated": RATED if self.rated else ""}
+        return {**named, "reliability": WITH_RELIABILITY if self.reliability else ""}
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class Filtered:
 
 
 def mask_set(recipe: SyntheticRecipe) -> MaskSet:
-    return MaskSet(recipe.image_set, recipe.variant, recipe.refinement, rated=recipe.robust is not None)
+    return MaskSet(recipe.image_set, recipe.variant, recipe.refinement, reliability=recipe.robust is not None)
 
 
 def filtered(recipe: SyntheticRecipe) -> Filtered | None:
-    """Whether masks are rated makes no difference to a filter."""
-    return Filtered(replace(mask_set(recipe), rated=False), recipe.filter) if recipe.filter else None
+    """Whether masks have a reliability makes no difference to a filter."""
+    return Filtered(replace(mask_set(recipe), reliability=False), recipe.filter) if recipe.filter else None
 
 
 def compared(study: Study, one: Filtered) -> list[MaskSet]:

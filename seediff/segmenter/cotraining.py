@@ -1,6 +1,6 @@
 """Co-training (BECO, Rong et al. 2023): two networks of one architecture that teach each other.
 
-What is trained, stored and asked is the pair. Each network learns from the labels as far as they are relied on, and
+What is trained, saved and evaluated is the pair. Each network learns from the labels as far as they are reliable, and
 from the other's argmax as far as they are not.
 """
 
@@ -17,9 +17,9 @@ from torch.utils.data import Dataset
 from seediff.datasets.pairs import Pairs
 from seediff.errors import SeediffError
 from seediff.segmenter.architecture import Architecture, Head, Mean, cross_entropy
+from seediff.segmenter.batches import ReliabilityViews, WeightedBatch, check_reliable, mixed, online, weighted
 from seediff.segmenter.loss import alone
 from seediff.segmenter.registry import architecture_of
-from seediff.segmenter.robust.lessons import Lesson, RatedViews, check_reliable, lesson, mixed, online
 from seediff.segmenter.robust.settings import BACKENDS, RobustTraining
 from seediff.segmenter.settings import SegmenterSettings
 from seediff.segmenter.views import Views
@@ -68,10 +68,10 @@ def _normalized(scores: Tensor) -> Tensor:
 class CoTraining:
     """The objective of two networks on pairs whose masks have a reliability (``segmenter.train.Objective``).
 
-    ``doubts``: the training's pairs with 255 less their reliability (1 to 255) in place of labels.
+    ``uncertainty``: the training's pairs with 255 less their reliability (1 to 255) in place of labels.
     """
 
-    doubts: Pairs
+    uncertainty: Pairs
     robust: RobustTraining
 
     @property
@@ -85,20 +85,20 @@ class CoTraining:
 
     def dataset(self, views: Views, share: int) -> Dataset[Any]:
         """``SeediffError`` if no label is reliable, or if a process has too few images for ClassMix."""
-        check_reliable(views.pairs, self.doubts, self.robust)
+        check_reliable(views.pairs, self.uncertainty, self.robust)
         if self.robust.mix > 0 and share < 2:
             raise SeediffError("ClassMix needs two images a batch.\nRaise batch_size, or set the recipe's 'mix' to 0.")
-        return RatedViews(views, self.doubts)
+        return ReliabilityViews(views, self.uncertainty)
 
     def losses(
         self, model: nn.Module, epoch: int, batch: Sequence[Tensor], settings: SegmenterSettings, mean: Mean
     ) -> dict[str, Tensor]:
         images, labels, levels = batch
-        taught, head = lesson(images, labels, levels, self.robust), head_of(settings)
+        given, head = weighted(images, labels, levels, self.robust), head_of(settings)
         if self.robust.mix > 0 and epoch >= self.robust.mix_after:
-            seen = online(taught, probabilities(model, head, taught), self.robust.confidence)
-            taught = mixed(taught, seen, self.robust)
-        return cotraining_loss(networks(model), taught, head, self.robust.boundary_weight, settings, mean)
+            seen = online(given, probabilities(model, head, given), self.robust.confidence)
+            given = mixed(given, seen, self.robust)
+        return cotraining_loss(networks(model), given, head, self.robust.boundary_weight, settings, mean)
 
 
 def head_of(settings: SegmenterSettings) -> Head:
@@ -110,29 +110,29 @@ def head_of(settings: SegmenterSettings) -> Head:
 
 
 @torch.no_grad()
-def probabilities(model: nn.Module, head: Head, taught: Lesson) -> Tensor:
-    """What the pair in training sees by now, as in prediction: the mean of both, (n, C, H, W)."""
+def probabilities(model: nn.Module, head: Head, batch: WeightedBatch) -> Tensor:
+    """What the pair predicts at this point of its training: the mean of both, (n, C, H, W)."""
     model.eval()
-    answers = [head.answer(network, taught.images) for network in networks(model)]
+    answers = [head.answer(network, batch.images) for network in networks(model)]
     model.train()
-    size = tuple(taught.labels.shape[1:])
+    size = tuple(batch.labels.shape[1:])
     return torch.stack([head.log_probabilities(answer, size).exp() for answer in answers]).mean(0)
 
 
 def cotraining_loss(
     pair: Sequence[nn.Module],
-    lesson: Lesson,
+    batch: WeightedBatch,
     head: Head,
     boundary_weight: float,
     settings: SegmenterSettings,
     mean: Mean = alone,
 ) -> dict[str, Tensor]:
     """The head's own parts and ``peer``, each summed over the two networks."""
-    answers = [head.answer(network, lesson.images) for network in pair]
-    seen = [head.log_probabilities(answer, tuple(lesson.labels.shape[1:])) for answer in answers]
+    answers = [head.answer(network, batch.images) for network in pair]
+    seen = [head.log_probabilities(answer, tuple(batch.labels.shape[1:])) for answer in answers]
     total: dict[str, Tensor] = {}
     for answer, own, others in zip(answers, seen, reversed(seen), strict=True):
-        parts = head.supervised(answer, own, lesson, boundary_weight, settings, mean)
-        parts["peer"] = head.weight * cross_entropy(own, others.argmax(1), lesson.doubt)
+        parts = head.supervised(answer, own, batch, boundary_weight, settings, mean)
+        parts["peer"] = head.weight * cross_entropy(own, others.argmax(1), batch.peer_weights)
         total = {name: part + total.get(name, 0) for name, part in parts.items()}
     return total
