@@ -28,7 +28,7 @@ from seediff.filtering.selection import Measured, select
 from seediff.filtering.settings import Filter
 from seediff.masks.labels import refine, to_mask
 from seediff.masks.refinement import PamrSettings, Refinement
-from seediff.masks.scores import resize
+from seediff.masks.steps import resize
 from seediff.masks.variants import VARIANTS, apply, resolve
 
 SCENES, BATCH, SIDE = 200, 8, 64

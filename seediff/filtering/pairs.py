@@ -18,7 +18,7 @@ from seediff.filtering.measures import Mask, agreement, area, connectedness, con
 from seediff.filtering.selection import Measured
 from seediff.filtering.settings import Filter
 from seediff.finite import naming
-from seediff.masks.scores import resize
+from seediff.masks.steps import resize
 
 CLIP_BATCH = 32
 Shards = Mapping[str, ShardIndex]

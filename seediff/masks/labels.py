@@ -15,7 +15,7 @@ from seediff.errors import SeediffError
 from seediff.finite import check_finite
 from seediff.masks.pamr import pamr
 from seediff.masks.refinement import Refinement
-from seediff.masks.scores import resize
+from seediff.masks.steps import resize
 
 
 def refine(score: Tensor, image: NDArray[np.uint8], refinement: Refinement) -> Tensor:

@@ -1,8 +1,4 @@
-"""Variants: named lists of mask steps that read aloud, checked and carried out.
-
-A mask step is a pure function ``(score, maps, *, params) -> score``. The first step of a variant, its source, gets
-no score and starts one from the cross-attention; each other step goes on from the score it is given, at whatever
-side it has. Resolutions are fractions of the latents' side: '1/4', '1/2' and '1' are the paper's 16, 32 and 64.
+"""Variants: named lists of mask steps that read aloud, checked and run.
 
 Nothing here imports torch before a step runs: studies are checked while the job graph is built.
 """
@@ -10,19 +6,12 @@ Nothing here imports torch before a step runs: studies are checked while the job
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from seediff.errors import SeediffError
 from seediff.finite import check_finite
-from seediff.masks.aggregation import guided_expansion, mean_cross_attention, summed_cross_attention
-from seediff.masks.background import background
-from seediff.masks.expansion import expand
-from seediff.masks.propagation import propagate
-from seediff.masks.released_code import expand_similar, suppress_background
-from seediff.masks.scores import resize
-from seediff.masks.seeds import cross_attention
+from seediff.masks.steps import PARAMETERS, SOURCES, STEPS, resize
 from seediff.names import nearest
 
 if TYPE_CHECKING:
@@ -30,30 +19,12 @@ if TYPE_CHECKING:
 
     from seediff.attention.maps import ClassMaps
 
-MOST = 1000
-"""Layers, or the power of a matrix."""
-
 Step = tuple[str, dict[str, Any]]
+"""A step's name and its parameters."""
 Steps = tuple[Step, ...]
 
 ALPHA = 0.5
 """The paper's threshold for seeds."""
-
-SOURCES: dict[str, Callable[..., Tensor]] = {
-    "cross_attention": cross_attention,
-    "guided_expansion": guided_expansion,
-    "mean_cross_attention": mean_cross_attention,
-    "summed_cross_attention": summed_cross_attention,
-}
-
-STEPS: dict[str, Callable[..., Tensor]] = {
-    **SOURCES,
-    "background": background,
-    "expand": expand,
-    "expand_similar": expand_similar,
-    "propagate": propagate,
-    "suppress_background": suppress_background,
-}
 
 _IRE: Steps = (
     ("cross_attention", {"resolution": "1/4"}),
@@ -82,26 +53,26 @@ VARIANTS: dict[str, Steps] = {
 }
 """Table 2: caa, cre, ire, seediff. Table 4: ca_16, ca_32, ca_64. Table 5: caa, ca_sa, seediff.
 
-ca_8 is DiffuMask's exception for a few classes. attn2mask counts the layers of Stable Diffusion's UNet."""
+ca_8 is what DiffuMask uses for a few classes. The layers of attn2mask are those of Stable Diffusion's UNet."""
 
 
 def named_steps(variant: str | Steps) -> Steps:
-    """The steps of a variant in ``VARIANTS``; steps of one's own as (name, parameters), or as a study writes them."""
+    """The steps of a variant in ``VARIANTS``, or custom steps, given as (name, parameters) or as in a study."""
     if not isinstance(variant, str):
-        return _own_steps(variant)
+        return _custom_steps(variant)
     if variant not in VARIANTS:
         raise SeediffError(f"There is no variant {variant!r}.\n{nearest(variant, VARIANTS)}")
     return VARIANTS[variant]
 
 
-def _own_steps(written: Any) -> Steps:
+def _custom_steps(written: Any) -> Steps:
     entries = written if isinstance(written, (list, tuple)) else [written]
-    steps = tuple(step for one in entries for step in (one.items() if isinstance(one, Mapping) else [one]))
+    steps = tuple(step for entry in entries for step in (entry.items() if isinstance(entry, Mapping) else [entry]))
     for step in steps:
         if not isinstance(step, (list, tuple)) or len(step) != 2 or not isinstance(step[1], Mapping):
             raise SeediffError(
-                f"A variant of one's own is a list of mask steps with their parameters, {step!r} is none.\n"
-                "Write [('cross_attention', {'resolution': '1/4'}), ...]."
+                f"{step!r} is not a mask step with its parameters.\n"
+                "Write a variant as [('cross_attention', {'resolution': '1/4'}), ...]."
             )
     return tuple((name, dict(params)) for name, params in steps)
 
@@ -126,9 +97,9 @@ def apply(steps: Sequence[Sequence[Any]], maps: ClassMaps) -> Tensor:
 
 
 def resolve(steps: Sequence[Step], *, alpha: float = ALPHA) -> Steps:
-    """The steps with every parameter explicit, ready for JSON; ``alpha`` where a step takes one and sets none.
+    """The steps with every parameter explicit, ready for JSON; ``alpha`` is used where a step takes it but has none.
 
-    A step or parameter that does not exist, lacks, or has no possible value is a ``SeediffError``.
+    ``SeediffError`` for a step or parameter that does not exist, is missing, or has an invalid value.
     """
     if not steps:
         raise SeediffError(f"A variant needs at least one mask step. Start with one of {', '.join(SOURCES)}.")
@@ -137,7 +108,7 @@ def resolve(steps: Sequence[Step], *, alpha: float = ALPHA) -> Steps:
         if (name in SOURCES) != (position == 0):
             raise SeediffError(
                 f"Mask step {name!r} cannot be number {position + 1} of a variant.\n"
-                f"The first step, and no other, is one of {', '.join(SOURCES)}."
+                f"The first step, and only the first, must be one of {', '.join(SOURCES)}."
             )
     return resolved
 
@@ -146,7 +117,7 @@ def _explicit(name: str, params: Mapping[str, Any], alpha: float) -> dict[str, A
     if name not in STEPS:
         raise SeediffError(f"There is no mask step {name!r}.\n{nearest(name, STEPS)}")
     signature = inspect.signature(STEPS[name])
-    accepted = [key for key, one in signature.parameters.items() if one.kind is one.KEYWORD_ONLY]
+    accepted = [key for key, parameter in signature.parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
     for key in params:
         if key not in accepted:
             raise SeediffError(f"Mask step {name!r} has no parameter {key!r}.\n{nearest(str(key), accepted)}")
@@ -160,53 +131,8 @@ def _explicit(name: str, params: Mapping[str, Any], alpha: float) -> dict[str, A
 
 
 def _checked(step: str, key: str, value: Any) -> Any:
-    read, wanted = _VALUES[key]
+    read, wanted = PARAMETERS[key]
     try:
         return read(value)
     except (ValueError, TypeError, ArithmeticError, AttributeError):
         raise SeediffError(f"Mask step {step!r}: {key} is {value!r}, but must be {wanted}.") from None
-
-
-def _share(value: Any) -> float:
-    if not 0 <= float(value) <= 1:
-        raise ValueError
-    return float(value)
-
-
-def _count(value: Any) -> int:
-    if value != int(value) or not 1 <= value <= MOST:
-        raise ValueError
-    return int(value)
-
-
-def _fraction(value: Any) -> str:
-    """One spelling for each resolution, so that 0.5 and '1/2' are the same run."""
-    text = str(value)
-    if len(text) > 30 or "e" in text.lower():  # '1e-999999999' would be written out
-        raise ValueError
-    if not 0 < Fraction(text) <= 1:
-        raise ValueError
-    return str(Fraction(text))
-
-
-def _fractions(values: Any) -> list[str]:
-    if isinstance(values, str):
-        raise TypeError
-    return [_fraction(value) for value in values]
-
-
-def _layers(values: Any) -> dict[str, int]:
-    layers = {_fraction(at): _count(number) for at, number in values.items()}
-    if not layers or len(layers) < len(values):
-        raise ValueError
-    return layers
-
-
-_VALUES: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "alpha": (_share, "a number from 0 to 1"),
-    "layers": (_layers, "the number of layers by resolution such as {'1/4': 5, '1/2': 5}"),
-    "power": (_count, f"a whole number from 1 to {MOST:,}"),
-    "resolution": (_fraction, "a fraction of the latents' side such as '1/4', at most '1'"),
-    "resolutions": (_fractions, "a list of fractions of the latents' side such as ['1/4', '1/2']"),
-}
-"""What each parameter of a step may be, whichever step it is."""

@@ -227,7 +227,7 @@ def test_steps_may_be_written_as_in_a_study() -> None:
 
 @pytest.mark.parametrize("variant", [5, ["caa"], [("expand",)], [("expand", None)]])
 def test_other_variants_are_refused(variant: Any) -> None:
-    with pytest.raises(SeediffError, match="list of mask steps"):
+    with pytest.raises(SeediffError, match="not a mask step with its parameters"):
         make_score(attention_maps(), "cat", variant)
 
 

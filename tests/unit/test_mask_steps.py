@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from seediff.attention.maps import ClassMaps, normalize
 from seediff.errors import SeediffError
 from seediff.masks.pamr import pamr
-from seediff.masks.released_code import otsu_region
-from seediff.masks.seeds import seed_region
-from seediff.masks.variants import SOURCES, STEPS, VARIANTS, apply, resolve
+from seediff.masks.steps import SOURCES, STEPS, otsu_region, seed_region
+from seediff.masks.variants import VARIANTS, apply, resolve
 
 few = settings(max_examples=25, deadline=None, derandomize=True)
 
@@ -42,7 +41,7 @@ def degenerate_maps(kind: str) -> ClassMaps:
     for r in SIDES if kind != "nowhere" else ():
         cross[r][0, -1] = 1
     if kind == "everywhere":
-        cross = {r: 1 - one for r, one in cross.items()}
+        cross = {r: 1 - score for r, score in cross.items()}
     rows = {r: torch.ones(r * r, r * r) if kind == "nowhere" else torch.eye(r * r) for r in SIDES}
     return ClassMaps(cross, rows, SIDE)
 
@@ -108,7 +107,7 @@ def slow_background(score: Grid, maps: ClassMaps, r: int, alpha: float) -> Grid:
 
 def slow_mean(scores: list[Grid]) -> Grid:
     resized = [slow_bilinear(score, SIDE) for score in scores]
-    mean = [[sum(one[i][j] for one in resized) / len(resized) for j in range(SIDE)] for i in range(SIDE)]
+    mean = [[sum(score[i][j] for score in resized) / len(resized) for j in range(SIDE)] for i in range(SIDE)]
     return slow_normalize(mean)
 
 
@@ -220,7 +219,7 @@ def test_released_code_upsamples_bicubically() -> None:
         mode: torch.nn.functional.interpolate(score[None, None], size=(8, 8), mode=mode)[0, 0]
         for mode in ("bicubic", "bilinear")
     }
-    seeds = {mode: otsu_region(one.square()) for mode, one in resized.items()}
+    seeds = {mode: otsu_region(score.square()) for mode, score in resized.items()}
     assert not torch.equal(seeds["bicubic"], seeds["bilinear"])
     assert torch.equal(STEPS["expand_similar"](score, maps, resolution="1").bool(), seeds["bicubic"])
     expected = normalize(seeds["bicubic"] * resized["bicubic"])
@@ -255,7 +254,7 @@ def test_summed_cross_attention_visits_every_layer(seed: int) -> None:
     """Layer by layer as DAAM does, each resized and cut off on its own; here all layers of a resolution are alike."""
     maps, layers = random_maps(seed), {2: 1, 4: 3, 8: 2}
     # Peaks on almost nothing, so that bicubic overshoots below 0.
-    maps = replace(maps, cross_attention={r: one**8 for r, one in maps.cross_attention.items()})
+    maps = replace(maps, cross_attention={r: attention**8 for r, attention in maps.cross_attention.items()})
     total = [[0.0] * SIDE for _ in range(SIDE)]
     for r, number in layers.items():
         for _ in range(number):

@@ -12,7 +12,8 @@ import pytest
 
 import seediff
 from seediff.errors import SeediffError
-from seediff.masks.variants import _VALUES, STEPS, VARIANTS, Steps, resolve
+from seediff.masks.steps import PARAMETERS, STEPS
+from seediff.masks.variants import VARIANTS, Steps, resolve
 
 CA = ("cross_attention", {"resolution": "1/4"})
 
@@ -37,7 +38,7 @@ def test_resolving_leaves_the_table_of_variants_alone() -> None:
     assert VARIANTS["seediff"][-1] == ("background", {"resolution": "1"})
 
 
-def test_a_variant_s_own_alpha_wins() -> None:
+def test_a_step_s_alpha_overrides_the_study_s() -> None:
     resolved = resolve((CA, ("expand", {"resolution": "1", "alpha": 0.7})), alpha=0.2)
     assert resolved[1] == ("expand", {"resolution": "1", "alpha": 0.7})
 
@@ -85,7 +86,7 @@ def test_a_list_of_resolutions_stays_in_order() -> None:
         ((), ("at least one",)),
     ],
 )
-def test_a_wrong_variant_is_said_in_full(steps: Steps, words: tuple[str, ...]) -> None:
+def test_invalid_variants(steps: Steps, words: tuple[str, ...]) -> None:
     with pytest.raises(SeediffError) as caught:
         resolve(steps)
     message = str(caught.value)
@@ -98,11 +99,11 @@ def test_the_study_s_alpha_is_checked_too() -> None:
         resolve(VARIANTS["ire"], alpha=-1)
 
 
-def test_every_step_has_the_one_signature() -> None:
+def test_every_step_has_the_same_signature() -> None:
     for name, step in STEPS.items():
         score, maps, *params = inspect.signature(step).parameters.values()
         assert (score.name, maps.name) == ("score", "maps"), name
-        assert all(one.kind is one.KEYWORD_ONLY and one.name in _VALUES for one in params), name
+        assert all(param.kind is param.KEYWORD_ONLY and param.name in PARAMETERS for param in params), name
         assert step.__doc__, name
 
 

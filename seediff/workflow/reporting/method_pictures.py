@@ -23,8 +23,8 @@ from seediff.filtering.measures import agreement, area, connectedness, contrast
 from seediff.filtering.selection import Measured, quality
 from seediff.masks.labels import refine, to_mask
 from seediff.masks.refinement import PamrSettings, Refinement
-from seediff.masks.scores import resize
-from seediff.masks.variants import STEPS, VARIANTS, Steps, apply, resolve, scores_by_step
+from seediff.masks.steps import STEPS, resize
+from seediff.masks.variants import VARIANTS, Steps, apply, resolve, scores_by_step
 from seediff.prompts.prompt_sets import make_prompts
 from seediff.workflow.reporting.figures import Tile
 from seediff.workflow.reporting.galleries.grids import Grid, Row, picture

@@ -15,7 +15,7 @@ from seediff.diffusion.synthesis import Drawn
 from seediff.masks.labels import refine
 from seediff.masks.make import make_mask
 from seediff.masks.refinement import SOFT_PAMR, Refinement
-from seediff.masks.seeds import seed_region
+from seediff.masks.steps import seed_region
 from seediff.masks.variants import ALPHA, Steps, apply, named_steps, resolve, scores_by_step
 
 AS_PUBLISHED = SOFT_PAMR.with_default_threshold(0.3)

@@ -14,7 +14,7 @@ from torch import Tensor
 from seediff.attention.maps import ClassMaps, normalize
 from seediff.datasets.overlays import overlay
 from seediff.errors import SeediffError
-from seediff.masks.variants import STEPS
+from seediff.masks.steps import STEPS
 from seediff.workflow.reporting.figures import Tile
 from seediff.workflow.reporting.galleries.grids import SIDE
 from seediff.workflow.reporting.galleries.subjects import Subject
