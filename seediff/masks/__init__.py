@@ -1,4 +1,4 @@
-"""From recorded attention to a segmentation mask: variants (lists of mask steps), refinement, labels."""
+"""From recorded attention to a segmentation mask: mask steps, variants (lists of them), refinement, labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public names when they are first used: variants are checked without torch."""
+    """Import public names when they are first used, so that variants can be checked without torch."""
     if name not in _HOMES:
         raise AttributeError(f"module 'seediff.masks' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

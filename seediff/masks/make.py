@@ -1,4 +1,4 @@
-"""A score or a mask of one word in one call, from the attention recorded while its image was drawn."""
+"""The score or the mask of a word in a single call, from the attention recorded while its image was drawn."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def make_score(
     alpha: float = ALPHA,
     starts: Sequence[int] = (),
 ) -> NDArray[np.float32]:
-    """How much each place belongs to ``word``: (latent side, latent side) float32 in [0, 1].
+    """How much each position belongs to ``word``: (latent side, latent side) float32 in [0, 1].
 
-    Every place where the prompt has the word counts, unless ``starts`` gives the characters at which it begins where it
-    is meant ([18]; counted from 0). ``variant`` is a name in ``VARIANTS`` or mask steps of your own, ``alpha`` the
-    threshold for seeds (Eq. 6, 9).
+    ``variant``: a name in ``VARIANTS``, or a list of mask steps. ``alpha``: the threshold for seeds (Eq. 6, 9).
+    ``starts``: the characters, counted from 0, at which the word begins in the prompt, such as [18]; if none are given,
+    every occurrence counts. ``SeediffError`` if the prompt does not have the word, or for invalid steps.
     """
     _check_maps(maps)
     steps = resolve(named_steps(variant), alpha=alpha)
@@ -46,15 +46,17 @@ def make_mask(
 ) -> NDArray[np.uint8]:
     """The mask of ``word`` in ``image``, (H, W) uint8: ``label`` on the object, 0 elsewhere.
 
-    Every place where the prompt has the word counts, unless ``starts`` gives the characters at which it begins where it
-    is meant ([18]; counted from 0). ``image`` is a PIL image or (H, W, 3) uint8, ``beta`` the threshold (Eq. 12) if
-    ``refinement`` has none; without refinement (None) the score is upsampled and cut.
+    ``image``: a PIL image or (H, W, 3) uint8. ``variant``, ``alpha`` and ``starts``: as in ``make_score``. ``beta``:
+    the threshold (Eq. 12), if ``refinement`` has none. Without refinement (None) the score is upsampled and cut.
+    ``SeediffError`` as in ``make_score``, and for an image that is not square.
     """
     _check_maps(maps)
     pixels = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else np.asarray(image)
     if pixels.ndim == 3 and pixels.shape[0] != pixels.shape[1]:
         size = f"{pixels.shape[1]} x {pixels.shape[0]}"
-        raise SeediffError(f"Attention is that of a square image, this one is {size}.\nGive the image that was drawn.")
+        raise SeediffError(
+            f"Attention is recorded for square images only, but this image is {size}.\nPass the image that was drawn."
+        )
     refinement = (refinement or Refinement(pamr=None)).with_default_threshold(beta)
     score = apply(resolve(named_steps(variant), alpha=alpha), maps.for_word(word, starts))
     return to_mask(refine(score, pixels, refinement), label, refinement.final_threshold, refinement.uncertain_from)
@@ -63,5 +65,5 @@ def make_mask(
 def _check_maps(maps: AttentionMaps) -> None:
     if not isinstance(maps, AttentionMaps):
         raise SeediffError(
-            f"Give the maps of one image, such as recording.maps[0], not the whole {type(maps).__name__}."
+            f"Pass the maps of a single image, such as recording.maps[0], instead of a {type(maps).__name__}."
         )

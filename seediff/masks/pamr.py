@@ -1,12 +1,12 @@
-"""Pixel-adaptive mask refinement (PAMR; Araslanov and Roth, CVPR 2020): soft labels flow between like pixels.
+"""Pixel-adaptive mask refinement (PAMR; Araslanov and Roth, CVPR 2020): soft labels flow between similar pixels.
 
 Each round replaces a pixel's score by a convex combination of its neighbours' (8 at each dilation, the pixel itself
-left out), with weights that only depend on the image:
+left out), with weights that depend only on the image:
 
     w_n = softmax_n( mean_c( -|I_c - I_cn| / (1e-8 + factor * sigma_c) ) )
 
-where sigma_c is the standard deviation (unbiased) of channel c over the 3 x 3 positions of every dilation, the pixel
-itself counted once for each. Borders are replicated. Eq. S1 and S2 of the SeeDiff supplement mean this.
+where sigma_c is the unbiased standard deviation of channel c over the 3 x 3 positions of every dilation, which count
+the pixel itself once per dilation. Borders are replicated. Eq. S1 and S2 of the SeeDiff supplement mean this.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ def pamr(
     dilations: Sequence[int] = (1, 2, 4, 8, 12, 24),
     sigma_factor: float = 0.1,
 ) -> Tensor:
-    """Refine ``score`` (n, c, H, W) by ``image`` (n, channels, H, W); both float32 or both float64, on one device.
+    """Refine ``score`` (n, c, H, W) by ``image`` (n, channels, H, W); both float32 or both float64, on the same device.
 
-    Values of the image count in proportion only, those of the score stay within their range (up to rounding).
-    ``SeediffError`` for shapes that do not fit, and unless there are dilations, all of them 1 or more.
-    Images are done one by one, each with 8 * len(dilations) * H * W weights.
+    Scaling the image changes nothing, and the score keeps its range (up to rounding). Images are refined in turn, each
+    with 8 * len(dilations) * H * W weights. ``SeediffError`` for shapes that do not fit, without dilations, and for
+    dilations below 1.
     """
     if image.ndim != 4 or score.ndim != 4 or image.shape[::2] != score.shape[::2] or image.shape[3] != score.shape[3]:
         raise SeediffError(
-            f"PAMR needs image (n, channels, H, W) and score (n, c, H, W) of one n, H and W;\n"
+            f"PAMR needs image (n, channels, H, W) and score (n, c, H, W) with the same n, H and W;\n"
             f"got {tuple(image.shape)} and {tuple(score.shape)}."
         )
     if not dilations or min(dilations) < 1:
         raise SeediffError(f"PAMR needs dilations, each 1 or more; got {tuple(dilations)}.")
     refined = torch.empty_like(score)
-    for one_image, one_score, result in zip(image, score, refined, strict=True):
-        weights = _weights(one_image, dilations, sigma_factor)
+    for pixels, labels, result in zip(image, score, refined, strict=True):
+        weights = _weights(pixels, dilations, sigma_factor)
         for _ in range(iterations):
-            one_score = _mix(one_score, weights, dilations)
-        result.copy_(one_score)
+            labels = _mix(labels, weights, dilations)
+        result.copy_(labels)
     return refined
 
 
@@ -64,7 +64,7 @@ def _neighbours(maps: Tensor, dilations: Sequence[int]) -> Iterator[Tensor]:
 
 
 def _weights(image: Tensor, dilations: Sequence[int], sigma_factor: float) -> Tensor:
-    """(neighbours, H, W), summing to one at each pixel."""
+    """(neighbours, H, W), with sum 1 at each pixel."""
     scale = 1e-8 + sigma_factor * _deviation(image, dilations)
     weights = image.new_empty(len(_AROUND) * len(dilations), *image.shape[1:])
     for weight, neighbour in zip(weights, _neighbours(image, dilations), strict=True):
@@ -73,7 +73,7 @@ def _weights(image: Tensor, dilations: Sequence[int], sigma_factor: float) -> Te
 
 
 def _deviation(image: Tensor, dilations: Sequence[int]) -> Tensor:
-    """Local standard deviation, (channels, H, W), from differences to the pixel itself, so that nothing cancels."""
+    """Local standard deviation, (channels, H, W), from differences to the pixel itself, to avoid cancellation."""
     total, squares = torch.zeros_like(image), torch.zeros_like(image)
     for neighbour in _neighbours(image, dilations):
         difference = neighbour - image

@@ -184,9 +184,9 @@ def test_of_a_word_that_comes_twice_every_place_counts_or_one() -> None:
     both = maps.cross_attention[16][:, [1, 4]].mean(1).view(16, 16)
     assert np.allclose(make_score(maps, "cat", steps), ((both - both.min()) / (both.max() - both.min())).numpy())
     for start, column in ((0, 1), (10, 4)):
-        one = maps.cross_attention[16][:, column].view(16, 16)
+        attention = maps.cross_attention[16][:, column].view(16, 16)
         score = make_score(maps, "cat", steps, starts=[start])
-        assert np.allclose(score, ((one - one.min()) / (one.max() - one.min())).numpy())
+        assert np.allclose(score, ((attention - attention.min()) / (attention.max() - attention.min())).numpy())
         assert np.array_equal(make_mask(maps, "cat", image, steps, refinement=None, starts=[start]), score >= 0.3)
 
 
@@ -202,7 +202,7 @@ def test_an_unknown_variant_names_the_nearest() -> None:
 
 
 def test_make_mask_wants_the_square_image_that_was_drawn() -> None:
-    with pytest.raises(SeediffError, match="this one is 16 x 20"):
+    with pytest.raises(SeediffError, match="this image is 16 x 20"):
         make_mask(attention_maps(), "cat", random_image(5, 20, 16))
 
 
@@ -214,9 +214,9 @@ def test_a_word_is_text(word: Any) -> None:
 
 @pytest.mark.parametrize("maps", [None, [attention_maps()]])
 def test_maps_are_those_of_one_image(maps: Any) -> None:
-    with pytest.raises(SeediffError, match="the maps of one image"):
+    with pytest.raises(SeediffError, match="maps of a single image"):
         make_mask(maps, "cat", random_image(5, 24, 24))
-    with pytest.raises(SeediffError, match="the maps of one image"):
+    with pytest.raises(SeediffError, match="maps of a single image"):
         make_score(maps, "cat")
 
 

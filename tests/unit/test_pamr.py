@@ -34,19 +34,19 @@ def slow_pamr(image: Tensor, score: Tensor, iterations: int, dilations: tuple[in
     weights = {}
     for y in range(height):
         for x in range(width):
-            logits = [sum(exponent(one, y, x, *move) for one in pixels) / len(pixels) for move in neighbours]
+            logits = [sum(exponent(channel, y, x, *move) for channel in pixels) / len(pixels) for move in neighbours]
             powers = [math.exp(logit - max(logits)) for logit in logits]
             weights[y, x] = [power / sum(powers) for power in powers]
     for _ in range(iterations):
         values = [
             [
                 [
-                    sum(w * at(one, y + dy, x + dx) for w, (dy, dx) in zip(weights[y, x], neighbours, strict=True))
+                    sum(w * at(channel, y + dy, x + dx) for w, (dy, dx) in zip(weights[y, x], neighbours, strict=True))
                     for x in range(width)
                 ]
                 for y in range(height)
             ]
-            for one in values
+            for channel in values
         ]
     return torch.tensor(values, dtype=torch.float64)
 
@@ -88,7 +88,7 @@ def test_defaults_are_the_published_settings() -> None:
 @few
 @given(st.integers(0, 2**32), st.sampled_from([torch.float32, torch.float64]))
 def test_results_stay_within_the_scores_range(seed: int, dtype: torch.dtype) -> None:
-    image, score = (one.to(dtype) for one in random_pair(seed, n=2, c=2))
+    image, score = (tensor.to(dtype) for tensor in random_pair(seed, n=2, c=2))
     refined = pamr(image, score, iterations=4, dilations=(1, 3))
     assert refined.shape == score.shape and refined.dtype == dtype and refined.isfinite().all()
     for before, after in zip(score.flatten(0, 1), refined.flatten(0, 1), strict=True):

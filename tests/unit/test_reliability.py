@@ -32,7 +32,7 @@ def naive_reliability(margins: np.ndarray, mask: np.ndarray) -> np.ndarray:
     for place, label in np.ndenumerate(mask):
         if label != 255:
             same = [margins[other] for other, theirs in np.ndenumerate(mask) if theirs == label]
-            result[place] = sum(one <= margins[place] for one in same) / len(same)
+            result[place] = sum(margin <= margins[place] for margin in same) / len(same)
     return result
 
 
@@ -97,8 +97,8 @@ def drawn(tmp_path: Path) -> Path:
     keys, about = [f"cat-{index:06d}" for index in range(3)], json.dumps({"class_name": "cat"}).encode()
     images = [rng.integers(0, 256, (8, 8, 3)).astype(np.uint8) for _ in keys]
     scores = [rng.random((8, 8)).astype(np.float16) for _ in keys]
-    pictures = [{"png": encode_png(one), "json": about} for one in images]
-    scored = [{"safetensors": save({"caa": one})} for one in scores]
+    pictures = [{"png": encode_png(image), "json": about} for image in images]
+    scored = [{"safetensors": save({"caa": score})} for score in scores]
     for name, files in (("images", pictures), ("scores", scored)):
         write_shard(tmp_path / f"{name}.tar", map(Sample, keys, files))
     return tmp_path
@@ -112,8 +112,8 @@ def refined(folder: Path, **more: bool) -> Path:
 def test_masks_carry_reliability_only_where_it_is_asked_for(drawn: Path) -> None:
     plain = list(read_shard(refined(drawn)))
     with_reliability = list(read_shard(refined(drawn, reliability=True)))
-    assert [set(one.files) for one in plain] == 3 * [{"png"}]
-    assert [set(one.files) for one in with_reliability] == 3 * [{"png", RELIABILITY}]
+    assert [set(sample.files) for sample in plain] == 3 * [{"png"}]
+    assert [set(sample.files) for sample in with_reliability] == 3 * [{"png", RELIABILITY}]
     for before, after in zip(plain, with_reliability, strict=True):
         assert before.files["png"] == after.files["png"]
         mask, levels = decode_mask(after.files["png"], ""), decode_mask(after.files[RELIABILITY], "")
@@ -153,7 +153,7 @@ def test_masks_without_reliability_are_named(drawn: Path) -> None:
 def test_a_reliability_of_0_is_refused(drawn: Path) -> None:
     samples = list(read_shard(refined(drawn, reliability=True)))
     black = encode_png(np.zeros((8, 8), np.uint8))
-    write_shard(drawn / "masks.tar", [Sample(one.key, {**one.files, RELIABILITY: black}) for one in samples])
+    write_shard(drawn / "masks.tar", [Sample(sample.key, {**sample.files, RELIABILITY: black}) for sample in samples])
     assemble([drawn / "images.tar"], [drawn / "masks.tar"], None, drawn / "set.json")
     with pytest.raises(SeediffError, match=r"reliability of cat-000000 in .*masks.tar holds a 0"):
         load_training_set(drawn / "set.json").doubts[0]
