@@ -14,7 +14,7 @@ from diffusers.utils import logging
 from torch import Tensor, nn
 
 from seediff.adaptation.settings import WEIGHTS, AdapterSettings
-from seediff.diffusion.quiet import errors_only
+from seediff.diffusion.releases import errors_only
 from seediff.errors import SeediffError
 from seediff.files.tensors import read_tensors
 from seediff.finite import check_weights

@@ -175,9 +175,10 @@ def not_loaded(problem: str, model: str | Path, error: Exception, advice: str) -
 
 
 def _is_out_of_reach(error: BaseException) -> bool:
-    from huggingface_hub import is_offline_mode
+    from huggingface_hub import constants
 
-    return is_offline_mode() or any(isinstance(one, (gaierror, ConnectionError, TimeoutError)) for one in _chain(error))
+    unreachable = gaierror, ConnectionError, TimeoutError
+    return constants.HF_HUB_OFFLINE or any(isinstance(cause, unreachable) for cause in _chain(error))
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -20,7 +20,6 @@ from seediff.attention.tokens import tokenize
 from seediff.bounds import MOST_AT_ONCE, MOST_TIMESTEPS
 from seediff.diffusion.model_files import INDEX, PARTS, is_local, not_loaded, split_reference
 from seediff.diffusion.outputs import check_latents, check_text
-from seediff.diffusion.quiet import errors_only
 from seediff.errors import SeediffError
 from seediff.files.sealed import parse_json
 from seediff.finite import check_weights, naming, remedy, within
@@ -88,14 +87,9 @@ def load(
     if dtype not in DTYPES:
         raise SeediffError(f"dtype is {dtype!r}, but has to be one of {', '.join(DTYPES)}.")
     try:
-        from transformers.utils import logging
+        from seediff.diffusion.releases import load_pipeline
 
-        with errors_only(logging):  # it warns of a torchvision that nobody needs here
-            from diffusers import StableDiffusionPipeline
-        name, revision = split_reference(model)
-        pipe = StableDiffusionPipeline.from_pretrained(
-            name, revision=revision, dtype=getattr(torch, dtype), safety_checker=None, use_safetensors=True
-        )
+        pipe = load_pipeline(*split_reference(model), getattr(torch, dtype))
     except Exception as error:  # the parts' readers raise a dozen different types for files that make no sense
         problem = f"No diffusion pipeline could be loaded from {model}"
         raise not_loaded(problem, model, error, _advice(model)) from None

@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import CLIPTokenizer
 
+from seediff.diffusion.releases import CLIPTokenizer
 from seediff.embedded.denoiser import LATENT_SIDE
 from seediff.embedded.latents import CHANNELS, LatentCode, to_tensor
 from seediff.embedded.level_dropout import draw_reach

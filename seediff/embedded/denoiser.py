@@ -11,8 +11,9 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention import BasicTransformerBlock
 from torch import nn
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel
 
+from seediff.diffusion.releases import CLIPTokenizer
 from seediff.embedded.latents import CHANNELS
 
 LATENT_SIDE = 32

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTokenizer
+
+from seediff.diffusion.releases import CLIPTokenizer, load_text_encoder
 
 
 def assemble_pipeline(folder: Path) -> StableDiffusionPipeline:
@@ -24,7 +25,7 @@ def assemble_pipeline(folder: Path) -> StableDiffusionPipeline:
         part.register_to_config(_name_or_path="")
     return StableDiffusionPipeline(
         vae=vae,
-        text_encoder=CLIPTextModel.from_pretrained(folder / "text_encoder"),
+        text_encoder=load_text_encoder(str(folder / "text_encoder"), None, torch.float32),
         tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
         unet=unet,
         scheduler=DDIMScheduler.from_pretrained(folder / "scheduler"),

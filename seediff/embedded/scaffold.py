@@ -14,8 +14,8 @@ from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, binary_cross_entropy, one_hot
-from transformers import CLIPTokenizer
 
+from seediff.diffusion.releases import CLIPTokenizer
 from seediff.embedded.vocabulary import CLASS_WORDS, CLASSES
 
 

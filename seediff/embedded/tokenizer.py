@@ -11,8 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from transformers import CLIPTokenizer
-
+from seediff.diffusion.releases import CLIPTokenizer
 from seediff.embedded.vocabulary import MAX_TOKENS, words
 
 Merge = tuple[str, str]
@@ -52,8 +51,8 @@ def build_tokenizer() -> CLIPTokenizer:
     symbols = _byte_symbols()
     tokens = [*symbols, *(symbol + "</w>" for symbol in symbols), *("".join(merge) for merge in merges)]
     tokens = [*dict.fromkeys(tokens), "<|startoftext|>", "<|endoftext|>"]
-    with TemporaryDirectory() as folder:  # CLIPTokenizer builds from files only
+    with TemporaryDirectory() as folder:  # the one way that releases of transformers agree on
         vocab_file, merges_file = Path(folder, "vocab.json"), Path(folder, "merges.txt")
         vocab_file.write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
         merges_file.write_text("#version: 0.2\n" + "\n".join(" ".join(merge) for merge in merges) + "\n")
-        return CLIPTokenizer(vocab=str(vocab_file), merges=str(merges_file), model_max_length=MAX_TOKENS)
+        return CLIPTokenizer.from_pretrained(folder, model_max_length=MAX_TOKENS)

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTextModel
 
+from seediff.diffusion.releases import load_text_encoder
 from seediff.embedded.batches import BATCH, Batch, make_batch
 from seediff.embedded.denoiser import build_scheduler, build_text_encoder, build_unet, tie_self_attention
 from seediff.embedded.latents import LatentCode, fit_latent_code
@@ -55,7 +55,7 @@ def start(folder: Path, device: torch.device, continue_from: Path | None) -> Tra
     """Networks as new, or of the pipeline folder ``continue_from``; then the saved state, if there is one."""
     if continue_from:
         unet = UNet2DConditionModel.from_pretrained(continue_from / "unet", torch_dtype=torch.float32)
-        text_encoder = CLIPTextModel.from_pretrained(continue_from / "text_encoder", dtype=torch.float32)
+        text_encoder = load_text_encoder(str(continue_from / "text_encoder"), None, torch.float32)
         tie_self_attention(unet)
     else:
         unet, text_encoder = build_unet(), build_text_encoder(build_tokenizer())

@@ -10,8 +10,9 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextModel
 
+from seediff.diffusion.releases import CLIPTokenizer
 from seediff.files.sealed import partial
 
 EMA = 0.999

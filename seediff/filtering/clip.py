@@ -48,7 +48,9 @@ def load_clip(model: str) -> Clip:
 
     Raises ``SeediffError`` if there is none, or if a weight is not finite.
     """
-    from transformers import CLIPImageProcessorPil, CLIPModel, CLIPTokenizer
+    from transformers import CLIPModel
+
+    from seediff.diffusion.releases import CLIPImageProcessor, CLIPTokenizer
 
     if is_local(model) and not Path(model).is_dir():
         raise SeediffError(f"There is no model folder {model}.\nGive the folder or the id of a CLIP model.")
@@ -56,7 +58,7 @@ def load_clip(model: str) -> Clip:
         name, revision = split_reference(model)
         at = revision or "main"
         clip = CLIPModel.from_pretrained(name, revision=at, use_safetensors=True)
-        words, pixels = (kind.from_pretrained(name, revision=at) for kind in (CLIPTokenizer, CLIPImageProcessorPil))
+        words, pixels = (kind.from_pretrained(name, revision=at) for kind in (CLIPTokenizer, CLIPImageProcessor))
     except Exception as error:  # the parts' readers raise a dozen different types for files that make no sense
         problem = f"No CLIP model could be loaded from {model}"
         raise not_loaded(problem, model, error, "Give the folder or the id of a CLIP model.") from None

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel, ResNetBackbone, ResNetConfig, SwinBackbone, SwinConfig
+from transformers import PretrainedConfig, PreTrainedModel, ResNetBackbone, ResNetConfig, SwinBackbone, SwinConfig
 
 from seediff.diffusion.model_files import not_loaded, split_reference
 from seediff.finite import check_weights
@@ -51,7 +51,7 @@ BACKBONES: dict[str, dict[str, Any]] = {
 }
 """Arguments of each backbone's configuration."""
 
-_FAMILIES: dict[str, tuple[Callable[..., PreTrainedConfig], type[PreTrainedModel]]] = {
+_FAMILIES: dict[str, tuple[Callable[..., PretrainedConfig], type[PreTrainedModel]]] = {
     "resnet": (ResNetConfig, ResNetBackbone),
     "swin": (SwinConfig, SwinBackbone),
 }
@@ -63,13 +63,13 @@ def empty_backbone(settings: SegmenterSettings) -> PreTrainedModel:
     return backbone_class(backbone_config(settings))
 
 
-def backbone_config(settings: SegmenterSettings) -> PreTrainedConfig:
+def backbone_config(settings: SegmenterSettings) -> PretrainedConfig:
     """transformers' configuration of the backbone, with all four stages as its output."""
     config_class, _ = _family(settings)
     return config_class(**BACKBONES[settings.backbone], **_STAGES)
 
 
-def _family(settings: SegmenterSettings) -> tuple[Callable[..., PreTrainedConfig], type[PreTrainedModel]]:
+def _family(settings: SegmenterSettings) -> tuple[Callable[..., PretrainedConfig], type[PreTrainedModel]]:
     return _FAMILIES[settings.backbone.split("-")[0]]
 
 

@@ -16,12 +16,13 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
-from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel
+from transformers import CLIPConfig, CLIPModel
 
 from seediff.datasets.images import encode_mask, encode_png
 from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.datasets.shards import Sample, open_shard, read_shard, write_shard
 from seediff.datasets.training_sets import load_training_set
+from seediff.diffusion.releases import CLIPImageProcessor
 from seediff.diffusion.shards import refine_shards
 from seediff.embedded.tokenizer import build_tokenizer
 from seediff.errors import SeediffError
@@ -395,7 +396,7 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = CLIPConfig(text_config=text, vision_config={**size, "image_size": 32, "patch_size": 8}, projection_dim=8)
     CLIPModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
+    CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
     return folder
 
 

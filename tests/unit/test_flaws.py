@@ -12,7 +12,7 @@ import torch
 from diffusers.pipelines.stable_diffusion.safety_checker import StableDiffusionSafetyChecker
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import CLIPConfig, CLIPImageProcessorPil
+from transformers import CLIPConfig
 
 import seediff
 from seediff.cli import main
@@ -20,6 +20,7 @@ from seediff.datasets.flaws import counted, flaw_of, flaws_of
 from seediff.datasets.images import encode_mask, encode_png
 from seediff.datasets.shards import Sample, open_shard, write_shard
 from seediff.datasets.training_sets import assemble, load_training_set
+from seediff.diffusion.releases import CLIPImageProcessor
 from seediff.diffusion.synthesis import Sampling, draw
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
@@ -75,7 +76,7 @@ def test_what_a_safety_checker_blacks_out_is_black(prompts: list[Prompt]) -> Non
     checker = StableDiffusionSafetyChecker(config)
     checker.concept_embeds_weights.data.fill_(-2)  # no cosine is below: everything is unsafe
     edges = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-    pipe.safety_checker, pipe.feature_extractor = checker, CLIPImageProcessorPil(**edges)
+    pipe.safety_checker, pipe.feature_extractor = checker, CLIPImageProcessor(**edges)
     assert [flaw_of(one.image) for one in draw(pipe, prompts[:2], Sampling(1, 2.0, 2))] == ["black", "black"]
 
 

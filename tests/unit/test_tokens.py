@@ -11,9 +11,10 @@ import pytest
 from diffusers.loaders import TextualInversionLoaderMixin
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import ByT5Tokenizer, CLIPTokenizer, T5Tokenizer
+from transformers import ByT5Tokenizer, T5Tokenizer
 
 from seediff.attention.tokens import TokenizedPrompt, tokenize
+from seediff.diffusion.releases import CLIPTokenizer
 from seediff.embedded.tokenizer import build_tokenizer
 from seediff.errors import SeediffError
 
