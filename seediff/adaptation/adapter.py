@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from seediff.adaptation.settings import WEIGHTS, AdapterSettings
 from seediff.diffusion.releases import errors_only
 from seediff.errors import SeediffError
+from seediff.extras import require_extra
 from seediff.files.tensors import read_tensors
 from seediff.finite import check_weights
 from seediff.names import reason
@@ -31,6 +32,7 @@ def add_adapter(unet: Any, settings: AdapterSettings) -> list[nn.Parameter]:
     A is drawn from a normal distribution by torch's global generator, B is 0, and their product goes unscaled.
     Raises ``SeediffError`` if the UNet lacks one of the target modules.
     """
+    require_extra("lora")
     from peft import LoraConfig
 
     for target in settings.target_modules:
@@ -71,6 +73,7 @@ def fuse_adapter(pipe: StableDiffusionPipeline, path: Path) -> None:
 
     Raises ``SeediffError`` for a file that holds no LoRA adapter, or one that does not fit this model exactly.
     """
+    require_extra("lora")
     file = adapter_file(path)
     tensors = _read(file)
     try:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from seediff.errors import SeediffError
-from seediff.workflow.ranges import named
 
 Option = tuple[str, dict[str, Any]]
 MOST_PROCESSES = 64
@@ -67,6 +66,8 @@ def files(text: str) -> list[Path]:
     """A file by its path, or many as a range."""
     file(text)
     try:
+        from seediff.workflow.ranges import named
+
         return named(text)
     except SeediffError as error:
         raise argparse.ArgumentTypeError(str(error)) from None

@@ -19,7 +19,6 @@ from seediff.cli.complaints import Parser
 from seediff.cli.options import Flattened, file, files, number_of_processes
 from seediff.errors import SeediffError
 from seediff.names import nearest
-from seediff.workflow.devices import claimed
 
 if TYPE_CHECKING:
     from seediff.workflow.stage import Stage
@@ -35,6 +34,7 @@ def add_stages(commands: Any) -> None:
 
 def run_stage(command: argparse.Namespace) -> int:
     """Run a job, with a GPU for each of its processes where the machine has them."""
+    from seediff.workflow.devices import claimed
     from seediff.workflow.stages import STAGES
 
     if command.name not in STAGES:

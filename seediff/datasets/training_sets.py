@@ -19,11 +19,10 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from itertools import accumulate, groupby
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, ValidationError
 
 from seediff.datasets.benchmarks import open_benchmark
 from seediff.datasets.classes import check_learnable
@@ -200,34 +199,29 @@ def load_training_set(path: Path) -> TrainingSet:
     content = read_json(path, "The training set")
     if isinstance(content, dict) and content.get("format_version") != FORMAT_VERSION:
         raise SeediffError(f"The training set {path} has another format version.\nDelete it and run again.")
-    try:
-        _Content.model_validate(content, strict=True)
-    except ValidationError:
-        raise SeediffError(f"{path} is not a training set.\nDelete it and run again to make it anew.") from None
-    return _open_entries(content["entries"], path.parent)
+    entries = content.get("entries") if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
+        raise SeediffError(f"{path} is not a training set.\nDelete it and run again to make it anew.")
+    return _open_entries(entries, path.parent)
 
 
-class _PairsEntry(BaseModel):
-    kind: Literal["pairs"]
-    images: str
-    masks: str
-    keys: list[str]
+_KINDS: dict[str, dict[str, type]] = {
+    "pairs": {"images": str, "masks": str, "keys": list},
+    "benchmark": {"format": str, "folder": str, "split": str, "classes": list, "names": list},
+}
+"""What an entry of each kind has to hold; lists hold texts."""
 
 
-class _BenchmarkEntry(BaseModel):
-    kind: Literal["benchmark"]
-    format: str
-    folder: str
-    split: str
-    classes: Annotated[list[str], Field(min_length=1, max_length=MOST_CLASSES)]
-    names: list[str]
-    data: str | None = None
-
-
-class _Content(BaseModel):
-    """What a file has to hold to be a training set."""
-
-    entries: list[Annotated[_PairsEntry | _BenchmarkEntry, Field(discriminator="kind")]]
+def _is_entry(entry: Any) -> bool:
+    kind = entry.get("kind") if isinstance(entry, dict) else None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        return False
+    for name, wanted in _KINDS[kind].items():
+        value = entry.get(name)
+        if not isinstance(value, wanted) or (isinstance(value, list) and not all(isinstance(x, str) for x in value)):
+            return False
+    data = entry.get("data")
+    return kind == "pairs" or (1 <= len(entry["classes"]) <= MOST_CLASSES and (data is None or isinstance(data, str)))
 
 
 def pair_entries(

@@ -352,4 +352,4 @@ def test_a_damaged_wordnet(tmp_path_factory: pytest.TempPathFactory, data: st.Da
 def test_without_the_package(lexicon: str, monkeypatch: pytest.MonkeyPatch) -> None:
     read_lexicon.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "wn", None)
-    assert "its extra 'wordnet'" in refusal(["bus"], source="wordnet", lexicon=lexicon)
+    assert 'pip install "seediff[wordnet]"' in refusal(["bus"], source="wordnet", lexicon=lexicon)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from seediff.errors import SeediffError
+from seediff.extras import require_extra
 from seediff.names import reason
 
 _PLAIN = re.compile(r"[a-z]+([ '-][a-z]+)*")
@@ -43,12 +44,9 @@ class Candidate:
 @lru_cache(maxsize=1)
 def read_lexicon(path: str) -> Lexicon:
     """Read a WN-LMF file; ``SeediffError`` if it is missing, is none, or the package ``wn`` is not installed."""
-    try:
-        from wn import lmf
-    except ImportError:
-        raise SeediffError(
-            "The synonym source 'wordnet' needs the package wn.\nInstall seediff with its extra 'wordnet'."
-        ) from None
+    require_extra("wordnet")
+    from wn import lmf
+
     if not Path(path).is_file():
         raise SeediffError(
             f"There is no WordNet {path}.\n"
