@@ -19,6 +19,8 @@ from seediff.names import reason
 PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
 """Those of a Stable Diffusion pipeline, each in a folder of its own."""
 INDEX = "model_index.json"
+EMBEDDED = "pictograms"
+"""The name of the small model that comes with seediff. A folder of that name is written ``./pictograms``."""
 
 _CONFIGURATION = (".json", ".txt", ".model")
 _WEIGHTS = re.compile(r"[A-Za-z_]+(-\d{5}-of-\d{5})?\.safetensors")
@@ -28,13 +30,37 @@ _HUB_ID = re.compile(r"(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b(@[\w./-]+)?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
+def embedded_folder() -> Path:
+    """The folder of the embedded model: in the installed package, or in the checkout around the package.
+
+    Raises ``SeediffError`` where neither has it.
+    """
+    package = Path(__file__).parents[1]
+    for folder in (package / "assets" / EMBEDDED, package.parent / "assets" / EMBEDDED):
+        if (folder / INDEX).is_file():
+            return folder
+    raise SeediffError(
+        f"The model {EMBEDDED!r} is missing from this installation of seediff.\n"
+        "Install seediff again with pip, or give another model."
+    )
+
+
+def named_model(model: str | Path) -> str | Path:
+    """The reference of a model, with the embedded model's name replaced by its folder."""
+    return embedded_folder() if model == EMBEDDED else model
+
+
 def is_local(model: str | Path) -> bool:
     """Whether it is a file or folder of this machine, there or not, and no id of the hub (``owner/name``, ``name``)."""
     text = str(model)
     parts = Path(text.partition("@")[0]).parts
     looks_local = text.startswith((".", "/", "~", "assets/")) or text.endswith(".safetensors") or len(parts) > 2
     return (
-        isinstance(model, Path) or looks_local or os.path.exists(text) or (len(parts) == 2 and os.path.isdir(parts[0]))
+        isinstance(model, Path)
+        or model == EMBEDDED
+        or looks_local
+        or os.path.exists(text)
+        or (len(parts) == 2 and os.path.isdir(parts[0]))
     )
 
 
@@ -81,6 +107,7 @@ def _ask_hub(name: str, revision: str | None) -> str | None:
 
 def local_folder(model: str | Path) -> Path | None:
     """The folder itself, or where the hub's files of that id and revision lie on this machine; None if nowhere."""
+    model = named_model(model)
     if Path(model).is_dir():
         return Path(model)
     if not is_hub_id(str(model)):

@@ -18,7 +18,7 @@ from seediff.attention.maps import AttentionMaps, ClassMaps
 from seediff.attention.recording import record_attention
 from seediff.attention.tokens import tokenize
 from seediff.bounds import MOST_AT_ONCE, MOST_TIMESTEPS
-from seediff.diffusion.model_files import INDEX, PARTS, is_local, not_loaded, split_reference
+from seediff.diffusion.model_files import INDEX, PARTS, is_local, named_model, not_loaded, split_reference
 from seediff.diffusion.outputs import check_latents, check_text
 from seediff.errors import SeediffError
 from seediff.files.sealed import parse_json
@@ -77,11 +77,13 @@ def load(
 ) -> StableDiffusionPipeline:
     """Load a Stable Diffusion pipeline from a local folder or a hub id, also ``id@revision`` (safetensors only).
 
+    ``model`` 'pictograms' is the small embedded model, which comes with seediff and needs no network.
     ``dtype`` is 'float32', 'bfloat16' or 'float16'; ``device`` defaults to the GPU where there is one. ``adapter``: a
     LoRA file in diffusers' format, or the folder that holds it, to be fused into the weights.
     Raises ``SeediffError`` if there is no such folder or id, if it holds no diffusion pipeline, if the adapter does
     not fit it, or if a weight is not finite.
     """
+    model = named_model(model)
     _check_folder(model)
     where = _device(device)
     if dtype not in DTYPES:

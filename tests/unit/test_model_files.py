@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import seediff
+from seediff.diffusion import model_files
 from seediff.diffusion.model_files import (
     hub_commit,
     identity,
@@ -90,6 +91,21 @@ def test_a_model_is_the_same_wherever_it_lies(model: Path, monkeypatch: pytest.M
     monkeypatch.chdir(model.parent)
     assert identity("model") == identity(model) == identity(MODEL)
     assert identity(MODEL)["weights"] == weights_checksum(MODEL)
+
+
+def test_the_embedded_model_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert identity("pictograms") == identity(MODEL)
+    assert seediff.load("pictograms").unet.config == seediff.load(MODEL).unet.config
+    (tmp_path / "pictograms").mkdir()
+    with pytest.raises(SeediffError, match="has no model_index"):
+        seediff.load("./pictograms")
+
+
+def test_an_installation_may_lack_the_embedded_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_files, "__file__", str(tmp_path / "seediff" / "diffusion" / "model_files.py"))
+    with pytest.raises(SeediffError, match="The model 'pictograms' is missing from this installation"):
+        seediff.load("pictograms")
 
 
 @pytest.mark.parametrize(
