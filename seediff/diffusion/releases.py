@@ -7,8 +7,10 @@ it does not find with random numbers.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -48,26 +50,28 @@ def load_pipeline(name: str, revision: str | None, dtype: torch.dtype) -> Stable
         import diffusers
         from diffusers import StableDiffusionPipeline
 
-    settings: dict[str, Any] = {"revision": revision, "safety_checker": None, "use_safetensors": True}
-    settings["dtype" if _release(diffusers) >= (0, 40) else "torch_dtype"] = dtype
+    files: dict[str, Any] = {"revision": revision, "safety_checker": None, "use_safetensors": True}
+    as_dtype = {"dtype" if _release(diffusers) >= (0, 40) else "torch_dtype": dtype}
     if not TRANSFORMERS_4:
-        return StableDiffusionPipeline.from_pretrained(name, **settings)
-    tokenizer = CLIPTokenizer.from_pretrained(name, revision=revision or "main", subfolder="tokenizer")
-    text_encoder = load_text_encoder(name, revision, dtype, subfolder="text_encoder")
+        return StableDiffusionPipeline.from_pretrained(name, **files, **as_dtype)
+    folder = Path(name) if os.path.isdir(name) else Path(StableDiffusionPipeline.download(name, **files))
+    text_encoder = load_text_encoder(folder / "text_encoder", dtype)
     with errors_only(diffusers.utils.logging):  # it warns that the tokenizer is missing, which comes next
-        pipe = StableDiffusionPipeline.from_pretrained(name, text_encoder=text_encoder, tokenizer=None, **settings)
-    pipe.register_modules(tokenizer=tokenizer)
+        pipe = StableDiffusionPipeline.from_pretrained(
+            folder, text_encoder=text_encoder, tokenizer=None, **files, **as_dtype
+        )
+    pipe.register_modules(tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"))
     return pipe
 
 
-def load_text_encoder(name: str, revision: str | None, dtype: torch.dtype, subfolder: str = "") -> CLIPTextModel:
+def load_text_encoder(folder: Path, dtype: torch.dtype) -> CLIPTextModel:
     """Load CLIP's text encoder, whichever release of transformers wrote it; ``ValueError`` if it lacks a weight."""
     from transformers import CLIPTextModel
 
-    settings: dict[str, Any] = {"revision": revision or "main", "subfolder": subfolder, "use_safetensors": True}
+    settings: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
     if TRANSFORMERS_4:
         settings["key_mapping"] = {r"^(?!text_model\.)": "text_model."}
-    loaded: Any = CLIPTextModel.from_pretrained(name, dtype=dtype, output_loading_info=True, **settings)
+    loaded: Any = CLIPTextModel.from_pretrained(folder, **settings)
     encoder, about = loaded
     if about["missing_keys"]:
         raise ValueError(f"its text encoder has no weight {min(about['missing_keys'])}")

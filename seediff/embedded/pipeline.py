@@ -25,7 +25,7 @@ def assemble_pipeline(folder: Path) -> StableDiffusionPipeline:
         part.register_to_config(_name_or_path="")
     return StableDiffusionPipeline(
         vae=vae,
-        text_encoder=load_text_encoder(str(folder / "text_encoder"), None, torch.float32),
+        text_encoder=load_text_encoder(folder / "text_encoder", torch.float32),
         tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"),
         unet=unet,
         scheduler=DDIMScheduler.from_pretrained(folder / "scheduler"),

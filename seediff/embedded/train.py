@@ -55,7 +55,7 @@ def start(folder: Path, device: torch.device, continue_from: Path | None) -> Tra
     """Networks as new, or of the pipeline folder ``continue_from``; then the saved state, if there is one."""
     if continue_from:
         unet = UNet2DConditionModel.from_pretrained(continue_from / "unet", torch_dtype=torch.float32)
-        text_encoder = load_text_encoder(str(continue_from / "text_encoder"), None, torch.float32)
+        text_encoder = load_text_encoder(continue_from / "text_encoder", torch.float32)
         tie_self_attention(unet)
     else:
         unet, text_encoder = build_unet(), build_text_encoder(build_tokenizer())

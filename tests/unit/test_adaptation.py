@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
@@ -228,7 +227,7 @@ def test_the_adapter_is_added_to_the_weights_and_nothing_else_is_changed(adapter
 
 def test_diffusers_itself_loads_the_adapter(adapter: Path) -> None:
     """What others do with the file draws what we draw."""
-    theirs = StableDiffusionPipeline.from_pretrained(MODEL, dtype=torch.float32, safety_checker=None)
+    theirs = seediff.load(MODEL)
     theirs.load_lora_weights(adapter)
     ours = seediff.load(MODEL, adapter=adapter)
     latents, text = torch.randn(1, 4, 32, 32), encode_text(ours, [PROMPT])

@@ -246,7 +246,8 @@ def test_a_hub_that_no_name_server_knows_is_out_of_reach(monkeypatch: pytest.Mon
         except gaierror as error:
             raise OSError("Cannot load model: the model is not fully cached locally") from error
 
-    monkeypatch.setattr(StableDiffusionPipeline, "from_pretrained", unknown)
+    for method in ("from_pretrained", "download"):
+        monkeypatch.setattr(StableDiffusionPipeline, method, unknown)
     with pytest.raises(SeediffError, match="there is no network"):
         seediff.load("someone/some-model")
 
@@ -256,7 +257,8 @@ def test_where_stable_diffusion_2_has_gone(model: str, is_told: bool, monkeypatc
     def gone(*_: Any, **__: Any) -> Any:
         raise OSError("Repository Not Found " + "x " * 1000)
 
-    monkeypatch.setattr(StableDiffusionPipeline, "from_pretrained", gone)
+    for method in ("from_pretrained", "download"):
+        monkeypatch.setattr(StableDiffusionPipeline, method, gone)
     with pytest.raises(SeediffError) as raised:
         seediff.load(model)
     first, second = str(raised.value).splitlines()

@@ -11,7 +11,8 @@ import pytest
 from diffusers.loaders import TextualInversionLoaderMixin
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import ByT5Tokenizer, T5Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from seediff.attention.tokens import TokenizedPrompt, tokenize
 from seediff.diffusion.releases import CLIPTokenizer
@@ -34,13 +35,17 @@ class Reader(TextualInversionLoaderMixin):
         self.tokenizer.add_tokens([f"{word}_{number}" if number else word for word, number in names])
 
 
-def build_t5() -> T5Tokenizer:
-    """A Unigram tokenizer: a few words, letters, and pieces that cross from one kind of character to another."""
+def build_t5() -> PreTrainedTokenizerFast:
+    """Of T5's kind, Unigram: a few words, letters, and pieces that cross from one kind of character to another."""
     marks = ["<pad>", "</s>", "<unk>"]
     words = ["\u2581", "\u2581a", "\u2581cat", "\u2581photo", "\u2581of", "\u2581on", "train", "tr", "'s", "t-s", ",."]
     letters = [letter for letter in "abcdefghijklmnopqrstuvwxyz0123456789,.'-<>*_" if letter != "x"]
     scores = [*[(mark, 0.0) for mark in marks], *[(word, -2.0) for word in words], *[(one, -6.0) for one in letters]]
-    return T5Tokenizer(vocab=scores, extra_ids=0, model_max_length=64)
+    tokenizer = Tokenizer(models.Unigram(scores, unk_id=2, byte_fallback=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    marked = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **marked)
 
 
 def build_clip() -> CLIPTokenizer:
