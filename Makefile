@@ -5,7 +5,7 @@
 
 VENV := .venv
 
-# The environment's own Python, once there is one, so that PYTHON has to be named only the first time.
+# The environment's own Python if it exists, so that PYTHON has to be given only the first time.
 PYTHON ?= $(or $(realpath $(VENV)/bin/python3),python3)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -22,7 +22,7 @@ setup:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, found " + sys.version.split()[0])'
 	@"$(PYTHON)" environment.py
 
-# For maintainers, after a run whose results are to be what `dvc pull` brings: fills dvc-store/ anew, to be committed.
+# For maintainers: run the embedded study and fill dvc-store/, which `dvc pull` reads, with its results. Commit it then.
 publish: setup
 	snakemake --cores all --config study=mini
 	dvc commit --force

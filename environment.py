@@ -1,13 +1,13 @@
-"""Make `.venv` what requirements.lock and pyproject.toml ask for; `make setup` calls this.
+"""Build `.venv` from requirements.lock and pyproject.toml; `make setup` calls this.
 
     python3 environment.py
 
-If `.venv` is up to date, nothing is done and no package index is asked: its `built-from.json` says what it was built
-from. Contents count, not time stamps, and so does the folder, because the programs in `.venv/bin` and the project's own
-entry name it: in a copied folder they would run the code of the first one.
+If `.venv` is up to date, nothing happens and no package index is asked. Its `built-from.json` says what it was built
+from: the contents of the files, not their time stamps, and the folder, because the programs in `.venv/bin` and the
+project's own entry name it. In a copied folder they would run the code of the original.
 
-An environment is never repaired, but built anew, and `built-from.json` is written last. If building one fails or is
-killed, the former one is put back.
+An environment is never repaired: it is built again, and `built-from.json` is written last. If the build fails or is
+killed, the former environment is put back.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def origin_wanted() -> dict[str, str]:
-    """What this Python builds an environment of this folder from; of pyproject.toml, what an installation reads."""
+    """What this Python would build an environment from: of pyproject.toml, only what an installation reads."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     read = [project["build-system"], project["project"], project.get("tool", {}).get("hatch")]
     return {
@@ -57,7 +57,7 @@ def origin_wanted() -> dict[str, str]:
 
 
 def origin_of(environment: Path) -> dict[str, str] | None:
-    """What it was built from; None if it does not exist, is not complete, or was copied from another folder."""
+    """What it was built from; None if it is missing or incomplete, or was copied from another folder."""
     try:
         origin = json.loads((environment / ORIGIN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -67,7 +67,7 @@ def origin_of(environment: Path) -> dict[str, str] | None:
 
 @contextmanager
 def locked() -> Iterator[IO[str]]:
-    """One call at a time; the others wait. Programs that inherit the file keep the lock if this one is killed."""
+    """One call at a time; the others wait. Programs that inherit the file keep the lock if this process is killed."""
     with LOCK.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -80,7 +80,7 @@ def locked() -> Iterator[IO[str]]:
 
 
 def rebuild(wanted: dict[str, str], lock: IO[str]) -> None:
-    """Build it anew; if that fails, put the former one back."""
+    """Build the environment; if that fails, put the former one back."""
     if origin_of(ENVIRONMENT) is not None:
         replace(ENVIRONMENT, FORMER)
     discard(ENVIRONMENT)
@@ -95,7 +95,7 @@ def rebuild(wanted: dict[str, str], lock: IO[str]) -> None:
 
 
 def build(lock: IO[str]) -> None:
-    """torch comes first, by itself: the lock's other packages are then resolved against the build that was found."""
+    """Install torch first and by itself, so that the lock's other packages are resolved against the build found."""
     if find_spec("ensurepip") is None:
         sys.exit("error: This Python cannot make virtual environments.\nOn Debian and Ubuntu: apt install python3-venv")
     print(f"Building {ENVIRONMENT.name} from {REQUIREMENTS.name}.", flush=True)
@@ -108,11 +108,11 @@ def build(lock: IO[str]) -> None:
 
 
 def run(lock: IO[str], module: str, *arguments: str) -> None:
-    """Call a module with the environment's own Python. It holds the lock too, for it may outlive this process."""
+    """Run a module with the environment's own Python. It holds the lock too, because it may outlive this process."""
     command = [str(ENVIRONMENT / "bin" / "python"), "-m", module, *arguments]
     code = subprocess.run(command, stdout=subprocess.DEVNULL, pass_fds=[lock.fileno()]).returncode
     if code:
-        sys.exit(f"error: The environment could not be built: {module} ended with {code}, and says why above.")
+        sys.exit(f"error: The environment could not be built: {module} ended with {code}; see its message above.")
 
 
 def mark(origin: dict[str, str]) -> None:
@@ -127,7 +127,7 @@ def replace(folder: Path, other: Path) -> None:
 
 
 def discard(environment: Path) -> None:
-    """Delete it, its mark first: what is half deleted must not pass for whole."""
+    """Delete it, its mark first, so that a half deleted environment does not pass for complete."""
     if environment.is_symlink():
         environment.unlink()
     elif environment.exists():
@@ -139,4 +139,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("error: Interrupted. `make setup` begins anew.")
+        sys.exit("error: Interrupted. `make setup` starts again.")

@@ -1,4 +1,4 @@
-"""`make setup`, for a small project without an index: its torch is one file, and it builds itself."""
+"""`make setup` of a small project without a package index: its torch is a single file, and it builds itself."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Project:
 
 
 def make_project(folder: Path) -> Project:
-    """Nothing built yet."""
+    """A project whose environment is not built yet."""
     project = Project(folder / "project", folder / "index")
     project.index.mkdir()
     (project.folder / "seediff").mkdir(parents=True)
@@ -102,7 +102,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """With its environment, and to be left with it."""
+    """A project with its environment. Tests have to leave it complete."""
     project = make_project(tmp_path_factory.mktemp("built"))
     assert "Building .venv" in project.setup()
     project.assert_whole()

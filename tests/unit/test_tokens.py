@@ -40,7 +40,11 @@ def build_t5() -> PreTrainedTokenizerFast:
     marks = ["<pad>", "</s>", "<unk>"]
     words = ["\u2581", "\u2581a", "\u2581cat", "\u2581photo", "\u2581of", "\u2581on", "train", "tr", "'s", "t-s", ",."]
     letters = [letter for letter in "abcdefghijklmnopqrstuvwxyz0123456789,.'-<>*_" if letter != "x"]
-    scores = [*[(mark, 0.0) for mark in marks], *[(word, -2.0) for word in words], *[(one, -6.0) for one in letters]]
+    scores = [
+        *[(mark, 0.0) for mark in marks],
+        *[(word, -2.0) for word in words],
+        *[(letter, -6.0) for letter in letters],
+    ]
     tokenizer = Tokenizer(models.Unigram(scores, unk_id=2, byte_fallback=False))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
