@@ -1,6 +1,6 @@
 """What a study makes: its shards, mask sets, models, runs and tables, and the files that each of them is.
 
-Pure functions of a ``Study``; the stages, the estimate and the status are built on them.
+Pure functions of a ``Study``; the stages, the costs and the status are built on them.
 """
 
 from __future__ import annotations

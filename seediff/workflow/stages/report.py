@@ -61,7 +61,7 @@ def work(study: Study) -> Iterator[Work]:
 def run(spec: Spec, results: Path, output: Path) -> None:
     """Write the report: one self-contained page."""
     from seediff.datasets.images import read_png
-    from seediff.workflow.provenance import provenance
+    from seediff.workflow.records import provenance
     from seediff.workflow.reporting.report import stage_times, write_report
 
     study = spec.study
