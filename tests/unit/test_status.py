@@ -143,6 +143,28 @@ def test_a_log_that_ends_in_an_error_is_a_failure_at_once(folder: Folder, log: s
     assert "The disk is full" in folder.text()
 
 
+@pytest.mark.parametrize(
+    "log",
+    [
+        "interrupted\n",
+        "\r 22%|██▏       | 11/50 [00:23<01:13,  1.88s/image]interrupted\n",
+        "\r 22%|██▏  | 11/50 [00:23<01:13,  1.88s/image]\ninterrupted\n\r 22%|██   | 11/50 [00:23<01:13,  1.9s/it]",
+        'Traceback (most recent call last):\n  File "a.py", line 1\n    a\n  File "b.py", line 2\nKeyboardInterrupt\n',
+        'Traceback (most recent call last):\n  File "a.py", line 1\n    a\n  File "b.py", line 2\n    b\nMemoryError\n',
+        "    a\n    b\ntorch.OutOfMemoryError: CUDA out of memory\n",
+    ],
+)
+def test_a_job_that_was_interrupted_does_not_run(folder: Folder, log: str) -> None:
+    folder.write(folder.undo(DRAW).log, log, age=0)
+    assert folder.progress()[DRAW].state is State.FAILED
+    assert "running:" not in folder.text()
+
+
+def test_words_about_errors_are_no_errors(folder: Folder) -> None:
+    folder.write(folder.undo(DRAW).log, "FutureWarning: error handling will change\nLoading: no error so far\n", age=0)
+    assert folder.progress()[DRAW].state is State.RUNNING
+
+
 def test_a_recent_log_means_running_and_an_old_one_killed(folder: Folder) -> None:
     job = folder.undo(TRAIN)
     folder.write(job.log, "train: iteration 0 of 4\n", age=299)
@@ -231,6 +253,28 @@ def test_time_left_follows_from_images_and_jobs_at_once(folder: Folder) -> None:
     line = next(line.split() for line in text.splitlines() if line.startswith("synthesize"))
     assert line == ["synthesize", "4", "1", "2", "–", "1", "20", "s"]  # two images, one, and one
     assert "with 2 at a time, as now" in text
+
+
+def test_no_time_is_made_up(folder: Folder) -> None:
+    """Where no job of the stages that are left has finished, or only jobs of a moment are left."""
+    folder.results.path("results/smoke/report.html").unlink()
+    assert folder.text().endswith("Left: about 1 s, jobs one at a time.")
+    folder.write("results/smoke/report.html")
+    folder.undo(TRAIN)
+    for job in JOBS.values():
+        if job.stage in ("train", "evaluate"):
+            folder.results.path(job.benchmark).unlink(missing_ok=True)
+    assert "; 2 jobs take unknown time" in folder.text() and "about 0 s" not in folder.text()
+
+
+def test_a_changed_model_is_seen(folder: Folder, tmp_path: Path) -> None:
+    """Every job that depends on its files is missing, as none was recorded with the content that it has now."""
+    shutil.copytree(ROOT / "assets/pictograms", tmp_path / "model")
+    study = STUDY.model_copy(
+        update={"diffusion": STUDY.diffusion.model_copy(update={"model": str(tmp_path / "model")})}
+    )
+    states = {row.job.stage: row.state for row in study_status(study, folder.results.folder, NOW).jobs}
+    assert states["synthesize"] is states["report"] is State.MISSING and states["prompts"] is State.DONE
 
 
 def test_a_damaged_benchmark_says_nothing(folder: Folder) -> None:
