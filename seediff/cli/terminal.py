@@ -148,7 +148,7 @@ def _time_left(status: Status, running: int) -> str:
 
 def _running(progress: Progress, status: Status) -> str:
     expected = status.pace.seconds(progress.job)
-    left = "" if expected is None else f", about {duration(expected * (1 - progress.share))} left"
+    left = f", about {duration(expected * (1 - progress.share))} left" if expected else ""
     return f"{progress.job.title}: {progress.share:.0%}{left}, last sign of life {duration(progress.silent)} ago"
 
 

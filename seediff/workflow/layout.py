@@ -58,7 +58,8 @@ SOURCES = f"{RESULTS}/sources.json"
 SNAPSHOT = f"{RESULTS}/study.json"
 """The study as the run under way was planned: its jobs read this, so that an edit cannot come in between."""
 LOG = f"{RESULTS}/logs/{{job}}.log"
-TIMES = f"{RESULTS}/benchmarks/{{job}}.tsv"
+ALL_TIMES = f"{RESULTS}/benchmarks"
+TIMES = f"{ALL_TIMES}/{{job}}.tsv"
 OF_NO_JOB = ("logs", "benchmarks", "checkpoints")
 """Folders of the results that hold no outputs of jobs."""
 
@@ -73,6 +74,11 @@ def fill(template: str, **wildcards: object) -> str:
 def manifest(shard: str) -> str:
     """The manifest of a shard, without which it is not read."""
     return shard.removesuffix(".tar") + ".json"
+
+
+def below(results: Path, template: str, **wildcards: object) -> Path:
+    """The file of the template in a study's results folder, with these wildcards filled in."""
+    return results / fill(template.removeprefix(f"{RESULTS}/"), **wildcards)
 
 
 def results_folder(study: str) -> Path:

@@ -11,6 +11,7 @@ import pytest
 from seediff.adaptation.settings import Adaptation
 from seediff.cli.terminal import plan_text
 from seediff.errors import SeediffError
+from seediff.workflow import plan
 from seediff.workflow.costs import StageCost, _iteration_tflop, network, stage_costs
 from seediff.workflow.study import find_study, load_study
 from tests.conftest import ROOT
@@ -96,3 +97,13 @@ def test_the_bill_needs_no_torch() -> None:
     program = "import sys; from seediff.cli import main; main(['plan', '--study', 'paper'])"
     command = [sys.executable, "-c", f"{program}; sys.exit('torch' in sys.modules)"]
     assert subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL).returncode == 0
+
+
+@pytest.mark.parametrize("study", ["smoke", "mini", "paper"])
+def test_a_part_is_that_of_all_parts(study: str) -> None:
+    loaded = load_study(ROOT / f"config/studies/{study}.yaml")
+    for image_set in loaded.image_sets:
+        parts = plan.parts(loaded, image_set)
+        assert [plan.part(loaded, image_set, number) for number in range(len(parts))] == parts
+        with pytest.raises(IndexError):
+            plan.part(loaded, image_set, len(parts))
