@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seediff.errors import SeediffError
+from seediff.extras import require_extra
 from seediff.names import one_line, visible, visible_lines
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def aligned(rows: Sequence[Sequence[str]], words: Sequence[int] = (0,)) -> str:
 
 def show_tables(paths: Iterable[Path]) -> None:
     """Print tables as `seediff stage tabulate` writes them in Markdown."""
+    require_extra("workflow")
     from rich.console import Console
     from rich.markdown import Markdown
 
