@@ -10,7 +10,6 @@ from pathlib import Path
 from seediff.errors import SeediffError
 from seediff.names import slug
 from seediff.workflow import graph, layout, plan
-from seediff.workflow.ranges import shortened
 from seediff.workflow.sources import check_named, find_sources, pinned, read_sources
 from seediff.workflow.stage import told
 from seediff.workflow.stages import STAGES
@@ -69,7 +68,7 @@ wildcard_constraints:
 
 def ranges_of(key):
     """A params function: the input files of that name as ranges, so that a command can name any number of them."""
-    return lambda wildcards, input: shortened(input.get(key))
+    return lambda wildcards, input: layout.as_ranges(input.get(key))
 
 
 def results_folder(wildcards):

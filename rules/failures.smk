@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from seediff.workflow.failures import failed_job
+from seediff.workflow.status import failed_job
 
 
 class FailedJobs(logging.Handler):

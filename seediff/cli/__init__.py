@@ -1,6 +1,6 @@
-"""The ``seediff`` command. Commands are thin: they parse, call one function of the library, and say what they made.
+"""The ``seediff`` command. Commands are thin: they parse, call one function of the library, and print what they made.
 
-``people`` holds the commands for people, ``stages`` those that the workflow calls.
+``commands`` holds the commands for people, ``stages`` those that the workflow calls.
 """
 
 from seediff.cli.program import main

@@ -1,51 +1,40 @@
-"""How a command and its options are declared."""
+"""Values that several commands take as options: files, folders, and many shards as a range."""
 
 from __future__ import annotations
 
-import argparse
 import os
-from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
-from typing import Any
+
+from typer import BadParameter
 
 from seediff.errors import SeediffError
 
-Option = tuple[str, dict[str, Any]]
-MOST_PROCESSES = 64
+
+def file(text: str | Path) -> Path:
+    """A path; ``BadParameter`` if no file can have that name."""
+    name = os.fspath(text)
+    if not name or "\0" in name:
+        raise BadParameter(f"{name!r} cannot be the name of a file")
+    return Path(name)
 
 
-def add_command(among: Any, name: str, run: Callable[[argparse.Namespace], int | None], *options: Option) -> None:
-    one = among.add_parser(name, help=run.__doc__, description=run.__doc__)
-    one.set_defaults(run=run)
-    for option, settings in options:
-        one.add_argument(option, **settings)
-
-
-def file(text: str) -> Path:
-    """A path from the command line; what no file can be called is refused."""
-    if not text or "\0" in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is no path")
-    return Path(text)
-
-
-def folder(text: str) -> Path:
-    """A folder that results go to, there or not: that it cannot be one is said before hours of work, not after."""
+def folder(text: str | Path) -> Path:
+    """A folder for results, existing or not; ``BadParameter``, before hours of work, if it cannot be written to."""
     path = file(text)
     try:
-        there = _nearest_there(path)
+        existing = _nearest_existing(path)
     except OSError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be a folder: {error.strerror}") from None
-    if not there.is_dir():
-        kind = "a file" if there.is_file() else "no folder"
-        raise argparse.ArgumentTypeError(f"{str(there)!r} is {kind}; name a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be written to: permission denied in {str(there)!r}")
+        raise BadParameter(f"{str(path)!r} cannot be a folder: {error.strerror}") from None
+    if not existing.is_dir():
+        kind = "a file" if existing.is_file() else "not a folder"
+        raise BadParameter(f"{str(existing)!r} is {kind}; name a folder")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise BadParameter(f"{str(path)!r} cannot be written to: permission denied in {str(existing)!r}")
     return path
 
 
-def _nearest_there(path: Path) -> Path:
-    """The path itself, be it a link that leads nowhere, or the nearest above it that is there."""
+def _nearest_existing(path: Path) -> Path:
+    """The path itself, even if it is a link to nowhere, or else its nearest parent that exists."""
     for candidate in (path, *path.absolute().parents):
         try:
             candidate.lstat()
@@ -55,26 +44,12 @@ def _nearest_there(path: Path) -> Path:
     return path
 
 
-def number_of_processes(text: str) -> int:
-    """A whole number; as many processes are started where there is no GPU, too."""
-    if not text.isdecimal() or not 1 <= int(text[:9]) <= MOST_PROCESSES:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes from 1 to {MOST_PROCESSES}")
-    return int(text)
-
-
 def files(text: str) -> list[Path]:
-    """A file by its path, or many as a range."""
+    """A file by its path, or many as a range such as ``images/{0000..0199}.tar``."""
+    from seediff.workflow.layout import range_files
+
     file(text)
     try:
-        from seediff.workflow.ranges import named
-
-        return named(text)
+        return range_files(text)
     except SeediffError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-class Flattened(argparse.Action):
-    """Keeps the lists that an option's values are as one list."""
-
-    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
-        setattr(namespace, self.dest, list(chain.from_iterable(values)))
+        raise BadParameter(str(error).replace("\n", " ")) from None

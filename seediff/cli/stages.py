@@ -5,79 +5,108 @@ Its options are the parameters of the stage's ``run``; ``--spec`` is JSON of wha
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from inspect import signature
+from inspect import Parameter, Signature, signature
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-from seediff.cli.complaints import Parser
-from seediff.cli.options import Flattened, file, files, number_of_processes
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from seediff.cli.options import file, files
 from seediff.errors import SeediffError
-from seediff.names import nearest
 
 if TYPE_CHECKING:
     from seediff.workflow.stage import Stage
 
-
-def add_stages(commands: Any) -> None:
-    description = "One job of a stage, as the workflow calls it; `seediff stage NAME --help` lists the stage's options."
-    stage = commands.add_parser("stage", help=description, description=description)
-    stage.add_argument("name", help="such as refine; they are the modules of seediff.workflow.stages")
-    stage.add_argument("options", nargs=argparse.REMAINDER)
-    stage.set_defaults(run=run_stage)
+MOST_PROCESSES = 64
+"""As many processes are started even where there is no GPU."""
 
 
-def run_stage(command: argparse.Namespace) -> int:
-    """Run a job, with a GPU for each of its processes where the machine has them."""
-    from seediff.workflow.devices import claimed
-    from seediff.workflow.stages import STAGES
+class Stages(TyperGroup):
+    """Run one job of a stage, as the workflow does."""
 
-    if command.name not in STAGES:
-        raise SeediffError(f"There is no stage {command.name!r}.\n{nearest(command.name, STAGES)}")
-    stage = STAGES[command.name]
-    options = vars(_parser(command.name, stage).parse_args(command.options))
-    options["spec"] = read_spec(stage, options["spec"])
-    record, processes = options.pop("record"), options.pop("processes", 1)
-    if "WORLD_SIZE" in os.environ:  # one of several processes, started by the one that has claimed all GPUs
-        stage.run(**options)
-        return 0
-    with _recorded(*record), claimed(processes) if stage.GPUS else nullcontext():
-        if processes > 1:
-            launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-            _call([*launch, str(processes), "-m", "seediff.cli", *command.arguments])
-        else:
-            stage.run(**options)
-    return 0
+    def list_commands(self, ctx: Any) -> list[str]:
+        self._load()
+        return super().list_commands(ctx)
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        self._load()
+        return super().get_command(ctx, cmd_name)
 
-def _call(command: Sequence[str]) -> None:
-    """Leave with the command's exit code if it fails; it has said why."""
-    if code := subprocess.run(command).returncode:
-        sys.exit(code)
+    def _load(self) -> None:
+        """Only now: the stages import pydantic, which the help of the program should not wait for."""
+        from seediff.workflow.stages import STAGES
+
+        if not self.commands:
+            app = typer.Typer(rich_markup_mode=None)
+            for name, stage in STAGES.items():
+                app.command(name, cls=_StageCommand)(_command(stage))
+            self.commands.update(typer.main.get_group(app).commands)
 
 
-def _recorded(digest: str = "", *files: str) -> AbstractContextManager[None]:
-    """Nothing is recorded of jobs that the workflow has not planned."""
-    from seediff.workflow.records import recorded
+class _StageCommand(TyperCommand):
+    """Takes several values after an option that has a list: ``--images a.tar b.tar``; or none, as an empty list."""
 
-    return recorded(digest, [*map(Path, files)]) if files else nullcontext()
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        lists = {option for parameter in self.params if parameter.multiple for option in parameter.opts}
+        return super().parse_args(ctx, [*_repeated(args, lists)])
 
 
-def _parser(name: str, stage: Stage) -> argparse.ArgumentParser:
-    parser = Parser(prog=f"seediff stage {name}", description=stage.run.__doc__)
-    for parameter, hint in _parameters(stage).items():
-        parser.add_argument(f"--{parameter.replace('_', '-')}", **_OPTIONS.get(hint, _SPEC))
-    about = "the job's digest and its files: what is recorded once they are made"
-    parser.add_argument("--record", nargs="+", default=[], metavar=("DIGEST", "FILE"), help=about)
+def _repeated(arguments: Sequence[str], lists: set[str]) -> Iterator[str]:
+    """The arguments with the name of a list before each of its values."""
+    option = ""
+    for argument in arguments:
+        if argument.startswith("--"):
+            option = argument
+        elif option in lists:
+            yield option
+        if argument not in lists:
+            yield argument
+
+
+def _command(stage: Stage) -> Callable[..., int]:
+    """A function with the options of the stage's jobs as parameters, which runs one."""
+
+    def command(context: typer.Context, **options: Any) -> int:
+        return _run(stage, context.obj, options)
+
+    command.__doc__ = stage.run.__doc__
+    parameters = [Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context), *_options(stage)]
+    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+_PATH = typer.Option(parser=file, metavar="PATH")
+_PATHS = typer.Option(parser=files, metavar="PATH...")
+_OPTIONS: dict[Any, tuple[Any, Any]] = {
+    Path: (Annotated[Path, _PATH], Parameter.empty),
+    Path | None: (Annotated[list[Path], _PATH], []),
+    Sequence[Path]: (Annotated[list[Path], _PATHS], []),
+    int: (Annotated[int, typer.Option()], Parameter.empty),
+    str: (Annotated[str, typer.Option()], Parameter.empty),
+}
+"""By the annotation of a parameter: the option's type, and its value where it is left out."""
+
+
+def _options(stage: Stage) -> Iterator[Parameter]:
+    spec = Annotated[str, typer.Option(help="what the job is told, as JSON")], Parameter.empty
+    for name, hint in _parameters(stage).items():
+        annotation, default = _OPTIONS.get(hint, spec)
+        yield Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+    about = "the job's digest and its files, to be recorded once they are made"
+    record = Annotated[list[str], typer.Option(metavar="DIGEST FILE...", help=about)]
+    yield Parameter("record", Parameter.KEYWORD_ONLY, annotation=record, default=[])
     if stage.GPUS > 1:
-        about = "that share every batch, a GPU each"
-        parser.add_argument("--processes", type=number_of_processes, default=1, help=about)
-    return parser
+        about = "processes that share every batch, with a GPU each"
+        processes = Annotated[int, typer.Option(min=1, max=MOST_PROCESSES, help=about)]
+        yield Parameter("processes", Parameter.KEYWORD_ONLY, annotation=processes, default=1)
 
 
 def _parameters(stage: Stage) -> dict[str, Any]:
@@ -86,15 +115,36 @@ def _parameters(stage: Stage) -> dict[str, Any]:
     return {name: hints[name] for name in signature(stage.run).parameters}
 
 
-_SPEC: dict[str, Any] = {"required": True, "help": "what the job is told, as JSON"}
-_OPTIONS: dict[Any, dict[str, Any]] = {
-    Path: {"type": file, "required": True},
-    Path | None: {"type": file, "nargs": "?"},
-    Sequence[Path]: {"type": files, "nargs": "*", "default": [], "action": Flattened},
-    int: {"type": int, "required": True},
-    str: {"required": True},
-}
-"""How a parameter is given, by its annotation."""
+def _run(stage: Stage, arguments: Sequence[str], options: dict[str, Any]) -> int:
+    """Run a job, with a GPU for each of its processes where the machine has them."""
+    from seediff.workflow.devices import claimed
+
+    record, processes = options.pop("record"), options.pop("processes", 1)
+    for name, hint in _parameters(stage).items():
+        if hint == Sequence[Path]:
+            options[name] = [*chain.from_iterable(options[name])]
+        if hint == Path | None:
+            options[name] = next(iter(options[name]), None)
+    options["spec"] = read_spec(stage, options["spec"])
+    if "WORLD_SIZE" in os.environ:  # one of several processes, started by the one that has claimed all GPUs
+        stage.run(**options)
+        return 0
+    with _recorded(*record), claimed(processes) if stage.GPUS else nullcontext():
+        if processes > 1:
+            launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+            command = [*launch, str(processes), "-m", "seediff.cli", *arguments]
+            if code := subprocess.run(command).returncode:  # it has said why
+                raise typer.Exit(code)
+        else:
+            stage.run(**options)
+    return 0
+
+
+def _recorded(digest: str = "", *outputs: str) -> AbstractContextManager[None]:
+    """Nothing is recorded of jobs that the workflow has not planned."""
+    from seediff.workflow.records import recorded
+
+    return recorded(digest, [*map(Path, outputs)]) if outputs else nullcontext()
 
 
 def read_spec(stage: Stage, text: str) -> Any:

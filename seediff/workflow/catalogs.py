@@ -1,9 +1,9 @@
-"""Our training sets and benchmarks in detectron2's catalogs, for training scripts of one's own.
+"""Our training sets and benchmarks in detectron2's catalogs, for your own training scripts.
 
     register_study("mini", Path("exported"))
 
 and in the script's configuration ``DATASETS.TRAIN: ("mini_seediff",)``, ``DATASETS.TEST: ("mini_voc",)``. A data
-set's files are written when it is first asked for.
+set's files are written when it is first requested.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def register_benchmark(
 ) -> None:
     """Register one split of a benchmark as ``name``, its labels mapped by name to ``classes``, background first.
 
-    ``lacks``: those of the classes that it does not have.
+    ``lacks``: classes that it does not have.
     """
     pairs = open_benchmark(format, benchmark, split, classes, lacks)
     register_pairs(name, pairs, pairs.identity, list(pairs.label_space.names), folder)

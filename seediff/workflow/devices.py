@@ -4,7 +4,7 @@ Jobs are separate processes, of one user or of several, that know nothing of eac
 its name as an abstract socket address of Linux. The kernel gives each such name to one process, and frees it when that
 process ends, in whatever way. So there is no lock file, whose owner, folder and age would matter.
 
-Who has chosen already is obeyed: SLURM shows each job its own devices and no others, in CUDA_VISIBLE_DEVICES.
+A choice made elsewhere is respected: SLURM shows each job only its own devices, in CUDA_VISIBLE_DEVICES.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ POLL_SECONDS = 1.0
 
 @contextmanager
 def claimed(number: int = 1) -> Iterator[tuple[str, ...]]:
-    """Keep ``number`` devices from the other jobs of this machine, and show this process, and those it starts, no more.
+    """Reserve ``number`` devices on this machine, and show only these to this process and those that it starts.
 
-    Waits where too few are free. Nothing is claimed where there is no choice: no more than ``number`` visible devices.
-    To be entered before CUDA is first used. Raises ``SeediffError`` where the machine can never give so many.
+    Waits while too few are free. Nothing is claimed where there is no choice: no more than ``number`` visible devices.
+    Enter this before CUDA is first used. Raises ``SeediffError`` if the machine has fewer devices.
     """
     devices = visible_devices()
     if len(devices) <= number:
@@ -81,7 +81,7 @@ def _wait_for(devices: Sequence[str], number: int, locks: ExitStack) -> tuple[st
 
 
 def _uuid_of(device: str, uuids: Sequence[str]) -> str:
-    """What all jobs call the device, which CUDA_VISIBLE_DEVICES names by index, or by a UUID that may be cut short.
+    """The name that all jobs use for the device; CUDA_VISIBLE_DEVICES has an index, or a UUID that may be cut short.
 
     The index counts as in the driver, as CUDA's does where all devices are of one model or CUDA_DEVICE_ORDER says so.
     """
@@ -99,7 +99,7 @@ def _lock_free(names: Mapping[str, str], number: int, locks: ExitStack) -> tuple
 
 
 def _try_lock(name: str) -> socket.socket | None:
-    """What holds the device until it is closed; nothing where another process has it."""
+    """The lock on the device, held until it is closed; ``None`` if another process has it."""
     lock = socket.socket(socket.AF_UNIX)
     try:
         lock.bind(f"\0seediff {name}")

@@ -1,4 +1,4 @@
-"""Every job of a study with the files that it reads and makes, for those who look at files without Snakemake."""
+"""Every job of a study with the files that it reads and makes, for code that looks at files without Snakemake."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import chain
 
 from seediff.workflow import layout
 from seediff.workflow.layout import fill
-from seediff.workflow.stage import Files, Stage, Work, told
+from seediff.workflow.stage import Files, Stage, Work, told, wildcards_of
 from seediff.workflow.stages import STAGES, report
 from seediff.workflow.study import Study
 
@@ -20,8 +20,8 @@ class Job:
     """One job of ``stage``; ``name`` tells it from the stage's others (empty where there is only one).
 
     ``inputs`` are files of other jobs, and those that no job makes. ``spec`` is JSON. ``kind`` and ``amount`` of work
-    are those of ``Work``. ``state``: the training state that it resumes from, if it has one; ``benchmark``: where the
-    workflow notes how long it took, if it does.
+    are those of ``Work``. ``state``: the training state that it resumes from, if it has one; ``benchmark``: the
+    file with the time that it took, if it is timed.
     """
 
     stage: str
@@ -42,13 +42,14 @@ class Job:
 
 
 def study_jobs(study: Study) -> list[Job]:
-    """Every job that the tables and the report need, after those whose files it reads."""
+    """Every job that the tables and the report need, each after the jobs whose files it reads."""
     return needed(every_job(study), targets(study), lambda path: False)
 
 
 def every_job(study: Study) -> list[Job]:
-    """Every job that the study's sections name, shown in a table or not, after those whose files it reads."""
-    return [make_job(study, name, work) for name, stage in STAGES.items() for work in stage.work(study)]
+    """Every job that the study's sections name, in a table or not, each after the jobs whose files it reads."""
+    specs: dict[tuple[str, ...], str] = {}
+    return [make_job(study, name, work, specs) for name, stage in STAGES.items() for work in stage.work(study)]
 
 
 def more_jobs(study: Study, jobs: Sequence[Job], files: Iterable[str]) -> list[Job]:
@@ -74,9 +75,9 @@ def _maker(study: Study, file: str) -> Job | None:
 
 
 def needed(jobs: Sequence[Job], targets: Iterable[str], there: Callable[[str], bool]) -> list[Job]:
-    """The jobs that have to run for the targets to be, in order; ``there`` says which files are.
+    """The jobs that have to run to make the targets, in order; ``there`` says which files exist.
 
-    A file that is missing, but that nothing which still has to run reads, is not missed.
+    A file that does not exist is ignored if no job that still has to run reads it.
     """
     wanted, found = {*targets}, []
     for job in reversed(jobs):
@@ -101,9 +102,12 @@ def times_file(name: str, stage: Stage) -> str:
     return fill(layout.TIMES, job=f"{name}/{stage.JOB}".rstrip("/"))
 
 
-def make_job(study: Study, name: str, work: Work) -> Job:
-    """A job of the stage."""
-    stage = STAGES[name]
+def make_job(study: Study, name: str, work: Work, specs: dict[tuple[str, ...], str] | None = None) -> Job:
+    """A job of the stage; ``specs`` keeps those of the study, which many jobs share, by stage and wildcards."""
+    stage, specs = STAGES[name], {} if specs is None else specs
+    key = (name, *(work.wildcards[wildcard] for wildcard in wildcards_of(stage.spec)))
+    if key not in specs:
+        specs[key] = spec_text(study, stage, work.wildcards)
 
     def filled(template: str) -> str:
         return fill(template, study=study.name, **work.wildcards)
@@ -115,7 +119,7 @@ def make_job(study: Study, name: str, work: Work) -> Job:
         outputs=(*map(filled, _paths(stage.outputs(study))),),
         log=filled(log_file(name, stage)),
         version=stage.VERSION,
-        spec=spec_text(study, stage, work.wildcards),
+        spec=specs[key],
         benchmark=filled(times_file(name, stage)) if stage.TIMED else "",
         state=filled(stage.STATE),
         kind=work.kind,

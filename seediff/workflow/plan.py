@@ -1,6 +1,6 @@
 """What a study makes: its shards, mask sets, models, runs and tables, and the files that each of them is.
 
-Pure functions of a ``Study``; the stages, the estimate and the status are built on them.
+Pure functions of a ``Study``; the stages, the costs and the status are built on them.
 """
 
 from __future__ import annotations
@@ -80,6 +80,16 @@ def parts(study: Study, image_set: str) -> list[list[Shard]]:
     """Consecutive shards that are refined in one job."""
     every, size = shards(study, image_set), study.image_sets[image_set].shards_per_part
     return [every[start : start + size] for start in range(0, len(every), size)]
+
+
+def part(study: Study, image_set: str, number: int) -> list[Shard]:
+    """The same as ``parts`` at that place, without making the others; ``IndexError`` if there is no such part."""
+    section, classes = study.image_sets[image_set], study.image_set_classes(image_set)
+    blocks = ceil(study.prompt_set_of(image_set).per_class / section.shard_size)
+    every = range(len(classes) * blocks)
+    start = every[:: section.shards_per_part][number]
+    places = every[start : start + section.shards_per_part]
+    return [shard(study, image_set, classes[place // blocks], place % blocks) for place in places]
 
 
 def image_files(study: Study, image_set: str, shards: Iterable[Shard]) -> list[str]:

@@ -10,17 +10,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from os.path import relpath
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from seediff.diffusion.model_files import named_weights
 from seediff.files.sealed import partial
 from seediff.workflow.graph import Job
 from seediff.workflow.sources import Sources
+
+PACKAGES = ("torch", "diffusers", "transformers", "numpy", "snakemake")
+"""Those whose versions are written into results."""
 
 
 def digests(jobs: Sequence[Job], sources: Sources) -> dict[str, str]:
@@ -96,3 +104,23 @@ def made(jobs: Iterable[Job], digests: Mapping[str, str], find: Callable[[str], 
     """The files that are there, made as they would be now."""
     like = (job for job in jobs if is_made(job, digests[job.title], find))
     return {output for job in like for output in job.outputs if find(output).exists()}
+
+
+def provenance(model: str | None = None) -> dict[str, Any]:
+    """Versions and machine; with ``model``, a pipeline's folder or hub id, the checksum of its weights as well."""
+    about: dict[str, Any] = {
+        "seediff": _version("seediff"),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
+    }
+    if model is not None:
+        about["model"] = named_weights(model)
+    return about
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"

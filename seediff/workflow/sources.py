@@ -116,10 +116,15 @@ def write_sources(results: Path, sources: Sources) -> None:
 
 def find_sources(study: Study, noted: Sources) -> Sources:
     """What the study's hub ids and data sets stand for now: ids as noted, data as they are, or else as noted."""
+    return replace(local_sources(study, noted), commits=find_commits(study, noted))
+
+
+def local_sources(study: Study, noted: Sources) -> Sources:
+    """The same without asking the hub: ids that were not noted stand for no commit."""
     data = {read.name: read.fingerprint() or noted.data.get(read.name) for read in real_data(study)}
     known = {name: found for name, found in data.items() if found}
     files = {path: _checksum(path, noted.files.get(path)) for path in _large_files(study)}
-    return Sources(find_commits(study, noted), known, files)
+    return Sources(noted.commits, known, files)
 
 
 def _large_files(study: Study) -> list[str]:

@@ -71,9 +71,9 @@ class Stage(Protocol):
 
 def told(function: Callable[..., Told], study: Study, wildcards: Mapping[str, str]) -> Told:
     """What ``function`` says of the study and those of the wildcards that it has parameters for."""
-    return function(study, **{name: wildcards[name] for name in _wildcards_of(function)})
+    return function(study, **{name: wildcards[name] for name in wildcards_of(function)})
 
 
 @cache
-def _wildcards_of(function: Callable[..., Any]) -> tuple[str, ...]:
+def wildcards_of(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(inspect.signature(function).parameters)[1:]

@@ -1,104 +1,271 @@
-"""How far a study is, for the terminal (``seediff status``)."""
+"""How far each job of a study is, from the study's files alone: neither a workflow nor a scheduler is asked.
+
+A job whose files are there, or are no longer needed, is done. Of the others, a job whose log ends in an error has
+failed. A job whose log, partial output or training state has changed recently is running; a job that has been silent
+for longer has failed as well, perhaps because it was killed. A job without a log is missing. Whatever a job that has
+begun will change counts as missing too: after an edit, a run shows its whole chain as missing.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+import csv
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from seediff.errors import SeediffError
-from seediff.names import one_line, visible
-from seediff.workflow.leftovers import leftovers
-from seediff.workflow.progress import Pace, Progress, Results, State, study_progress
+from seediff.names import visible
+from seediff.workflow.graph import Job, needed, study_jobs, targets
+from seediff.workflow.layout import OF_NO_JOB, SNAPSHOT, SOURCES, Results, fill
+from seediff.workflow.records import digests, made, record_file
+from seediff.workflow.sources import local_sources, pinned, read_sources
 from seediff.workflow.study import Study
+from seediff.workflow.study.paths import missing_models
 
-LISTED = 10
-"""Jobs that run or have failed, and leftovers, are named one by one up to here."""
+SHORTEST_PATIENCE, LONGEST_PATIENCE = 5 * 60.0, 30 * 60.0
+"""Seconds of silence after which a job counts as dead: as long as its stage's slowest job took, within these."""
+TAIL_BYTES, ERROR_LINES = 8192, 3
+
+UNEXPLAINED = "The job ended, and its log does not say why. It may have been killed, for lack of memory for example."
+
+_LINE_END = re.compile(r"[\r\n]+")
+_BAR = re.compile(r".*\d+%\|[^|]*\|[^\[]*\[[^\]]*\]")
+_ERROR = re.compile(r"(?:[\w.]*(?:[eE]rror|Exception)(?::|$)|Traceback |(?:KeyboardInterrupt|interrupted)$)")
+_COUNTS = re.compile(r"(\d+)/(\d+) \[[^\]]*(?:image|batch)|iteration (\d+) of (\d+)")
 
 
-def status_text(study: Study, folder: Path, now: float | None = None) -> str:
-    """A table of the stages, the jobs that run or have failed, leftovers, and the time left, for the terminal."""
+class State(Enum):
+    DONE = "done"
+    RUNNING = "running"
+    FAILED = "failed"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A job's state, the share of it that is done, the end of its log, and the seconds since its last sign of life."""
+
+    job: Job
+    state: State
+    share: float = 0.0
+    said: tuple[str, ...] = ()
+    silent: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds that finished jobs took, from the benchmark files: of each stage's slowest, and for each unit of work."""
+
+    slowest: dict[str, float]
+    by_kind: dict[tuple[str, str], float]
+    by_stage: dict[str, float]
+
+    def patience(self, stage: str) -> float:
+        return min(max(self.slowest.get(stage, LONGEST_PATIENCE), SHORTEST_PATIENCE), LONGEST_PATIENCE)
+
+    def seconds(self, job: Job) -> float | None:
+        """How long the whole job should take: 0 in stages that are not timed, ``None`` if unknown."""
+        if not job.benchmark:
+            return 0.0
+        per_unit = self.by_kind.get((job.stage, job.kind), self.by_stage.get(job.stage))
+        return None if per_unit is None else per_unit * job.amount
+
+
+@dataclass(frozen=True)
+class Status:
+    """Every job of the study in order, how long jobs take, and files that no job makes, such as those of a removed
+    table."""
+
+    results: Results
+    jobs: list[Progress]
+    pace: Pace
+    leftovers: list[Path]
+
+    def in_state(self, state: State) -> list[Progress]:
+        return [progress for progress in self.jobs if progress.state is state]
+
+
+def study_status(study: Study, folder: Path, now: float) -> Status:
+    """What the results in ``folder`` say; ``now`` in seconds since the epoch.
+
+    Raises ``SeediffError`` where a local model is missing: which jobs are done depends on its files.
+    """
     if not folder.is_dir():
         raise SeediffError(
             f"There are no results in {folder}.\nRun `snakemake --cores all --config study={study.name}`, or give "
             "--results."
         )
-    now = time.time() if now is None else now
-    progress, pace = study_progress(study, folder, now)
-    clock = time.strftime("%Y-%m-%d %H:%M", time.localtime(now))
-    blocks = [
-        f"{one_line(study.title)}: {visible(str(folder))}, {clock}",
-        "\n".join(_table(progress, pace)),
-        _listing("running", [_running_line(one, pace) for one in progress if one.state is State.RUNNING]),
-        _listing("failed", [_failed_lines(one, folder, study) for one in progress if one.state is State.FAILED]),
-        _listing("no longer part of the study; may be deleted", [[str(file)] for file in leftovers(study, folder)]),
-        _time_left(progress, pace),
-    ]
-    return "\n\n".join(block for block in blocks if block)
+    if missing := missing_models(study):
+        raise SeediffError(
+            f"Which jobs of {study.name} are done depends on {missing[0]}, which is not there.\n"
+            "Run this command in the folder from which the study's paths start."
+        )
+    results, sources = Results(study.name, folder), local_sources(study, read_sources(folder))
+    jobs = study_jobs(pinned(study, sources))
+    pace = measured_pace(jobs, results)
+    present = made(jobs, digests(jobs, sources), results.path)
+    unfinished = {
+        job.title: _unfinished(job, results, pace, now) for job in jobs if not present.issuperset(job.outputs)
+    }
+    begun = [job for job in jobs if job.title in unfinished and unfinished[job.title].state is not State.MISSING]
+    waiting = needed(jobs, targets(study), (present - _outdated(jobs, begun)).__contains__)
+    found = {job.title: unfinished.get(job.title, Progress(job, State.MISSING)) for job in waiting}
+    progress = [found.get(job.title, Progress(job, State.DONE, 1.0)) for job in jobs]
+    return Status(results, progress, pace, _leftovers(jobs, results))
 
 
-def _table(progress: Sequence[Progress], pace: Pace) -> list[str]:
-    rows = [("stage", "jobs", *(state.value for state in State), "left")]
-    for stage in dict.fromkeys(one.job.stage for one in progress):
-        of_stage = [one for one in progress if one.job.stage == stage]
-        numbers = [sum(one.state is state for one in of_stage) for state in State]
-        rows.append((stage, str(len(of_stage)), *(str(n) if n else "–" for n in numbers), _left_cell(of_stage, pace)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])
-        for row in rows
-    ]
+def _outdated(jobs: Sequence[Job], begun: Sequence[Job]) -> set[str]:
+    """What the jobs that have begun will change, directly or in turn: it is made again after them."""
+    outdated = {output for job in begun for output in job.outputs}
+    for job in jobs:
+        if not outdated.isdisjoint(job.inputs):
+            outdated.update(job.outputs)
+    return outdated
 
 
-def _left_cell(progress: Sequence[Progress], pace: Pace) -> str:
-    """A dash where nothing is left, or nothing that takes time."""
-    seconds, unknown = _left(progress, pace)
-    return "?" if unknown else duration(seconds) if seconds else "–"
+def measured_pace(jobs: Sequence[Job], results: Results) -> Pace:
+    """What the benchmark files say; a file that cannot be read is ignored."""
+    slowest: dict[str, float] = {}
+    sums: dict[tuple[str, ...], tuple[float, int]] = {}
+    for job in jobs:
+        if (seconds := _benchmark_seconds(results.path(job.benchmark))) is None:
+            continue
+        slowest[job.stage] = max(seconds, slowest.get(job.stage, 0.0))
+        for group in ((job.stage, job.kind), (job.stage,)):
+            total, work = sums.get(group, (0.0, 0))
+            sums[group] = total + seconds, work + job.amount
+    per_unit = {group: total / work for group, (total, work) in sums.items()}
+    by_kind = {(group[0], group[1]): value for group, value in per_unit.items() if len(group) == 2}
+    return Pace(slowest, by_kind, {group[0]: value for group, value in per_unit.items() if len(group) == 1})
 
 
-def _left(progress: Sequence[Progress], pace: Pace) -> tuple[float, int]:
-    """Seconds of work left in the jobs that are not done, and the number of those nobody knows the time of."""
-    expected = [(pace.seconds(one.job), 1 - one.share) for one in progress if one.state is not State.DONE]
-    known = [seconds * rest for seconds, rest in expected if seconds is not None]
-    return sum(known), len(expected) - len(known)
+def _benchmark_seconds(path: Path) -> float | None:
+    try:
+        with path.open(newline="") as file:
+            return max(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
-def _time_left(progress: Sequence[Progress], pace: Pace) -> str:
-    running = sum(one.state is State.RUNNING for one in progress)
-    if all(one.state is State.DONE for one in progress):
-        return "Nothing is left to do."
-    seconds, unknown = _left(progress, pace)
-    at_once = f"with {running} at a time, as now" if running > 1 else "one at a time"
-    said = f"Left: about {duration(seconds / max(running, 1))}, jobs {at_once}."
-    if unknown:
-        said += f" {unknown} jobs are not in this: none of their stage has finished yet."
-    return said
+def _unfinished(job: Job, results: Results, pace: Pace, now: float) -> Progress:
+    log = results.path(job.log)
+    if (started := _changed(log)) is None or _finished_since(record_file(results.path(job.outputs[0])), started):
+        return Progress(job, State.MISSING)
+    lines = _last_lines(log)
+    if error := _error(lines):
+        return Progress(job, State.FAILED, said=error)
+    silent = max(0.0, now - max(started, *(_changed(path) or 0.0 for path in _written(job, results))))
+    if silent > pace.patience(job.stage):
+        return Progress(job, State.FAILED, said=_without_bars(lines), silent=silent)
+    share = _share(job, lines, results, pace, now - started)
+    return Progress(job, State.RUNNING, share, _without_bars(lines), silent)
 
 
-def _running_line(one: Progress, pace: Pace) -> list[str]:
-    expected = pace.seconds(one.job)
-    left = "" if expected is None else f", about {duration(expected * (1 - one.share))} left"
-    return [f"{one.job.title}: {one.share:.0%}{left}, last sign of life {duration(one.silent)} ago"]
+def _finished_since(record: Path, started: float) -> bool:
+    """Whether the job finished later, so that its log is that of files that were deleted or are now out of date."""
+    written = _changed(record)
+    return written is not None and written >= started
 
 
-def _failed_lines(one: Progress, folder: Path, study: Study) -> list[str]:
-    why = f" no sign of life for {duration(one.silent)}" if one.silent else ""
-    log = Results(study.name, folder).path(one.job.log)
-    return [f"{one.job.title}:{why} ({log})", *(f"  {line}" for line in one.said)]
+def _changed(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
 
 
-def _listing(heading: str, jobs: Sequence[Sequence[str]]) -> str:
-    more = [f"  and {len(jobs) - LISTED} more"] if len(jobs) > LISTED else []
-    lines = [f"  {line}" for lines in jobs[:LISTED] for line in lines]
-    return "\n".join([f"{heading}:", *lines, *more]) if jobs else ""
+def _written(job: Job, results: Results) -> Iterator[Path]:
+    """What a running job writes besides its log."""
+    for file in (*job.outputs, *filter(None, [job.state])):
+        path = results.path(file)
+        yield path
+        yield path.with_name(path.name + ".partial")
 
 
-def duration(seconds: float) -> str:
-    """In the two largest units that matter: '40 s', '12 min', '3 h 20 min', '2 d 4 h'."""
-    if seconds < 59.5:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
+def _last_lines(log: Path) -> list[str]:
+    """The last lines of a log, made safe for a terminal; each state of a progress bar counts as a line."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [visible(line.rstrip()) for line in _LINE_END.split(text) if line.strip()]
+
+
+def _without_bars(lines: Sequence[str]) -> tuple[str, ...]:
+    """The last lines without progress bars; a message may follow a bar on its line."""
+    words = (_BAR.sub("", line).rstrip() for line in lines)
+    return tuple(line for line in words if line.strip())[-ERROR_LINES:]
+
+
+def last_error(log: Path) -> tuple[str, ...]:
+    """The lines of the error at the end of a log, for the terminal; none if it does not end in an error."""
+    return _error(_last_lines(log))
+
+
+def _error(lines: Sequence[str]) -> tuple[str, ...]:
+    ending = _without_bars(lines)
+    return ending if any(_ERROR.match(line) for line in ending) else ()
+
+
+def _share(job: Job, lines: Sequence[str], results: Results, pace: Pace, elapsed: float) -> float:
+    """How much of a running job is done: as its log or state says, or else by the time it has run."""
+    counts = [_COUNTS.search(line) for line in lines]
+    said = [[int(number) for number in match.groups() if number] for match in counts if match]
+    shares = [done / total for done, total in said[-1:] if total]
+    if job.state and (iteration := _iteration(results.path(job.state))):
+        shares.append(iteration / job.amount)
+    expected = pace.seconds(job)
+    if not shares and expected:
+        shares.append(max(elapsed, 0) / expected)  # a job may have begun since we looked at the clock
+    return min(max(shares, default=0.0), 1.0)
+
+
+def _iteration(state: Path) -> int:
+    """Iterations done by the training that left this state, from the header of its safetensors file; 0 if unknown."""
+    try:
+        with state.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        return int(json.loads(header["__metadata__"]["seediff"])["about"]["iteration"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError, RecursionError):
+        return 0
+
+
+def _leftovers(jobs: Sequence[Job], results: Results) -> list[Path]:
+    """Files in the results that no job makes, in order; without hidden files."""
+    own = {os.fspath(results.path(output)) for job in jobs for output in job.outputs}
+    own |= {os.fspath(results.path(fill(note, study=results.study))) for note in (SOURCES, SNAPSHOT)}
+    return sorted(Path(file) for file in _files(results.folder) if file.removesuffix(".partial") not in own)
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for place, folders, names in os.walk(folder):
+        if Path(place) == folder:
+            folders[:] = [name for name in folders if name not in OF_NO_JOB]
+        yield from (os.path.join(place, name) for name in names if not name.startswith("."))
+
+
+def failed_job(stage: str, log: Path, reason: str = "") -> str:
+    """The stage, its job's log, and the error at the end of the log, for the terminal.
+
+    ``reason``: what a scheduler says about it, if anything. If the log does not say why the job ended, because it was
+    killed, a line that does is added to the log.
+    """
+    reason = reason.partition("\n")[0].strip()
+    if not last_error(log):
+        _write_error(log, reason or UNEXPLAINED)
+    said = [*([reason] if reason else []), *last_error(log)] or [UNEXPLAINED]
+    return "\n".join([f"failed: {stage} ({log})", *(f"  {visible(line)}" for line in dict.fromkeys(said))])
+
+
+def _write_error(log: Path, reason: str) -> None:
+    with suppress(OSError):  # the disk may be full
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as file:
+            file.write(f"\nerror: {visible(reason)}\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 from dataclasses import asdict
@@ -10,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.core import TyperGroup
 
 from seediff.adaptation.settings import AdapterSettings
 from seediff.cli import main
-from seediff.cli.program import _parser
-from seediff.cli.stages import _parser as stage_parser
-from seediff.workflow.stages import STAGES
+from seediff.cli.program import app
 from seediff.workflow.study import load_study
 from tests.conftest import ROOT
 from tests.fuzz.hostile import NUMBERS, TEXTS, tampered
@@ -27,29 +26,19 @@ from tests.fuzz.test_studies import specs
 pytestmark = pytest.mark.fuzz
 
 
-def declared(parser: argparse.ArgumentParser, name: str = "") -> dict[str, list[str]]:
-    """Every command below the parser and its options."""
-    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not below:
-        return {
-            name: [
-                action.option_strings[0]
-                for action in parser._actions
-                if action.dest != "help" and action.option_strings
-            ]
-        }
+def declared(command: Any, name: str = "") -> dict[str, list[str]]:
+    """Every command at or below this, with its options."""
+    if not isinstance(command, TyperGroup):
+        options = [option for parameter in command.params for option in parameter.opts[:1]]
+        return {name: [option for option in options if option.startswith("--") and option != "--help"]}
+    context = typer.Context(command)
     found: dict[str, list[str]] = {}
-    for command, one in below[0].choices.items():
-        found |= declared(one, f"{name} {command}".strip())
+    for below in command.list_commands(context):
+        found |= declared(command.get_command(context, below), f"{name} {below}".strip())
     return found
 
 
-COMMANDS = declared(_parser()) | {
-    key: options
-    for name, stage in STAGES.items()
-    for key, options in declared(stage_parser(name, stage), f"stage {name}").items()
-}
-del COMMANDS["stage"]
+COMMANDS = declared(typer.main.get_command(app))
 OUTPUTS = ("--output", "--images", "--scores", "--masks", "--checkpoints")
 any_text = st.text(max_size=8).filter(lambda text: text[:1] not in "-/.~" and not text.isdecimal())
 """Nothing that is a path elsewhere, or a number of processes to start."""
@@ -57,11 +46,10 @@ WORDS = [text for text in TEXTS if not text.startswith(("-", "/", "..", "~"))]
 
 
 def test_every_command_is_here(capsys: pytest.CaptureFixture[str]) -> None:
-    """What the help lists, which is made in another way, is what is tried."""
-    for name in ("", "data"):
-        with pytest.raises(SystemExit):
-            main([*name.split(), "--help"])
-        listed = set(re.findall(r"^    (\S+)", capsys.readouterr().out, re.MULTILINE))
+    """What the help lists is what is tried."""
+    for name in ("", "data", "stage"):
+        assert main([*name.split(), "--help"]) == 0
+        listed = set(re.findall(r"^  (\w+)  ", capsys.readouterr().out.partition("Commands:")[2], re.MULTILINE))
         tried = [command.split() for command in COMMANDS if command.startswith(name)]
         assert listed == {words[len(name.split())] for words in tried}
     assert {"--adapter", "--number"} <= {*COMMANDS["generate"]} and COMMANDS["status"] == ["--study", "--results"]
@@ -92,9 +80,9 @@ MODEL = "--model ./none"
 SOUND = {
     "generate": f"{MODEL} --class cat --number 1 --template {{word}} --variant caa --steps 1 --guidance-scale 2"
     " --batch-size 1 --adapter a.safetensors --dtype float32 --rng-seed 0 --output out/pairs",
-    "adapt": f"{MODEL} --images images --prompt cat --rank 1 --iterations 1 --batch-size 1 --learning-rate 1e-4"
+    "adapter": f"{MODEL} --images images --prompt cat --rank 1 --iterations 1 --batch-size 1 --learning-rate 1e-4"
     " --target-module to_q --rng-seed 0 --output out/adapter",
-    "figure": f"figure4 --study {ROOT}/config/studies/none.yaml --point 0 0 --output out/figure",
+    "figures": f"figure4 --study {ROOT}/config/studies/none.yaml --point 0 0 --output out/figure",
     "plan": f"--study {ROOT}/config/studies/mini.yaml --tflops 1",
     "stage synthesize": "--spec {} --prompts p.csv --class-name cat --first 0 --count 1"
     " --images out/i.tar --scores out/s.tar",
@@ -106,7 +94,7 @@ VALUES = [text for text in (*TEXTS, *map(str, NUMBERS[:9]), *map(str, NUMBERS[12
 
 
 @st.composite
-def lines_with_one_wrong_value(draw: st.DrawFn) -> list[str]:
+def lines_with_a_wrong_value(draw: st.DrawFn) -> list[str]:
     command = draw(st.sampled_from(sorted(SOUND)))
     arguments = SOUND[command].split()
     values = [
@@ -119,8 +107,8 @@ def lines_with_one_wrong_value(draw: st.DrawFn) -> list[str]:
 
 
 @cases(120)
-@given(lines_with_one_wrong_value())
-def test_a_line_with_one_wrong_value(arguments: list[str]) -> None:
+@given(lines_with_a_wrong_value())
+def test_a_line_with_a_wrong_value(arguments: list[str]) -> None:
     with sandbox() as box:
         assert box.seediff(*arguments)[0] in (1, 2)
         assert not Path("out").exists()
@@ -163,7 +151,7 @@ SPECS = [*specs(SMOKE), ("adapter", ADAPTER)]
 
 
 @cases(500)
-@given(st.sampled_from(SPECS).flatmap(lambda one: st.tuples(st.just(one[0]), tampered(one[1]))))
+@given(st.sampled_from(SPECS).flatmap(lambda case: st.tuples(st.just(case[0]), tampered(case[1]))))
 def test_a_spec_that_was_tampered_with(case: tuple[str, Any]) -> None:
     stage, spec = case
     with sandbox() as box:
@@ -190,7 +178,7 @@ def test_outputs_that_are_no_files(output: str) -> None:
 def test_points_beside_the_image(point: tuple[str, str]) -> None:
     study = str(ROOT / "config" / "studies" / "smoke.yaml")
     with sandbox():
-        code, said = run(["figure", "figure4", "--study", study, "--point", *point, "--output", "out"])
+        code, said = run(["figures", "figure4", "--study", study, "--point", *point, "--output", "out"])
         assert code == 1 and "from 0 to 1" in said
 
 

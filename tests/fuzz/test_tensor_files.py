@@ -19,7 +19,7 @@ from seediff.attention.maps import AttentionMaps
 from seediff.diffusion.shards import read_score
 from seediff.errors import SeediffError
 from seediff.training.checkpoint import History, load_state, load_tensors, save_state
-from seediff.workflow.progress import _iteration
+from seediff.workflow.status import _iteration
 from tests.fuzz.hostile import damaged, tampered
 from tests.fuzz.sandbox import cases
 

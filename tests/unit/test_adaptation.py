@@ -334,7 +334,7 @@ def test_target_images_come_from_one_place() -> None:
 
 
 def adapt(folder: Path, *more: str) -> int:
-    command = ["adapt", "--model", MODEL, "--images", str(folder), "--prompt", PROMPT, "--iterations", "1"]
+    command = ["adapter", "--model", MODEL, "--images", str(folder), "--prompt", PROMPT, "--iterations", "1"]
     return main([*command, "--output", str(folder.parent / "out"), *more])
 
 
@@ -369,7 +369,7 @@ def test_people_adapt_a_model_and_draw_with_it(tmp_path: Path, capsys: pytest.Ca
     assert folder_images(tmp_path / "images")[0].shape == (80, 70, 3)
     assert adapt(tmp_path / "images", "--rank", "1", "--target-module", "to_v", "--batch-size", "1") == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {WEIGHTS, "history.csv"}
-    assert adapt(tmp_path / "images") == 1 and "holds an adapter already" in capsys.readouterr().err
+    assert adapt(tmp_path / "images") == 1 and "already holds an adapter" in capsys.readouterr().err
     command = ["generate", "--model", MODEL, "--class", "car", "--number", "1", "--steps", "2"]
     drawn = [*command, "--output", str(tmp_path / "drawn")]
     assert main([*drawn, "--adapter", str(tmp_path / "out")]) == 0

@@ -63,15 +63,15 @@ def devices_of(process: subprocess.Popen[str]) -> set[str]:
 
 
 def test_jobs_have_distinct_devices(machine: list[str]) -> None:
-    with job() as one, job() as other, job() as third:
-        devices = [devices_of(process) for process in (one, other, third)]
+    with job() as first, job() as second, job() as third:
+        devices = [devices_of(process) for process in (first, second, third)]
     assert set.union(*devices) == set(machine)
     assert all(len(device) == 1 for device in devices)
 
 
 def test_jobs_of_other_temporary_folders_have_distinct_devices(machine: list[str], tmp_path: Path) -> None:
-    with job(TMPDIR=str(tmp_path)) as one, job() as other:
-        assert devices_of(one).isdisjoint(devices_of(other))
+    with job(TMPDIR=str(tmp_path)) as first, job() as second:
+        assert devices_of(first).isdisjoint(devices_of(second))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start jobs of other users")
@@ -123,14 +123,14 @@ def test_a_training_claims_as_many_as_it_has_processes(machine: list[str]) -> No
 def test_a_scheduler_has_chosen_already(machine: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it renumbers devices, every job's own is called 0: no job may wait for another's."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    with job() as one, job() as other:
-        assert devices_of(one) == devices_of(other) == {"0"}
+    with job() as first, job() as second:
+        assert devices_of(first) == devices_of(second) == {"0"}
 
 
 def test_only_visible_devices_are_claimed(machine: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,2")
-    with job() as one, job() as other:
-        assert devices_of(one) | devices_of(other) == {"1", "2"}
+    with job() as first, job() as second:
+        assert devices_of(first) | devices_of(second) == {"1", "2"}
 
 
 def test_the_variable_is_as_before_afterwards(machine: list[str]) -> None:

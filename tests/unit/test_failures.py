@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from seediff.workflow.failures import UNTOLD, failed_job
-from seediff.workflow.progress import last_error
+from seediff.workflow.status import UNEXPLAINED, failed_job, last_error
 
 SLURM = "SLURM-job '7' failed, SLURM status is: 'OUT_OF_MEMORY'."
 
@@ -35,15 +34,15 @@ def test_a_log_that_ends_in_an_error_is_shown_and_left_alone(log: Path) -> None:
 )
 def test_a_log_without_an_error_is_made_to_tell(log: Path, text: str) -> None:
     write(log, text)
-    assert f"  error: {UNTOLD}" in failed_job("train", log).split("\n")
+    assert f"  error: {UNEXPLAINED}" in failed_job("train", log).split("\n")
     assert log.read_bytes().startswith(text.encode())
-    assert last_error(log)[-1] == f"error: {UNTOLD}"
+    assert last_error(log)[-1] == f"error: {UNEXPLAINED}"
 
 
 def test_what_the_scheduler_knows_is_said_instead(log: Path) -> None:
     write(log, "train: iteration 3 of 9\n")
     said = failed_job("train", log, f"{SLURM}\nFor further details see the log.")
-    assert said.count("OUT_OF_MEMORY") == 2 and UNTOLD not in said
+    assert said.count("OUT_OF_MEMORY") == 2 and UNEXPLAINED not in said
     assert last_error(log)[-1] == f"error: {SLURM}"
 
 
@@ -59,11 +58,11 @@ def test_a_job_that_never_ran_has_a_log_too(log: Path) -> None:
 
 def test_a_log_that_cannot_be_written_is_no_error(log: Path) -> None:
     log.mkdir(parents=True)
-    assert failed_job("train", log).split("\n") == [f"failed: train ({log})", f"  {UNTOLD}"]
+    assert failed_job("train", log).split("\n") == [f"failed: train ({log})", f"  {UNEXPLAINED}"]
 
 
 def test_nothing_in_a_log_steers_the_terminal(log: Path) -> None:
     write(log, "error: \x1b]0;title\x07\x9b2J no \x1b[31mmodel\n")
     shown = failed_job("train", log, "\x1b[2J gone")
-    assert not {one for one in shown if not one.isprintable()} - {"\n"}
+    assert not {character for character in shown if not character.isprintable()} - {"\n"}
     assert "\\x1b]0;title" in shown and "\\x1b[2J gone" in shown

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seediff.diffusion.model_files import weights_checksum
-from seediff.workflow.provenance import provenance
+from seediff.workflow.records import provenance
 from seediff.workflow.study import load_study
 from tests.conftest import ROOT
 from tests.stages import spec_of
@@ -20,10 +20,10 @@ def weights(folder: Path, content: bytes) -> Path:
 
 
 def test_the_checksum_is_of_the_weights_and_their_names(tmp_path: Path) -> None:
-    one, other = weights(tmp_path / "one", b"1"), weights(tmp_path / "other", b"2")
-    assert weights_checksum(one) == weights_checksum(weights(tmp_path / "copy", b"1")) != weights_checksum(other)
-    (one / "unet").rename(one / "vae")
-    assert weights_checksum(one) != weights_checksum(tmp_path / "copy")
+    model, other = weights(tmp_path / "model", b"1"), weights(tmp_path / "other", b"2")
+    assert weights_checksum(model) == weights_checksum(weights(tmp_path / "copy", b"1")) != weights_checksum(other)
+    (model / "unet").rename(model / "vae")
+    assert weights_checksum(model) != weights_checksum(tmp_path / "copy")
 
 
 def test_a_hub_id_stands_for_the_files_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from seediff.cli.terminal import duration, status_text
 from seediff.training import checkpoint
 from seediff.workflow.graph import Job, study_jobs
-from seediff.workflow.progress import Progress, Results, State, study_progress
+from seediff.workflow.layout import Results
 from seediff.workflow.records import digests, record_file, recorded
 from seediff.workflow.sources import Sources
-from seediff.workflow.status import duration, status_text
+from seediff.workflow.status import Progress, State, study_status
 from seediff.workflow.study import Study, load_study
 from tests.conftest import ROOT
 
@@ -58,16 +59,16 @@ class Folder:
     def undo(self, title: str) -> Job:
         """As if the job had never run, nor any that reads its files."""
         job, gone = JOBS[title], set(JOBS[title].outputs)
-        for one in JOBS.values():
-            if one is job or not gone.isdisjoint(one.inputs):
-                gone.update(one.outputs)
-                for file in filter(None, (*one.outputs, one.log, one.benchmark)):
+        for follower in JOBS.values():
+            if follower is job or not gone.isdisjoint(follower.inputs):
+                gone.update(follower.outputs)
+                for file in filter(None, (*follower.outputs, follower.log, follower.benchmark)):
                     self.results.path(file).unlink()
-                record_file(self.results.path(one.outputs[0])).unlink()
+                record_file(self.results.path(follower.outputs[0])).unlink()
         return job
 
     def progress(self) -> dict[str, Progress]:
-        return {one.job.title: one for one in study_progress(STUDY, self.results.folder, NOW)[0]}
+        return {row.job.title: row for row in study_status(STUDY, self.results.folder, NOW).jobs}
 
     def text(self) -> str:
         return status_text(STUDY, self.results.folder, NOW)
@@ -83,21 +84,19 @@ def folder(tmp_path: Path) -> Folder:
 
 
 def test_a_finished_study_has_nothing_left(folder: Folder) -> None:
-    assert {one.state for one in folder.progress().values()} == {State.DONE}
+    assert {row.state for row in folder.progress().values()} == {State.DONE}
     assert folder.text().endswith("Nothing is left to do.")
 
 
 def test_what_an_edit_puts_out_of_date_is_missing(folder: Folder) -> None:
     edited = STUDY.model_copy(update={"classes": ("cat", "car"), "rng_seed": 1})
-    progress, _ = study_progress(edited, folder.results.folder, NOW)
-    assert {row.state for row in progress} == {State.MISSING}
+    assert {row.state for row in study_status(edited, folder.results.folder, NOW).jobs} == {State.MISSING}
     assert "Nothing is left" not in status_text(edited, folder.results.folder, NOW)
 
 
 def test_an_empty_folder_misses_every_job(tmp_path: Path) -> None:
-    progress, _ = study_progress(STUDY, tmp_path, NOW)
-    assert {one.state for one in progress} == {State.MISSING}
-    assert "28 jobs are not in this" in status_text(STUDY, tmp_path, NOW)  # those that Snakemake would measure
+    assert {row.state for row in study_status(STUDY, tmp_path, NOW).jobs} == {State.MISSING}
+    assert "; 28 jobs take unknown time" in status_text(STUDY, tmp_path, NOW)  # those that Snakemake would measure
 
 
 def test_a_table_line_counts_a_stage(folder: Folder) -> None:
@@ -142,6 +141,28 @@ def test_a_log_that_ends_in_an_error_is_a_failure_at_once(folder: Folder, log: s
     assert any("The disk is full" in line and "%|" not in line for line in found.said)
     assert f"  {DRAW}: ({folder.results.path(JOBS[DRAW].log)})\n" in folder.text()
     assert "The disk is full" in folder.text()
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "interrupted\n",
+        "\r 22%|██▏       | 11/50 [00:23<01:13,  1.88s/image]interrupted\n",
+        "\r 22%|██▏  | 11/50 [00:23<01:13,  1.88s/image]\ninterrupted\n\r 22%|██   | 11/50 [00:23<01:13,  1.9s/it]",
+        'Traceback (most recent call last):\n  File "a.py", line 1\n    a\n  File "b.py", line 2\nKeyboardInterrupt\n',
+        'Traceback (most recent call last):\n  File "a.py", line 1\n    a\n  File "b.py", line 2\n    b\nMemoryError\n',
+        "    a\n    b\ntorch.OutOfMemoryError: CUDA out of memory\n",
+    ],
+)
+def test_a_job_that_was_interrupted_does_not_run(folder: Folder, log: str) -> None:
+    folder.write(folder.undo(DRAW).log, log, age=0)
+    assert folder.progress()[DRAW].state is State.FAILED
+    assert "running:" not in folder.text()
+
+
+def test_words_about_errors_are_no_errors(folder: Folder) -> None:
+    folder.write(folder.undo(DRAW).log, "FutureWarning: error handling will change\nLoading: no error so far\n", age=0)
+    assert folder.progress()[DRAW].state is State.RUNNING
 
 
 def test_a_recent_log_means_running_and_an_old_one_killed(folder: Folder) -> None:
@@ -189,7 +210,7 @@ def test_what_follows_from_a_job_that_runs_again_is_missing(folder: Folder) -> N
     for output in JOBS[TRAIN].outputs:
         folder.results.path(output).unlink()
     folder.write(JOBS[TRAIN].log, "train: iteration 1 of 4\n", age=1)
-    states = {title: one.state for title, one in folder.progress().items() if one.state is not State.DONE}
+    states = {title: row.state for title, row in folder.progress().items() if row.state is not State.DONE}
     chain = ("evaluate seediff/swin/0/voc", "tabulate table2", "report")
     assert states == {TRAIN: State.RUNNING} | dict.fromkeys(chain, State.MISSING)
 
@@ -234,13 +255,35 @@ def test_time_left_follows_from_images_and_jobs_at_once(folder: Folder) -> None:
     assert "with 2 at a time, as now" in text
 
 
+def test_no_time_is_made_up(folder: Folder) -> None:
+    """Where no job of the stages that are left has finished, or only jobs of a moment are left."""
+    folder.results.path("results/smoke/report.html").unlink()
+    assert folder.text().endswith("Left: about 1 s, jobs one at a time.")
+    folder.write("results/smoke/report.html")
+    folder.undo(TRAIN)
+    for job in JOBS.values():
+        if job.stage in ("train", "evaluate"):
+            folder.results.path(job.benchmark).unlink(missing_ok=True)
+    assert "; 2 jobs take unknown time" in folder.text() and "about 0 s" not in folder.text()
+
+
+def test_a_changed_model_is_seen(folder: Folder, tmp_path: Path) -> None:
+    """Every job that depends on its files is missing, as none was recorded with the content that it has now."""
+    shutil.copytree(ROOT / "assets/pictograms", tmp_path / "model")
+    study = STUDY.model_copy(
+        update={"diffusion": STUDY.diffusion.model_copy(update={"model": str(tmp_path / "model")})}
+    )
+    states = {row.job.stage: row.state for row in study_status(study, folder.results.folder, NOW).jobs}
+    assert states["synthesize"] is states["report"] is State.MISSING and states["prompts"] is State.DONE
+
+
 def test_a_damaged_benchmark_says_nothing(folder: Folder) -> None:
     for title, job in JOBS.items():
         if title.startswith("train"):
             folder.write(job.benchmark, "s\n")
     folder.results.path(JOBS[TRAIN].outputs[2]).unlink()
     folder.results.path("results/smoke/report.html").unlink()
-    assert "1 jobs are not in this" in folder.text()
+    assert "1 jobs take unknown time" in folder.text()
 
 
 def test_the_command_reads_any_results_folder(folder: Folder, tmp_path: Path) -> None:
@@ -248,8 +291,12 @@ def test_the_command_reads_any_results_folder(folder: Folder, tmp_path: Path) ->
         command = [sys.executable, "-m", "seediff.cli", "status", "--study", str(ROOT / "config/studies/smoke.yaml")]
         return subprocess.run([*command, *arguments], cwd=tmp_path, text=True, capture_output=True)
 
+    elsewhere = run()
+    assert elsewhere.returncode == 1 and "depends on assets/pictograms, which is not there" in elsewhere.stderr
+    (tmp_path / "assets").symlink_to(ROOT / "assets")
     there = run()
     assert there.returncode == 0 and "Smoke test: results/smoke" in there.stdout
+    assert there.stdout.endswith("Nothing is left to do.\n")
     shutil.rmtree(folder.results.folder)
     absent = run("--results", "elsewhere/smoke")
     assert absent.returncode == 1

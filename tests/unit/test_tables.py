@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from seediff.cli.terminal import show_tables
 from seediff.errors import SeediffError
-from seediff.files.sealed import read_json, write_json
-from seediff.workflow.reporting.formats import Column, Grid, Note, escape_latex, html, latex, markdown, plain
+from seediff.files.sealed import read_json, write_json, write_page
+from seediff.workflow.reporting.formats import Column, Grid, Note, escape_latex, html, latex, markdown
 from seediff.workflow.reporting.ranking import rank_agreement
 from seediff.workflow.reporting.specs import MaskQualitySpec, TableSpec
-from seediff.workflow.reporting.tables import print_tables, write_table
+from seediff.workflow.reporting.tables import write_table
 from tests.stages import typed
 
 CLASSES = ["background", "bus", "cat", "tvmonitor"]
@@ -332,27 +333,26 @@ def test_latex_escapes_every_special_character() -> None:
     assert r"\texttt{make a/\allowbreak b\_c}" in text and r"\toprule" in text
 
 
-def test_plain_text_gives_the_words_back() -> None:
-    grid = hostile_grid()
-    table = [line for line in markdown(grid).splitlines() if line.startswith("| ")]
-    assert len(table) == 3
-    shown = plain(markdown(grid))
+def test_markdown_gives_the_words_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_page(tmp_path / "t.md", markdown(hostile_grid()))
+    show_tables([tmp_path / "t.md"])
+    shown = capsys.readouterr().out
     for word in HOSTILE.split():
         assert word in shown
     assert HOSTILE in next(line for line in shown.splitlines() if line.endswith("1.0"))
-    assert "    make a/b_c" in shown.splitlines()
+    assert "make a/b_c" in shown
 
 
-def test_print_tables_aligns_numbers(results: Path) -> None:
+def test_shown_tables_align_numbers(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(spec(), results)
-    out = io.StringIO()
-    print_tables([results / "tables" / "t.md"], out)
-    lines = [line for line in out.getvalue().splitlines() if line.startswith(("CAA", "CRE", "SEEDIFF"))]
-    assert len({line.index(".") for line in lines}) == 1 and "**" not in out.getvalue()
+    show_tables([results / "tables" / "t.md"])
+    shown = capsys.readouterr().out
+    lines = [line for line in shown.splitlines() if line.startswith((" CAA", " CRE", " SEEDIFF"))]
+    assert len(lines) == 3 and len({line.index(".") for line in lines}) == 1 and "**" not in shown
     with pytest.raises(SeediffError, match="snakemake"):
-        print_tables([results / "none.md"], out)
+        show_tables([results / "none.md"])
     with pytest.raises(SeediffError, match=r"t\.json is not Markdown"):
-        print_tables([results / "tables" / "t.json"], out)
+        show_tables([results / "tables" / "t.json"])
 
 
 def test_tables_need_no_torch() -> None:

@@ -18,7 +18,7 @@ from seediff.diffusion.shards import read_score
 from seediff.errors import SeediffError
 from seediff.files.seals import seal
 from seediff.training.checkpoint import History, _contents, load_state, load_tensors, save_state
-from seediff.workflow.progress import _iteration
+from seediff.workflow.status import _iteration
 
 DEEP = "[" * 100_000
 READERS: dict[str, Callable[[Path], Any]] = {

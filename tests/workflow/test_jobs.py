@@ -28,7 +28,7 @@ def declared(workspace: Workspace, study: str) -> set[Files]:
         fields = dict(FIELD.findall(body))
         inputs, outputs = (frozenset(fields.get(name, "").split(", ")) - {""} for name in ("input", "output"))
         found.add((rule, inputs - {".snakemake/outdated"}, outputs, fields.get("log", ""), fields.get("benchmark", "")))
-    return {one for one in found if one[0] != "all"}
+    return {files for files in found if files[0] != "all"}
 
 
 def files(job: Job) -> Files:

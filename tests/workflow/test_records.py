@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,21 @@ import pytest
 from seediff.workflow import graph
 from seediff.workflow.records import digests, is_made, record_file
 from seediff.workflow.sources import pinned, read_sources
+from seediff.workflow.status import State, study_status
 from seediff.workflow.study import load_study
 from tests.conftest import Workspace, make_workspace
 
 SMOKE = "config/studies/smoke.yaml"
 MASKS = "results/smoke/masks/basic/seediff-pamr/0000.tar"
 SEEDIFF = {"refine": 1, "assemble": 1, "train": 1, "evaluate": 1, "tabulate": 1, "report": 1, "all": 1}
+
+
+def unfinished(workspace: Workspace) -> dict[str, int]:
+    """Jobs by rule that are not done, as `seediff status` tells."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(workspace.folder)
+        status = study_status(load_study(Path(SMOKE)), Path("results/smoke"), time.time())
+    return Counter(row.job.stage for row in status.jobs if row.state is not State.DONE)
 
 
 def sharper(workspace: Workspace) -> None:
@@ -31,9 +41,10 @@ def test_without_snakemake_s_notes_nothing_is_to_be_done_until_an_edit(copy_of_f
     shutil.rmtree(copy_of_finished.folder / ".snakemake")
     for file in (copy_of_finished.folder / "results").rglob("*.*"):
         os.utime(file)
-    assert copy_of_finished.planned() == {}
+    assert copy_of_finished.planned() == unfinished(copy_of_finished) == {}
     sharper(copy_of_finished)
     planned = copy_of_finished.planned()
+    assert {**unfinished(copy_of_finished), "all": 1} == planned
     assert planned.pop("strips") and planned.pop("figures") and planned.pop("mask_quality", 1)
     assert planned == SEEDIFF
 

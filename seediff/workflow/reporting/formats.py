@@ -1,11 +1,10 @@
-"""One grid of ready-made cells, written as Markdown, LaTeX, HTML or plain text for a terminal."""
+"""One grid of ready-made cells, written as Markdown, LaTeX or HTML."""
 
 from __future__ import annotations
 
 import html as htmllib
 import math
 import re
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -192,41 +191,3 @@ def _html_cell(cell: str, column: Column, bold: bool) -> str:
 
 def _html_note(note: Note) -> str:
     return _text(note.text) + (f" <code>{_text(note.command)}</code>" if note.command else "")
-
-
-WIDTH = 100
-"""Columns of a terminal that prose is wrapped to."""
-HEADING_WIDTH = 18
-
-
-def plain(text: str) -> str:
-    """Markdown as written by ``markdown``, for a terminal: no markers, columns aligned, headings on several lines."""
-    lines = text.splitlines()
-    table = [line for line in lines if line.startswith("| ")]
-    shown = [_plain_line(line) for line in lines if not line.startswith("| ")]
-    at = lines.index(table[0])
-    return "\n".join([*shown[:at], *_plain_table(table), *shown[at:]]) + "\n"
-
-
-def _plain_line(line: str) -> str:
-    """Prose wrapped; a command stays on a line of its own, whole, to be pasted."""
-    words, _, command = line.partition(" `")
-    wrapped = textwrap.fill(_unmarked(words), WIDTH, subsequent_indent="  " * line.startswith("- "))
-    return f"{wrapped}\n    {command.removesuffix('`')}" if command else wrapped
-
-
-def _plain_table(table: Sequence[str]) -> list[str]:
-    """The lines of a table: wrapped headings, a rule, the body."""
-    header, rule, *body = ([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table)
-    headings = [textwrap.wrap(_unmarked(cell), HEADING_WIDTH) for cell in header]
-    depth = max(map(len, headings))
-    stacked = [[""] * (depth - len(lines)) + lines for lines in headings]
-    rows = [*zip(*stacked, strict=True), *([_unmarked(cell) for cell in row] for row in body)]
-    shown = ["   ".join(row).rstrip() for row in _padded(rows, [cell.endswith(":") for cell in rule])]
-    return [*shown[:depth], "─" * max(map(len, shown)), *shown[depth:]]
-
-
-def _unmarked(markdown_text: str) -> str:
-    """The words of a line: heading marks, bold and code marks gone, escaped characters themselves."""
-    bare = re.sub(r"(?<!\\)(?:\*\*|`)|^### ", "", markdown_text.strip())
-    return re.sub(r"\\([\\|`*<\[\]#_&])", r"\1", bare)

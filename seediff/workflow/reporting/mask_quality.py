@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
+from seediff.workflow.layout import MASK_QUALITY, below
 from seediff.workflow.reporting.formats import Column, Grid, Note, best, number
 from seediff.workflow.reporting.specs import MaskQualitySpec
 
@@ -56,7 +57,7 @@ def read_mask_quality(path: Path) -> dict[str, Any]:
 
 def mask_quality_frame(spec: MaskQualitySpec, results_folder: Path) -> pd.DataFrame:
     """One line a variant, the best last, then baselines; IoU in percent with its standard error, AUC in [0, 1]."""
-    path = results_folder / "mask_quality" / f"{spec.benchmark}.json"
+    path = below(results_folder, MASK_QUALITY, benchmark=spec.benchmark)
     if not path.is_file():
         raise SeediffError(f"There is no {path}.\nMake it: snakemake --cores all {shlex.quote(str(path))}")
     content = read_mask_quality(path)

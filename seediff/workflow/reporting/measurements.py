@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, model_validator
 from seediff.datasets.flaws import Flaw
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
+from seediff.workflow.layout import METRICS, below
 from seediff.workflow.reporting.columns import Column, values
 from seediff.workflow.reporting.specs import Row, TableSpec
 
@@ -83,8 +84,8 @@ def metrics_paths(spec: TableSpec, row: Row, results_folder: Path) -> list[Path]
     if row.run is None:
         return []
     recipe, segmenter, benchmark = row.run
-    folder = results_folder / "metrics" / recipe / segmenter
-    return [folder / str(repeat) / f"{benchmark}.json" for repeat in range(spec.repeats)]
+    run = {"recipe": recipe, "segmenter": segmenter, "benchmark": benchmark}
+    return [below(results_folder, METRICS, **run, repeat=repeat) for repeat in range(spec.repeats)]
 
 
 def _values(columns: Sequence[Column], path: Path, metrics: Metrics) -> dict[str, float]:

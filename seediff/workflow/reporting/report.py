@@ -15,6 +15,7 @@ from markupsafe import Markup
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_page, write_text
 from seediff.names import visible_lines
+from seediff.workflow.layout import ALL_TIMES, below
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class StageTime:
 
 def stage_times(results_folder: Path) -> list[StageTime]:
     """Read Snakemake's benchmark files below ``results_folder/benchmarks``, longest stage first."""
-    folder = results_folder / "benchmarks"
+    folder = below(results_folder, ALL_TIMES)
     stages: dict[str, list[pd.DataFrame]] = {}
     for path in sorted(folder.rglob("*.tsv")):
         stage = path.relative_to(folder).parts[0].removesuffix(".tsv")

@@ -8,19 +8,14 @@ command that makes it stands below the table.
 from __future__ import annotations
 
 import json
-import shlex
-import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TextIO
 
 import pandas as pd
 
-from seediff.errors import SeediffError
-from seediff.files.sealed import read_page, write_page, write_text
+from seediff.files.sealed import write_page, write_text
 from seediff.files.spreadsheets import escaped
-from seediff.names import visible, visible_lines
-from seediff.workflow.reporting.formats import html, latex, markdown, plain
+from seediff.names import visible
+from seediff.workflow.reporting.formats import html, latex, markdown
 from seediff.workflow.reporting.layouts import segmentation_grid
 from seediff.workflow.reporting.mask_quality import mask_quality_frame, mask_quality_grid
 from seediff.workflow.reporting.measurements import measure_rows, segmentation_frame
@@ -61,17 +56,3 @@ def _reproduced(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Row label -> column -> the reproduced number, without those that there are none of."""
     known = frame.dropna(subset=["reproduced"]).groupby("label", sort=False)
     return {label: dict(zip(rows["column"], rows["reproduced"], strict=True)) for label, rows in known}
-
-
-def print_tables(paths: Iterable[Path], out: TextIO | None = None) -> None:
-    """Print Markdown tables as plain, aligned text with a blank line between them."""
-    for path in paths:
-        if path.suffix != ".md":
-            raise SeediffError(f"{path} is not Markdown.\nShow the table of that name that ends in .md.")
-        if not path.is_file():
-            raise SeediffError(f"There is no table {path}.\nMake it: snakemake --cores all {shlex.quote(str(path))}")
-        try:
-            text = plain(read_page(path, "The table"))
-        except (ValueError, IndexError):
-            raise SeediffError(f"{path} is no table as `seediff stage tabulate` writes them.") from None
-        print(visible_lines(text), file=out or sys.stdout)

@@ -81,7 +81,7 @@ def run(spec: Spec, model: Path, output: Path) -> None:
     from seediff.datasets.flaws import FLAWS
     from seediff.files.sealed import write_json
     from seediff.segmenter.evaluate import confusion, load_segmenter
-    from seediff.workflow.provenance import provenance
+    from seediff.workflow.records import provenance
 
     segmenter = load_segmenter(model)
     benchmark = open_benchmark(spec.format, Path(spec.folder), spec.split, spec.classes, spec.lacks)

@@ -83,7 +83,7 @@ def run(spec: Spec, output: Path) -> None:
     from seediff.diffusion.mask_quality import measure
     from seediff.diffusion.synthesis import load
     from seediff.files.sealed import write_json
-    from seediff.workflow.provenance import provenance
+    from seediff.workflow.records import provenance
 
     result = measure(
         load(spec.model),

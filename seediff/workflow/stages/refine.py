@@ -41,7 +41,7 @@ def spec(study: Study, image_set: str, variant: str, refinement: str, reliabilit
 
 
 def inputs(study: Study, image_set: str, variant: str, part: str) -> Files:
-    shards = plan.parts(study, image_set)[int(part)]
+    shards = plan.part(study, image_set, int(part))
     images = plan.image_files(study, image_set, shards)
     scores = plan.score_files(study, image_set, variant, shards)
     return {"images": images, "scores": scores, "manifests": [*map(manifest, [*images, *scores])]}

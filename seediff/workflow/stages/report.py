@@ -10,6 +10,7 @@ from pydantic import AfterValidator
 
 from seediff.names import slug
 from seediff.workflow import layout, plan
+from seediff.workflow.layout import below
 from seediff.workflow.stage import Files, Work
 from seediff.workflow.stage import Spec as BaseSpec
 from seediff.workflow.stages import figures, strips, tabulate
@@ -61,15 +62,15 @@ def work(study: Study) -> Iterator[Work]:
 def run(spec: Spec, results: Path, output: Path) -> None:
     """Write the report: one self-contained page."""
     from seediff.datasets.images import read_png
-    from seediff.workflow.provenance import provenance
+    from seediff.workflow.records import provenance
     from seediff.workflow.reporting.report import stage_times, write_report
 
     study = spec.study
     write_report(
         study_info=_about(study),
-        tables=[results / "tables" / f"{table}.html" for table in spec.tables],
-        strips=[(name, read_png(results / "strips" / f"{slug(name)}.png")) for name in spec.strips],
-        figures=_figures(spec.figures, results / "figures"),
+        tables=[below(results, layout.TABLE, table=table, suffix="html") for table in spec.tables],
+        strips=[(name, read_png(below(results, layout.STRIP, class_slug=slug(name)))) for name in spec.strips],
+        figures=_figures(spec.figures, results),
         curves=_charts(study, results),
         provenance=provenance(study.diffusion.reference),
         out=output,
@@ -92,13 +93,14 @@ def _about(study: Study) -> dict[str, Any]:
     return {**shared, "rng_seed": study.rng_seed, "facts": facts, "notes": study.notes}
 
 
-def _figures(names: Sequence[str], folder: Path) -> list[tuple[str, str, bytes]]:
+def _figures(names: Sequence[str], results: Path) -> list[tuple[str, str, bytes]]:
     """Title, caption and picture of every figure."""
     from seediff.datasets.images import read_png
     from seediff.workflow.reporting.galleries import GALLERIES
 
     titles = {name: f"Figure {name.removeprefix('figure')}: {GALLERIES[name].title}" for name in names}
-    return [(titles[name], GALLERIES[name].caption, read_png(folder / f"{name}.png")) for name in names]
+    files = {name: below(results, layout.FIGURE, figure=name, suffix="png") for name in names}
+    return [(titles[name], GALLERIES[name].caption, read_png(files[name])) for name in names]
 
 
 def _charts(study: Study, results: Path) -> dict[str, bytes]:
@@ -106,12 +108,13 @@ def _charts(study: Study, results: Path) -> dict[str, bytes]:
     from seediff.workflow.reporting.figures import bar_chart, training_curves
     from seediff.workflow.reporting.mask_quality import read_mask_quality
 
-    histories: dict[str, list[Path]] = {}
+    files, histories = layout.Results(study.name, results), dict[str, list[Path]]()
     for model in plan.models(study):
-        histories.setdefault(model.rsplit("/", 1)[0], []).append(results / "models" / model / "history.csv")
+        history = files.path(plan.model_file(study, layout.HISTORY, model))
+        histories.setdefault(model.rsplit("/", 1)[0], []).append(history)
     caption = "Training loss of every recipe, a line for each repeat; grey: the range of all runs of the same segmenter"
     curves = {caption: training_curves(histories)}
     if study.mask_quality is None:
         return curves
-    quality = read_mask_quality(results / "mask_quality" / f"{study.mask_quality.benchmark}.json")
+    quality = read_mask_quality(below(results, layout.MASK_QUALITY, benchmark=study.mask_quality.benchmark))
     return {"Mask quality: IoU with exact masks, with its standard error": bar_chart(quality), **curves}

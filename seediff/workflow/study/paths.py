@@ -13,6 +13,9 @@ from seediff.errors import SeediffError
 from seediff.names import visible
 from seediff.workflow.study.sections import Benchmark, RealRecipe, Study
 
+MODELS = ("diffusion.", "segmenters.", "filters.")
+"""Sections that name models."""
+
 
 class NamedPath(NamedTuple):
     """``key``: where the study names it; ``path``: what has to be there, in the sense of ``is_there``."""
@@ -34,6 +37,11 @@ def check_paths(study: Study) -> None:
             f"The study {study.name!r} names files or folders that do not exist: {listed}.\n"
             "Add what is missing, or change the study; `seediff data list` says where to get data sets."
         )
+
+
+def missing_models(study: Study) -> list[Path]:
+    """Local models that the study names and that are not there."""
+    return [path for key, path, is_there in named_paths(study) if key.startswith(MODELS) and not is_there(path)]
 
 
 def named_paths(study: Study) -> Iterator[NamedPath]:

@@ -1,4 +1,4 @@
-"""Ranges on command lines name exactly the files they stand for, in their order."""
+"""Ranges on command lines name exactly the files that they stand for, in their order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seediff.errors import SeediffError
-from seediff.workflow.ranges import named, shortened
+from seediff.workflow.layout import as_ranges, range_files
 
 parts = st.sampled_from(["results/a/images/cat", "results/a/images/cat/0001", "b 0001", "x{y}"])
 numbered = st.builds(
@@ -23,32 +23,32 @@ other = st.sampled_from(["data/voc/domain.json", "a/1.tar", "a/00001.tar", "a/00
 
 
 def files(texts: list[str]) -> list[str]:
-    return [str(path) for path in chain.from_iterable(map(named, texts))]
+    return [str(path) for path in chain.from_iterable(map(range_files, texts))]
 
 
 @given(st.lists(st.one_of(numbered, other)))
 def test_there_and_back(paths: list[str]) -> None:
-    assert files(shortened(paths)) == paths
+    assert files(as_ranges(paths)) == paths
 
 
 @given(parts, st.integers(0, 20_000), st.integers(1, 300))
-def test_one_range_for_files_that_count_up(folder: str, first: int, count: int) -> None:
+def test_a_range_for_files_that_count_up(folder: str, first: int, count: int) -> None:
     paths = [f"{folder}/{number:04d}.tar" for number in range(first, first + count)]
-    assert len(shortened(paths)) == 1 and files(shortened(paths)) == paths
+    assert len(as_ranges(paths)) == 1 and files(as_ranges(paths)) == paths
 
 
 def test_how_a_range_is_written() -> None:
-    assert shortened(["a/0009.tar", "a/0010.tar", "b/0011.tar"]) == ["a/{0009..0010}.tar", "b/0011.tar"]
-    assert shortened(["a/0001.tar", "a/0003.tar", "a/0002.tar"]) == ["a/0001.tar", "a/0003.tar", "a/0002.tar"]
+    assert as_ranges(["a/0009.tar", "a/0010.tar", "b/0011.tar"]) == ["a/{0009..0010}.tar", "b/0011.tar"]
+    assert as_ranges(["a/0001.tar", "a/0003.tar", "a/0002.tar"]) == ["a/0001.tar", "a/0003.tar", "a/0002.tar"]
 
 
 @pytest.mark.parametrize("text", ["a/{0002..0001}.tar", "a/{0000..9999999}.tar"])
 def test_a_range_of_nothing_or_too_much_is_refused(text: str) -> None:
     with pytest.raises(SeediffError, match="names no files"):
-        named(text)
+        range_files(text)
 
 
 def test_the_shards_of_the_largest_study_fit_on_a_command_line() -> None:
     paths = [f"results/large/images/basic/class{k:03d}/{block:04d}.tar" for k in range(254) for block in range(400)]
-    assert sum(len(text) + 3 for text in shortened(paths)) < 2**16
-    assert [*chain.from_iterable(map(named, shortened(paths)))] == [*map(Path, paths)]
+    assert sum(len(text) + 3 for text in as_ranges(paths)) < 2**16
+    assert [*chain.from_iterable(map(range_files, as_ranges(paths)))] == [*map(Path, paths)]

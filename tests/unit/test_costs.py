@@ -9,22 +9,24 @@ from pathlib import Path
 import pytest
 
 from seediff.adaptation.settings import Adaptation
+from seediff.cli.terminal import plan_text
 from seediff.errors import SeediffError
-from seediff.workflow import estimate
+from seediff.workflow import plan
+from seediff.workflow.costs import StageCost, _iteration_tflop, network, stage_costs
 from seediff.workflow.study import find_study, load_study
 from tests.conftest import ROOT
 
 
 @pytest.fixture
-def costs() -> dict[str, list[estimate.StageCost]]:
+def costs() -> dict[str, list[StageCost]]:
     study = load_study(ROOT / "config/studies/paper.yaml")
-    found: dict[str, list[estimate.StageCost]] = {}
-    for one in estimate.stage_costs(study):
-        found.setdefault(one.stage, []).append(one)
+    found: dict[str, list[StageCost]] = {}
+    for cost in stage_costs(study):
+        found.setdefault(cost.stage, []).append(cost)
     return found
 
 
-def test_every_image_is_drawn_once(costs: dict[str, list[estimate.StageCost]]) -> None:
+def test_every_image_is_drawn_once(costs: dict[str, list[StageCost]]) -> None:
     basic, city, varied, adapted = costs["synthesize"]
     assert (basic.jobs, basic.work) == (20 * 30, "60,000 images of basic")
     assert (city.jobs, city.work) == (6 * 167, "100,002 images of city")
@@ -34,7 +36,7 @@ def test_every_image_is_drawn_once(costs: dict[str, list[estimate.StageCost]]) -
     assert basic.bytes == pytest.approx(60_000 * (450e3 + 10 * 64 * 64 * 2))
 
 
-def test_models_that_only_start_others_are_counted(costs: dict[str, list[estimate.StageCost]]) -> None:
+def test_models_that_only_start_others_are_counted(costs: dict[str, list[StageCost]]) -> None:
     (train,) = costs["train"]
     whole, pixel, city, tuned = 21, 7, 5, 4
     iterations = whole * 160_000 + (pixel + city) * 90_000 + tuned * 20_000
@@ -43,11 +45,11 @@ def test_models_that_only_start_others_are_counted(costs: dict[str, list[estimat
 
 def test_a_crop_costs_by_its_area() -> None:
     segmenters = load_study(ROOT / "config/studies/paper.yaml").segmenters
-    square, wide = (estimate._iteration_tflop(segmenters[name], 1) for name in ("swin", "swin_city"))
+    square, wide = (_iteration_tflop(segmenters[name], 1) for name in ("swin", "swin_city"))
     assert square / wide == pytest.approx(640 * 640 / (512 * 1024))
 
 
-def test_mask_quality_is_on_the_bill(costs: dict[str, list[estimate.StageCost]]) -> None:
+def test_mask_quality_is_on_the_bill(costs: dict[str, list[StageCost]]) -> None:
     (measured,) = costs["mask_quality"]
     masks = 500 * 1.5 * (9 + 2) * 2
     assert measured.work == f"{masks:,.0f} masks" and measured.core_seconds == pytest.approx(masks * 0.2)
@@ -56,11 +58,11 @@ def test_mask_quality_is_on_the_bill(costs: dict[str, list[estimate.StageCost]])
 
 def test_a_per_pixel_network_is_no_mask2former() -> None:
     segmenters = load_study(ROOT / "config/studies/paper.yaml").segmenters
-    plain, masks = (estimate.network(segmenters[name]) for name in ("pixel", "resnet"))
+    plain, masks = (network(segmenters[name]) for name in ("pixel", "resnet"))
     assert plain.training < masks.training / 2 and plain.parameters < masks.parameters
 
 
-def test_a_mask_set_is_refined_once(costs: dict[str, list[estimate.StageCost]]) -> None:
+def test_a_mask_set_is_refined_once(costs: dict[str, list[StageCost]]) -> None:
     (refine,) = costs["refine"]
     assert refine.core_seconds == pytest.approx((14 * 60_000 + 4 * 168_680 + 3 * 100_002) * 0.2)
 
@@ -68,7 +70,7 @@ def test_a_mask_set_is_refined_once(costs: dict[str, list[estimate.StageCost]]) 
 def test_an_adapter_costs_its_iterations() -> None:
     study = load_study(ROOT / "config/studies/paper.yaml")
     adaptation = Adaptation(("a photo",), rank=8, iterations=500, batch_size=4, benchmark="cityscapes")
-    cost = estimate.stage_costs(study.model_copy(update={"adaptations": {"street": adaptation}}))[0]
+    cost = stage_costs(study.model_copy(update={"adaptations": {"street": adaptation}}))[0]
     assert (cost.stage, cost.jobs, cost.work) == ("adapter", 1, "500 iterations of street")
     assert cost.gpu_tflop == pytest.approx(2000 * (1.117 + 1.727))
     assert cost.bytes == pytest.approx(8 * 0.83e6, rel=0.01)
@@ -76,14 +78,14 @@ def test_an_adapter_costs_its_iterations() -> None:
 
 def test_a_faster_gpu_takes_fewer_hours() -> None:
     study = load_study(ROOT / "config/studies/paper.yaml")
-    slow, fast = (estimate.plan_text(study, tflops).splitlines() for tflops in (40.0, 80.0))
+    slow, fast = (plan_text(study, tflops).splitlines() for tflops in (40.0, 80.0))
     hours = [float(line.split()[-3]) for lines in (slow, fast) for line in lines if line.startswith("all ")]
     assert hours[0] == pytest.approx(2 * hours[1], abs=0.2)
 
 
 def test_an_embedded_study_has_no_such_bill() -> None:
     with pytest.raises(SeediffError, match="'mini' are not known"):
-        estimate.stage_costs(load_study(ROOT / "config/studies/mini.yaml"))
+        stage_costs(load_study(ROOT / "config/studies/mini.yaml"))
 
 
 def test_a_study_is_named_or_given_as_a_file() -> None:
@@ -95,3 +97,13 @@ def test_the_bill_needs_no_torch() -> None:
     program = "import sys; from seediff.cli import main; main(['plan', '--study', 'paper'])"
     command = [sys.executable, "-c", f"{program}; sys.exit('torch' in sys.modules)"]
     assert subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL).returncode == 0
+
+
+@pytest.mark.parametrize("study", ["smoke", "mini", "paper"])
+def test_a_part_is_that_of_all_parts(study: str) -> None:
+    loaded = load_study(ROOT / f"config/studies/{study}.yaml")
+    for image_set in loaded.image_sets:
+        parts = plan.parts(loaded, image_set)
+        assert [plan.part(loaded, image_set, number) for number in range(len(parts))] == parts
+        with pytest.raises(IndexError):
+            plan.part(loaded, image_set, len(parts))

@@ -1,4 +1,4 @@
-"""What a study will cost before anything of it is run: jobs, GPU hours and disk by stage (``seediff plan``).
+"""What a study costs, before it is run: jobs, GPU hours and disk by stage (``seediff plan``).
 
 Unit costs are floating-point operations counted by ``benchmarks/flops.py``, and seconds and bytes measured on one
 core. Operations become hours at a sustained speed that the reader chooses: no GPU was timed.
@@ -12,7 +12,6 @@ from math import prod
 
 from seediff.datasets.inventory import DATA_SETS
 from seediff.errors import SeediffError
-from seediff.names import one_line
 from seediff.segmenter.backends import BACKENDS
 from seediff.segmenter.settings import SegmenterSettings
 from seediff.workflow import plan
@@ -90,15 +89,15 @@ def stage_costs(study: Study) -> list[StageCost]:
 
 
 def _adapting(study: Study) -> Iterator[StageCost]:
-    for name, one in study.adaptations.items():
-        images = one.iterations * one.batch_size
-        work, size = f"{one.iterations:,} iterations of {name}", 4 * one.rank * ADAPTER_PARAMETERS
+    for name, adaptation in study.adaptations.items():
+        images = adaptation.iterations * adaptation.batch_size
+        work, size = f"{adaptation.iterations:,} iterations of {name}", 4 * adaptation.rank * ADAPTER_PARAMETERS
         yield StageCost("adapter", 1, work, images * (ENCODER_TFLOP + ADAPTING_TFLOP), bytes=size)
 
 
 def _denoising(study: Study) -> Iterator[StageCost]:
-    runs = [("synthesize", name, one.variants, IMAGE_BYTES) for name, one in study.image_sets.items()]
-    runs += [("replay", one.image_set, one.variants, 0.0) for one in study.passes.values()]
+    runs = [("synthesize", name, drawn.variants, IMAGE_BYTES) for name, drawn in study.image_sets.items()]
+    runs += [("replay", later.image_set, later.variants, 0.0) for later in study.passes.values()]
     calls = 2 * (study.diffusion.num_inference_steps + 1)  # with and without the prompt; PNDM takes one step more
     tflop = calls * UNET_TFLOP * RECORDING + 2 * TEXT_TFLOP + DECODER_TFLOP
     for stage, image_set, variants, image_bytes in runs:
@@ -109,16 +108,18 @@ def _denoising(study: Study) -> Iterator[StageCost]:
 
 
 def _refining(study: Study) -> StageCost:
-    sets = [one.image_set for one in mask_sets(study)]
-    masks = sum(_images(study, image_set) for image_set in sets)
+    sets = [masks.image_set for masks in mask_sets(study)]
+    number = sum(_images(study, image_set) for image_set in sets)
     jobs = sum(len(plan.parts(study, image_set)) for image_set in sets)
-    return StageCost("refine", jobs, f"{masks:,} masks", core_seconds=masks * REFINE_SECONDS, bytes=masks * MASK_BYTES)
+    return StageCost(
+        "refine", jobs, f"{number:,} masks", core_seconds=number * REFINE_SECONDS, bytes=number * MASK_BYTES
+    )
 
 
 def _filtering(study: Study) -> Iterator[StageCost]:
     found = all_filtered(study)
-    pairs = [_images(study, one.masks.image_set) for one in found]
-    masks = sum(number * (1 + len(compared(study, one))) for number, one in zip(pairs, found, strict=True))
+    pairs = [_images(study, filtered.masks.image_set) for filtered in found]
+    masks = sum(number * (1 + len(compared(study, filtered))) for number, filtered in zip(pairs, found, strict=True))
     if found:
         yield StageCost("filter", len(found), f"{sum(pairs):,} pairs", core_seconds=masks * FILTER_SECONDS)
 
@@ -131,9 +132,10 @@ def _training(study: Study) -> StageCost:
     models = plan.models(study)
     segmenters = [study.segmenters[model.split("/")[1]] for model in models]
     networks = [_networks(study, model.split("/")[0]) for model in models]
-    tflop = sum(one.iterations * _iteration_tflop(one, count) for one, count in zip(segmenters, networks, strict=True))
-    iterations = sum(one.iterations for one in segmenters)
-    size = sum(4 * network(one).parameters * count for one, count in zip(segmenters, networks, strict=True))
+    trained = [*zip(segmenters, networks, strict=True)]
+    tflop = sum(segmenter.iterations * _iteration_tflop(segmenter, count) for segmenter, count in trained)
+    iterations = sum(segmenter.iterations for segmenter in segmenters)
+    size = sum(4 * network(segmenter).parameters * count for segmenter, count in trained)
     return StageCost("train", len(models), f"{iterations:,} iterations", tflop, bytes=size)
 
 
@@ -143,18 +145,18 @@ def _networks(study: Study, recipe: str) -> int:
 
 def _iteration_tflop(segmenter: SegmenterSettings, networks: int) -> float:
     """Of two networks each looks at the batch once more, for the online labels."""
-    one = network(segmenter)
-    one_image = one.training if networks == 1 else 2 * (one.training + one.forward)
-    return segmenter.batch_size * prod(segmenter.crop_size) / 512**2 * one_image
+    cost = network(segmenter)
+    crop = cost.training if networks == 1 else 2 * (cost.training + cost.forward)
+    return segmenter.batch_size * prod(segmenter.crop_size) / 512**2 * crop
 
 
 def _evaluating(study: Study) -> StageCost:
     runs = plan.runs(study)
     benchmarks = [study.benchmarks[run.benchmark] for run in runs]
-    images = [DATA_SETS[one.format].splits.get(one.split, 0) for one in benchmarks]
+    images = [DATA_SETS[benchmark.format].splits.get(benchmark.split, 0) for benchmark in benchmarks]
     crops = [_crops(study, run) * _networks(study, run.recipe) for run in runs]
     forward = [network(study.segmenters[run.segmenter]).forward for run in runs]
-    tflop = sum(n * c * one for n, c, one in zip(images, crops, forward, strict=True))
+    tflop = sum(n * c * cost for n, c, cost in zip(images, crops, forward, strict=True))
     return StageCost("evaluate", len(runs), f"{sum(images):,} images", tflop)
 
 
@@ -175,54 +177,12 @@ def _crops(study: Study, run: plan.Run) -> float:
     return elongation * overlap * (edge / 512) ** 2
 
 
-def plan_text(study: Study, tflops: float) -> str:
-    """Tables, runs, shards, and the bill at ``tflops`` 10^12 operations a second, for the terminal."""
-    costs, models = stage_costs(study), len(plan.models(study))
-    heading = ("stage", "jobs", "work", "GPU hours", "core hours", "GB")
-    lines = [_line(one, tflops) for one in costs]
-    return "\n".join([
-        f"{one_line(study.title)}: {len(study.tables)} tables, {len(plan.runs(study))} runs, {models} models to train",
-        *(f"  {name}: {_number_of_runs(study, name)} runs" for name in study.tables),
-        "",
-        *_aligned([heading, *lines, _line(_sum(costs), tflops)]),
-        "",
-        f"GPU hours are counted operations at {tflops:g} TFLOP a second sustained. No GPU was timed for this: change",
-        "the speed with --tflops. Figures and the reading of images come on top; they are minutes. How much GPU memory",
-        "a batch takes was not measured.",
-    ])  # fmt: skip
-
-
-def _number_of_runs(study: Study, table: str) -> int:
-    return len({run for row in study.tables[table].rows for run in plan.runs_of(study, row)})
-
-
-def _sum(costs: Sequence[StageCost]) -> StageCost:
+def total(costs: Sequence[StageCost]) -> StageCost:
     return StageCost(
         "all",
-        sum(one.jobs for one in costs),
+        sum(cost.jobs for cost in costs),
         "",
-        sum(one.gpu_tflop for one in costs),
-        sum(one.core_seconds for one in costs),
-        sum(one.bytes for one in costs),
+        sum(cost.gpu_tflop for cost in costs),
+        sum(cost.core_seconds for cost in costs),
+        sum(cost.bytes for cost in costs),
     )
-
-
-def _line(one: StageCost, tflops: float) -> tuple[str, ...]:
-    hours = _hours(one.gpu_tflop / tflops), _hours(one.core_seconds)
-    return one.stage, f"{one.jobs:,}", one.work, *hours, f"{one.bytes / 1e9:,.1f}" if one.bytes else "–"
-
-
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:,.1f}" if seconds else "–"
-
-
-def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
-    """Columns of one width; the first and third, which are words, flush left."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if place in (0, 2) else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

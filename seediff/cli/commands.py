@@ -1,0 +1,230 @@
+"""The commands for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from seediff.cli.options import file, folder
+from seediff.cli.terminal import plan_text, say, show_tables, status_text
+from seediff.errors import SeediffError
+from seediff.names import nearest
+
+Model = Annotated[str, typer.Option(help="Stable Diffusion id or folder")]
+StudyName = Annotated[str, typer.Option(help="name of a study, or its file")]
+Output = Annotated[Path, typer.Option(parser=folder, help="folder to write to")]
+RngSeed = Annotated[int, typer.Option(help="every random number follows from it")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add every command for people to the program."""
+    commands: list[Callable[..., None]] = [generate, adapter, check, plan, status, figures, show]
+    for command in commands:
+        app.command()(command)
+    data = typer.Typer(help="Benchmarks on this machine.")
+    data.command("list")(data_list)
+    data.command("check")(data_check)
+    app.add_typer(data, name="data")
+
+
+def generate(
+    model: Model,
+    classes: Annotated[list[str], typer.Option("--class", help="class to draw; repeat it")],
+    output: Output,
+    number: Annotated[int, typer.Option(help="images of each class")] = 20,
+    template: Annotated[str, typer.Option(help="prompt, with {word} for the class")] = "a photo of a {word}",
+    variant: Annotated[str, typer.Option(help="how masks are made; docs/studies.md lists all variants")] = "seediff",
+    steps: Annotated[int, typer.Option(help="denoising steps")] = 50,
+    guidance_scale: Annotated[float, typer.Option(help="of classifier-free guidance")] = 7.5,
+    batch_size: Annotated[int, typer.Option(help="images drawn at a time")] = 4,
+    adapter: Annotated[Path | None, typer.Option(parser=file, help="LoRA file or folder that adapts the model")] = None,
+    dtype: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="of the weights")] = "float32",
+    rng_seed: RngSeed = 0,
+) -> None:
+    """Draw images of your own classes, with their masks."""
+    from seediff.datasets.flaws import counted
+    from seediff.diffusion.generation import flaws_in
+    from seediff.diffusion.generation import generate as generate_pairs
+
+    made = generate_pairs(
+        model,
+        classes,
+        number,
+        output,
+        template=template,
+        variant=variant,
+        num_inference_steps=steps,
+        guidance_scale=guidance_scale,
+        batch_size=batch_size,
+        dtype=dtype,
+        rng_seed=rng_seed,
+        adapter=adapter,
+    )
+    asked = len(classes) * number
+    fewer = f"; {asked} of them were asked for now, the others earlier" if made > asked else ""
+    say(f"{made} images with masks in {output} (train/images, train/masks, overlays, classes.csv){fewer}")
+    say(f"images: {counted(flaws_in(output))}")
+
+
+def adapter(
+    model: Model,
+    images: Annotated[Path, typer.Option(parser=file, help="folder of target images (PNG, JPEG, WebP, ...)")],
+    prompts: Annotated[list[str], typer.Option("--prompt", help="of the images; repeat it")],
+    output: Output,
+    rank: int = 4,
+    iterations: int = 1000,
+    batch_size: int = 4,
+    learning_rate: float = 1e-4,
+    target_modules: Annotated[
+        list[str], typer.Option("--target-module", help="such as to_q; repeat it; all attention layers if left out")
+    ] = [],  # noqa: B006 - typer copies it
+    rng_seed: RngSeed = 0,
+) -> None:
+    """Train a LoRA adapter on your own images.
+
+    It adapts the model to their domain.
+    """
+    from seediff.adaptation.settings import ATTENTION, WEIGHTS, AdapterSettings
+
+    settings = AdapterSettings(
+        prompts=tuple(prompts),
+        rank=rank,
+        iterations=iterations,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        target_modules=tuple(target_modules or ATTENTION),
+    )
+    if (output / WEIGHTS).exists():
+        raise SeediffError(f"{output} already holds an adapter.\nChoose another folder, or delete this one.")
+    from seediff.datasets.unlabelled import folder_images
+
+    found = folder_images(images)
+    from seediff.adaptation.train import train_adapter
+    from seediff.versions import VERSIONS
+
+    train_adapter(model, found, settings, output, output, rng_seed, VERSIONS["adapter"])
+    say(f"{output / WEIGHTS}: give {output} to `seediff generate --adapter`")
+
+
+def check(
+    study: Annotated[str, typer.Argument(help="a study of config/studies, or a study file")],
+    words: Annotated[
+        bool, typer.Option("--words", help="also print the words that stand for the classes in varied prompts")
+    ] = False,
+) -> None:
+    """Check a study and the files that it names.
+
+    Prints what the study would run.
+    """
+    from seediff.workflow.plan import runs, shards
+    from seediff.workflow.sources import check_data
+    from seediff.workflow.study import check_paths, find_study, load_study
+
+    loaded = load_study(find_study(study))
+    check_paths(loaded)
+    check_data(loaded)
+    drawn = ", ".join(f"{len(shards(loaded, name))} shards of {name}" for name in loaded.image_sets)
+    say(f"{study}: {len(loaded.tables)} tables, {len(runs(loaded))} runs, {drawn}")
+    if words:
+        from seediff.workflow.study_words import study_words
+
+        say(study_words(loaded))
+
+
+def plan(
+    study: StudyName, tflops: Annotated[float, typer.Option(help="sustained speed of a GPU in TFLOP a second")] = 40.0
+) -> None:
+    """Print what a study makes and costs.
+
+    Runs, jobs, GPU hours and disk.
+    """
+    from seediff.workflow.study import find_study, load_study
+
+    if not 0.001 <= tflops < float("inf"):
+        raise SeediffError(f"--tflops is {tflops:g}, but has to be finite and above 0.")
+    say(plan_text(load_study(find_study(study)), tflops))
+
+
+def status(
+    study: StudyName,
+    results: Annotated[
+        Path | None, typer.Option(parser=file, help="the folder of its results, results/NAME by default")
+    ] = None,
+) -> None:
+    """Print how far a study is.
+
+    Which of its jobs are done, running, failed and missing, from its files alone, and the time left.
+    """
+    from seediff.workflow.layout import results_folder
+    from seediff.workflow.study import find_study, load_study
+
+    loaded = load_study(find_study(study))
+    say(status_text(loaded, results or results_folder(loaded.name)))
+
+
+def data_list(root: Annotated[Path, typer.Option(parser=file, help="the folder that holds data/")] = Path(".")) -> None:
+    """List the benchmarks.
+
+    What they are, where to get them, and which are here.
+    """
+    from seediff.datasets.inventory import list_datasets
+
+    say(list_datasets(root))
+
+
+def data_check(
+    name: Annotated[str, typer.Argument(help="its name in `seediff data list`, such as voc")],
+    folder: Annotated[Path, typer.Argument(parser=file)],
+    splits: Annotated[list[str], typer.Option("--split", help="all of its splits if left out; repeat it")] = [],  # noqa: B006
+    every: Annotated[bool, typer.Option("--all", help="read every file, not a sample")] = False,
+) -> None:
+    """Verify a copy of a benchmark.
+
+    Counts, sizes, label values and checksums.
+    """
+    from seediff.datasets.verification import check_dataset
+
+    report = check_dataset(name, folder, splits or None, None if every else 50)
+    say(report.text)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+def figures(
+    names: Annotated[list[str], typer.Argument(help="figure1, figure3, ..., figureS5")],
+    study: StudyName,
+    output: Output,
+    point: Annotated[
+        tuple[float, float] | None, typer.Option(metavar="X Y", help="for figure4: the place, 0 to 1")
+    ] = None,
+) -> None:
+    """Draw figures of the paper from a study's own images."""
+    from seediff.workflow.layout import results_folder
+    from seediff.workflow.plan import FIGURES
+    from seediff.workflow.sources import pinned, read_sources
+    from seediff.workflow.study import find_study, load_study
+
+    for name in names:
+        if name not in FIGURES:
+            raise SeediffError(f"There is no figure {name!r}.\n{nearest(name, FIGURES)}")
+    if point and names != ["figure4"]:
+        raise SeediffError("Only figure4 looks from a point. Leave --point out.")
+    loaded = load_study(find_study(study))
+    loaded = pinned(loaded, read_sources(results_folder(loaded.name)))
+    if loaded.figures is None:
+        raise SeediffError(f"{study} has no section 'figures', which says what they show.")
+    if output.suffix in (".png", ".pdf"):
+        raise SeediffError(f"{output} has to be a folder: each figure is a .png and a .pdf in it. Name a folder.")
+    from seediff.workflow.stages.figures import draw_figure, spec
+
+    for name in names:
+        draw_figure(spec(loaded), name, point, output)
+        say(f"{output / name}.png and .pdf")
+
+
+def show(tables: Annotated[list[Path], typer.Argument(parser=file)]) -> None:
+    """Print tables in the terminal."""
+    show_tables(tables)
