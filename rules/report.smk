@@ -79,7 +79,7 @@ rule report:
     params:
         spec=spec_of("report"),
         digest=digest_of("report"),
-        results=results_folder,  # the report reads the jobs' times there as well, whichever there are
+        results=results_folder,
     shell:
         "seediff stage report"
         " --spec {params.spec:q}"

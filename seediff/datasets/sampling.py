@@ -34,7 +34,7 @@ def spread(items: Sequence[Item], number: int | None) -> list[Item]:
     return [items[index * len(items) // number] for index in range(number)]
 
 
-class Sample:
+class SampledFiles:
     """What the files read so far have shown; ``format`` and ``sizes`` say what they may show, None: any size."""
 
     def __init__(self, folder: Path, format: Format, sizes: tuple[Size, Size] | None) -> None:

@@ -25,7 +25,7 @@ from seediff.datasets.inventory import (
     is_stand_in,
 )
 from seediff.datasets.items import Item, item_problems
-from seediff.datasets.sampling import Sample, spread
+from seediff.datasets.sampling import SampledFiles, spread
 from seediff.errors import SeediffError
 from seediff.names import nearest
 
@@ -96,7 +96,7 @@ def _check_split(name: str, folder: Path, split: str, sample: int | None) -> tup
         text, _, remedy = str(error).partition("\n")
         return f"{split}: not checked", [Finding("error", f"{split}: {text}", remedy)]
     chosen = spread(items, sample)
-    seen = Sample(folder, FORMATS[name], known.sizes if official else None)
+    seen = SampledFiles(folder, FORMATS[name], known.sizes if official else None)
     for item in tqdm(chosen, split, unit="image", mininterval=5, disable=None):
         seen.add(item)
     classes = f"{len(seen.classes)} of {len(class_names(name))} classes"

@@ -58,8 +58,7 @@ SOURCES = f"{RESULTS}/sources.json"
 SNAPSHOT = f"{RESULTS}/study.json"
 """The study as the run under way was planned: its jobs read this, so that an edit cannot come in between."""
 LOG = f"{RESULTS}/logs/{{job}}.log"
-ALL_TIMES = f"{RESULTS}/benchmarks"
-TIMES = f"{ALL_TIMES}/{{job}}.tsv"
+TIMES = f"{RESULTS}/benchmarks/{{job}}.tsv"
 OF_NO_JOB = ("logs", "benchmarks", "checkpoints")
 """Folders of the results that hold no outputs of jobs."""
 

@@ -91,10 +91,10 @@ def test_a_missing_row_is_noticed(tmp_path: Path) -> None:
 
 
 def test_another_runs_file_is_refused(tmp_path: Path, form: str) -> None:
-    one, other = written(tmp_path, form), written(tmp_path, form, "metrics/ire/swin/0")
-    one.write_bytes(other.read_bytes())
+    path, other = written(tmp_path, form), written(tmp_path, form, "metrics/ire/swin/0")
+    path.write_bytes(other.read_bytes())
     with pytest.raises(SeediffError, match=rf"metrics/caa/swin/0/voc\.{form} is"):
-        FORMS[form][1](one)
+        FORMS[form][1](path)
 
 
 def test_results_can_be_moved_whole(tmp_path: Path, form: str) -> None:

@@ -20,9 +20,8 @@ from seediff.masks.labels import refine, to_mask
 from seediff.masks.make import make_mask, make_score
 from seediff.masks.refinement import PamrSettings, Refinement
 from seediff.prompts.prompt_sets import Prompt
-from seediff.workflow.reporting.galleries import GALLERIES, Method, at_point, picture, write_gallery
-from seediff.workflow.reporting.galleries.grids import DPI, GAP, LINE, SIDE, Grid, Row
-from seediff.workflow.reporting.galleries.tiles import RED, TINT
+from seediff.workflow.reporting.galleries import GALLERIES, RED, TINT, Method, at_point
+from seediff.workflow.reporting.grids import DPI, GAP, LINE, SIDE, PictureGrid, PictureRow, picture, write_gallery
 
 SIDES, LATENTS, PIXELS = (4, 8, 16), 16, 32
 RAW = Method(refinement=Refinement(pamr=None, threshold=0.3))
@@ -53,8 +52,8 @@ def two() -> list[Drawn]:
     return [drawn("cat", [(0, 0), (1, 1)], 0.5), drawn("other cat", [(2, 1)], 0.5)]
 
 
-def tiles(figure: str, one: Drawn, method: Method = REFINED) -> dict[str, Any]:
-    return dict(GALLERIES[figure].grid([one], method).rows[0].tiles)
+def tiles(figure: str, drawn: Drawn, method: Method = REFINED) -> dict[str, Any]:
+    return dict(GALLERIES[figure].grid([drawn], method).rows[0].tiles)
 
 
 AT_SIDES = ("4 × 4 (1/4)", "8 × 8 (1/2)", "16 × 16 (1)")
@@ -87,18 +86,18 @@ def test_a_figure_has_a_row_an_image_and_its_columns(name: str, two: list[Drawn]
 
 
 def test_scores_and_masks_are_those_of_the_library(two: list[Drawn]) -> None:
-    one = two[0]
+    first = two[0]
     masks = {
-        variant: make_mask(one.maps, "cat", one.image, variant, REFINED.alpha, refinement=REFINED.refinement)
+        variant: make_mask(first.maps, "cat", first.image, variant, REFINED.alpha, refinement=REFINED.refinement)
         for variant in ("caa", "ca_sa", "seediff")
     }
-    soft = tiles("figure1", one)
+    soft = tiles("figure1", first)
     assert soft["SeeDiff"].shape == (PIXELS, PIXELS)
     assert ((soft["SeeDiff"] >= 0.3) == masks["seediff"]).all()
     assert ((soft["DiffuMask (CAA)"] >= 0.3) == masks["caa"]).all()
-    for (title, tile), mask in zip(list(tiles("figureS3", one).items())[1:], masks.values(), strict=True):
-        assert (np.asarray(tile) == np.asarray(overlay(one.image, mask, TINT))).all(), title
-    assert (tiles("figureS5", one)["mask"] == 255 * masks["seediff"][..., None]).all()
+    for (title, tile), mask in zip(list(tiles("figureS3", first).items())[1:], masks.values(), strict=True):
+        assert (np.asarray(tile) == np.asarray(overlay(first.image, mask, TINT))).all(), title
+    assert (tiles("figureS5", first)["mask"] == 255 * masks["seediff"][..., None]).all()
 
 
 def test_figure_3_shows_the_class_maps(two: list[Drawn]) -> None:
@@ -136,7 +135,7 @@ def is_red(image: Any) -> np.ndarray:
 def test_the_dot_is_where_the_coarse_class_map_is_largest(two: list[Drawn]) -> None:
     image, *looks = tiles("figure4", two[1]).values()
     rows, columns = np.nonzero(is_red(image))
-    # The one seed of this image is position (2, 1) of 4 x 4.
+    # The only seed of this image is position (2, 1) of 4 x 4.
     assert rows.mean() / image.height == pytest.approx(2.5 / 4, abs=0.01)
     assert columns.mean() / image.width == pytest.approx(1.5 / 4, abs=0.01)
     for look, (r, at) in zip(looks, {4: (2, 1), 8: (5, 3), 16: (10, 6)}.items(), strict=True):
@@ -194,8 +193,8 @@ def test_figure_5_of_few_images(number: int, kinds: str) -> None:
 
 def test_tiles_stand_in_their_rows_and_columns(tmp_path: Path) -> None:
     values = np.array([[0.1, 0.4, 0.7], [0.2, 0.5, 0.9]])
-    rows = [Row("cat", "", {f"column {j}": np.full((2, 2), values[i, j]) for j in range(3)}) for i in range(2)]
-    figure = picture(Grid(rows, "the key"))
+    rows = [PictureRow("cat", "", {f"column {j}": np.full((2, 2), values[i, j]) for j in range(3)}) for i in range(2)]
+    figure = picture(PictureGrid(rows, "the key"))
     write_gallery(figure, tmp_path / "grid")
     image = (matplotlib.image.imread(tmp_path / "grid.png")[..., :3] * 255).round().astype(int)
     assert image.shape[:2] == tuple(round(side * DPI) for side in figure.get_size_inches()[::-1])
@@ -212,12 +211,12 @@ def test_tiles_stand_in_their_rows_and_columns(tmp_path: Path) -> None:
 
 def test_a_prompt_is_no_formula(tmp_path: Path) -> None:
     tile = np.zeros((2, 2))
-    write_gallery(picture(Grid([Row("a $\\cat$ <b>", "$x", {"$y$": tile})])), tmp_path / "a")
+    write_gallery(picture(PictureGrid([PictureRow("a $\\cat$ <b>", "$x", {"$y$": tile})])), tmp_path / "a")
     assert (tmp_path / "a.png").stat().st_size > 0
 
 
 def test_a_long_prompt_stays_in_its_row() -> None:
-    figure = picture(Grid([Row("a photograph of a cat " * 20, "", {"image": np.zeros((2, 2))})]))
+    figure = picture(PictureGrid([PictureRow("a photograph of a cat " * 20, "", {"image": np.zeros((2, 2))})]))
     lines = [text.get_text() for text in figure.texts if "cat" in text.get_text() or "…" in text.get_text()]
     assert len(lines) * LINE < SIDE and lines[-1].endswith("…")
 
@@ -244,7 +243,7 @@ def test_no_half_a_file_is_left(tmp_path: Path, monkeypatch: Any, fails_at: str,
 
     monkeypatch.setattr(Figure, "savefig", broken)
     with pytest.raises(OSError, match="gone"):
-        write_gallery(picture(Grid([Row("a", "", {"b": np.zeros((2, 2))})])), tmp_path / "a")
+        write_gallery(picture(PictureGrid([PictureRow("a", "", {"b": np.zeros((2, 2))})])), tmp_path / "a")
     assert {path.name for path in tmp_path.iterdir()} == left
 
 
@@ -254,4 +253,4 @@ def test_what_makes_no_figure_is_refused() -> None:
             GALLERIES[name].grid([], RAW)
     tile = np.zeros((2, 2))
     with pytest.raises(SeediffError, match="Row 'b' has other columns than row 'a'"):
-        Grid([Row("a", "", {"image": tile}), Row("b", "", {"map": tile})])
+        PictureGrid([PictureRow("a", "", {"image": tile}), PictureRow("b", "", {"map": tile})])

@@ -64,14 +64,14 @@ def test_every_class_has_the_place_of_its_own_word(tmp_path: Path) -> None:
     write_domain("voc", tmp_path / "voc", train=1, val=12, rng_seed=0)
     benchmark = open_benchmark("voc", tmp_path / "voc", "val", CLASSES)
     words = {name: ("bus", "school bus", "bus stop")[label % 3] for label, name in enumerate(CLASSES)}
-    several = [one for one in annotated_images(benchmark, words, 12, 64) if len(one.classes) > 1]
+    several = [image for image in annotated_images(benchmark, words, 12, 64) if len(image.classes) > 1]
     assert several
-    for one in several:
+    for image in several:
         expected = "a photo of"
-        for name, start in zip(one.classes, one.starts, strict=True):
+        for name, start in zip(image.classes, image.starts, strict=True):
             expected += f"{' and' if start > 13 else ''} a {words[name]}"
             assert start == len(expected) - len(words[name])
-        assert one.prompt == expected
+        assert image.prompt == expected
 
 
 def test_a_measurement_of_the_embedded_model(tmp_path: Path) -> None:
@@ -89,5 +89,5 @@ def test_a_measurement_of_the_embedded_model(tmp_path: Path) -> None:
     assert set(result["variants"]) == {"ca_16-raw", "seediff-raw", "centre_disc-raw", "distance-raw"}
     assert result["variants"]["ca_16-raw"]["auc"] > 0.85  # the class word's attention finds the object
     alone = run(1)
-    for name, one in result["variants"].items():
-        assert alone["variants"][name]["iou_mean"] == pytest.approx(one["iou_mean"], abs=0.02)
+    for name, measured in result["variants"].items():
+        assert alone["variants"][name]["iou_mean"] == pytest.approx(measured["iou_mean"], abs=0.02)

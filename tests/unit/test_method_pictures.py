@@ -9,7 +9,7 @@ from PIL import Image
 
 from seediff.diffusion.synthesis import Sampling, draw, load
 from seediff.prompts.prompt_sets import make_prompts
-from seediff.workflow.reporting.method_pictures import draw_pictures
+from seediff.workflow.reporting.docs_pictures import draw_pictures
 from tests.conftest import ROOT
 
 METHODS = ROOT / "docs" / "methods"

@@ -22,10 +22,10 @@ from seediff.files.seals import seal
 from seediff.files.spreadsheets import escaped, unescaped
 from seediff.names import cut, reason
 from seediff.prompts.prompt_sets import make_prompts, read_prompts, write_prompts
-from seediff.workflow.reporting.figures import bar_chart
-from seediff.workflow.reporting.formats import Column, Grid, Note, html, latex, markdown, plain
+from seediff.workflow.reporting.charts import bar_chart
+from seediff.workflow.reporting.formats import Heading, Note, TextGrid, html, latex, markdown, plain
 from seediff.workflow.reporting.report import write_report
-from seediff.workflow.reporting.specs import MaskQualitySpec
+from seediff.workflow.reporting.specs import MaskQualityTable
 from seediff.workflow.reporting.tables import write_table
 from tests.conftest import ROOT
 from tests.stages import typed
@@ -91,10 +91,10 @@ def test_a_file_of_a_data_set_does_not_steer_the_terminal(tmp_path: Path, capsys
     assert r"a\x1b[2Jb" in found.out + found.err and not CONTROL.search(found.out)
 
 
-def steering_grid() -> Grid:
-    columns = (Column(STEERING, numeric=False), Column("n", STEERING))
+def steering_grid() -> TextGrid:
+    columns = (Heading(STEERING, numeric=False), Heading("n", STEERING))
     note = Note(STEERING, f"snakemake '{STEERING}'")
-    return Grid("t", STEERING, STEERING, columns, ((STEERING, "1.0"),), frozenset({(0, 0)}), (note,))
+    return TextGrid("t", STEERING, STEERING, columns, ((STEERING, "1.0"),), frozenset({(0, 0)}), (note,))
 
 
 @pytest.mark.parametrize("form", [markdown, latex, html])
@@ -105,7 +105,7 @@ def test_a_table_holds_no_control_characters(form: Any) -> None:
 
 
 def test_no_entity_of_html_in_markdown() -> None:
-    grid = Grid("t", "&lt;b&gt; & &#60;", "", (Column("", numeric=False),), (("&amp;",),))
+    grid = TextGrid("t", "&lt;b&gt; & &#60;", "", (Heading("", numeric=False),), (("&amp;",),))
     assert markdown(grid).splitlines()[0] == r"### \&lt;b\&gt; & \&#60;".replace("#60", r"\#60")
     assert "&amp;" in plain(markdown(grid)) and "&lt;b&gt; & &#60;" in plain(markdown(grid))
 
@@ -146,7 +146,8 @@ LABELS = [FORMULA, "+1+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "
 
 def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
     rows = [
-        {"label": one, "recipe": None, "segmenter": None, "benchmark": None, "paper": {FORMULA: -1.3}} for one in LABELS
+        {"label": label, "recipe": None, "segmenter": None, "benchmark": None, "paper": {FORMULA: -1.3}}
+        for label in LABELS
     ]
     columns = [{"heading": FORMULA, "kind": "mean", "of": []}]
     spec = {"name": "t", "title": "T", "caption": "", "study": "x", "reported_on": "", "columns": columns, "rows": rows}
@@ -154,8 +155,8 @@ def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
     header, *lines = cells(tmp_path / "t.csv")
     assert not any(dangerous(cell) for line in lines for cell in line)
     found = [dict(zip(header, line, strict=True)) for line in lines]
-    assert [one["reported"] for one in found] == ["-1.3"] * len(LABELS), "a number stays one"
-    labels = [one["label"] for one in found]
+    assert [line["reported"] for line in found] == ["-1.3"] * len(LABELS), "numbers stay numbers"
+    labels = [line["label"] for line in found]
     assert labels[0] == f"'{FORMULA}" and labels[7:9] == ["-1.3", "CAA + CRE"]
 
 
@@ -163,7 +164,7 @@ def test_no_cell_of_mask_quality_is_a_formula(tmp_path: Path) -> None:
     numbers = {"iou_mean": 0.5, "iou_std": 0.1, "best_iou": 0.6, "best_threshold": 0.4, "auc": 0.9}
     (tmp_path / "mask_quality").mkdir()
     write_json(tmp_path / "mask_quality" / "voc.json", {"images": 2, "variants": {FORMULA: numbers, "caa": numbers}})
-    write_table(MaskQualitySpec(title="Q", caption="", benchmark="voc", study="x"), tmp_path, tmp_path / "q")
+    write_table(MaskQualityTable(title="Q", caption="", benchmark="voc", study="x"), tmp_path, tmp_path / "q")
     assert not any(dangerous(cell) for line in cells(tmp_path / "q.csv") for cell in line)
 
 
@@ -186,7 +187,7 @@ def test_numbers_stay_numbers(number: float) -> None:
 
 @given(st.lists(st.tuples(texts, texts), min_size=1, max_size=4))
 def test_sealed_rows_come_back(rows: list[tuple[str, str]]) -> None:
-    written = [{"a": one, "b": other} for one, other in rows]
+    written = [{"a": first, "b": second} for first, second in rows]
     with TemporaryDirectory() as folder:
         path = Path(folder, "t.csv")
         write_csv(path, written)

@@ -19,9 +19,10 @@ from seediff.datasets.images import encode_picture
 from seediff.datasets.overlays import overlay
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_page, write_csv, write_json
-from seediff.workflow.reporting.figures import GAP, TILE, bar_chart, strip, training_curves
-from seediff.workflow.reporting.report import StageTime, data_uri, stage_times, write_report
-from seediff.workflow.reporting.tables import MaskQualitySpec, write_table
+from seediff.workflow.reporting.charts import bar_chart, training_curves
+from seediff.workflow.reporting.report import data_uri, write_report
+from seediff.workflow.reporting.strips import GAP, TILE, strip
+from seediff.workflow.reporting.tables import MaskQualityTable, write_table
 from tests.stages import typed
 
 HOSTILE = '<img src="http://evil.example/x" onerror=alert(1)> & "co"'
@@ -76,7 +77,7 @@ def tables(results: Path) -> list[Path]:
     write_json(results / "mask_quality" / "voc.json", QUALITY)
     write_table(typed("tabulate", content), results, results / "tables" / "table2")
     write_table(
-        MaskQualitySpec(title="Mask quality", caption="", benchmark="voc", study="mini"),
+        MaskQualityTable(title="Mask quality", caption="", benchmark="voc", study="mini"),
         results,
         results / "tables" / "quality",
     )
@@ -93,7 +94,6 @@ def report(tmp_path: Path, table_paths: list[Path], histories: dict[str, list[Pa
     picture = encode_picture(strip([("image", IMAGE), ("CA 1/4", SCORE)]))
     curves = {"Training loss": training_curves(histories), "Mask quality": bar_chart(QUALITY)}
     provenance = {"seediff": "0.1.0", "packages": {"torch": "2.13.0"}, "commit": None}
-    stages = [StageTime("train", 4, 12.25, 1.5), StageTime("prompts", 1, 0.01, None)]
     out = tmp_path / name
     write_report(
         study(notes=[HOSTILE]),
@@ -103,7 +103,6 @@ def report(tmp_path: Path, table_paths: list[Path], histories: dict[str, list[Pa
         curves,
         provenance,
         out,
-        stages,
     )
     return out.read_text(encoding="utf-8")
 
@@ -113,12 +112,12 @@ def test_report_holds_everything_and_fetches_nothing(tmp_path: Path, histories: 
     page = Page(text)
     for path in paths:
         assert read_page(path, "The table") in text
-    assert page.tags.count("table") == 3 and page.tags.count("img") == 5
+    assert page.tags.count("table") == 2 and page.tags.count("img") == 5
     assert page.resources and all(source.startswith("data:image/") for source in page.resources)
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert not re.search(r"url\(|@import", text)
     assert HOSTILE in page.words and '<img src="http' not in text
-    for words in ("17", "torch 2.13.0", "12.2", "not to be compared", "--config 'study=mini'", "embedded world"):
+    for words in ("17", "torch 2.13.0", "not to be compared", "--config 'study=mini'", "embedded world"):
         assert words in page.words
     assert "None" not in page.words
     assert not list(tmp_path.rglob("*.partial"))
@@ -140,29 +139,6 @@ def test_report_without_one_of_its_tables_is_not_written(tmp_path: Path) -> None
     with pytest.raises(SeediffError, match=r"none\.html"):
         write_report(study(), [tmp_path / "none.html"], [], [], {}, {}, tmp_path / "r.html")
     assert not (tmp_path / "r.html").exists()
-
-
-def test_stage_times_add_up_snakemakes_benchmarks(tmp_path: Path) -> None:
-    header = "s\th:m:s\tmax_rss\n"
-    files = {
-        "train/caa/0.tsv": "90.0\t0:01:30\t2048.0\n",
-        "train/caa/1.tsv": "30.0\t0:00:30\t1024.0\n",
-        "prompts.tsv": "3.0\t0:00:03\t-\n",
-    }
-    for name, line in files.items():
-        path = tmp_path / "benchmarks" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(header + line)
-    assert stage_times(tmp_path) == [StageTime("train", 2, 2.0, 2.0), StageTime("prompts", 1, 0.05, None)]
-    assert stage_times(tmp_path / "nowhere") == []
-
-
-@pytest.mark.parametrize("content", [b"", b"s\n1\n", b"s\tmax_rss\n1\tx\n", b"\xff\xfe"])
-def test_times_that_cannot_be_read_are_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "benchmarks").mkdir()
-    (tmp_path / "benchmarks" / "strips.tsv").write_bytes(content)
-    with pytest.raises(SeediffError, match=r"strips\.tsv"):
-        stage_times(tmp_path)
 
 
 def test_pictures_are_inlined_by_what_they_are() -> None:

@@ -16,9 +16,9 @@ import pytest
 from seediff.cli.terminal import show_tables
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json, write_json, write_page
-from seediff.workflow.reporting.formats import Column, Grid, Note, escape_latex, html, latex, markdown
-from seediff.workflow.reporting.ranking import rank_agreement
-from seediff.workflow.reporting.specs import MaskQualitySpec, TableSpec
+from seediff.workflow.reporting.formats import Heading, Note, TextGrid, escape_latex, html, latex, markdown
+from seediff.workflow.reporting.layouts import rank_agreement
+from seediff.workflow.reporting.specs import MaskQualityTable, SegmenterTable
 from seediff.workflow.reporting.tables import write_table
 from tests.stages import typed
 
@@ -38,7 +38,7 @@ def mean(heading: str, classes: list[str]) -> dict[str, Any]:
 BOTH = [mean("mIoU", []), mean("listed", CLASSES[1:])]
 
 
-def spec(**changes: Any) -> TableSpec:
+def spec(**changes: Any) -> SegmenterTable:
     content = {
         "name": "table2",
         "title": "Ablation",
@@ -80,7 +80,7 @@ def naive_miou(path: Path, classes: list[str]) -> float:
     return 100 * sum(ious) / len(ious)
 
 
-def written(spec: TableSpec | MaskQualitySpec, results: Path, name: str = "t") -> dict[str, str]:
+def written(spec: SegmenterTable | MaskQualityTable, results: Path, name: str = "t") -> dict[str, str]:
     write_table(spec, results, results / "tables" / name)
     return {path.suffix[1:]: path.read_text() for path in (results / "tables").glob(f"{name}.*")}
 
@@ -256,11 +256,11 @@ def test_rank_agreement(reported: list[float], reproduced: list[float], same: bo
 
 
 def test_mask_quality_lists_every_variant_and_ends_with_the_baselines(tmp_path: Path) -> None:
-    one = {"iou_std": 0.2, "best_threshold": 0.35, "auc": 0.91}
+    rest = {"iou_std": 0.2, "best_threshold": 0.35, "auc": 0.91}
     ious = {"centre_disc": 0.333, "caa": 0.4, "distance+pamr": 0.41, "seediff+pamr": 0.7}
-    variants = {name: one | {"iou_mean": iou, "best_iou": iou + 0.05} for name, iou in ious.items()}
+    variants = {name: rest | {"iou_mean": iou, "best_iou": iou + 0.05} for name, iou in ious.items()}
     write_json(tmp_path / "mask_quality" / "voc.json", {"images": 100, "variants": variants})
-    texts = written(MaskQualitySpec(title="Quality", caption="Exact masks.", benchmark="voc", study="mini"), tmp_path)
+    texts = written(MaskQualityTable(title="Quality", caption="Exact masks.", benchmark="voc", study="mini"), tmp_path)
     found = pd.read_csv(io.StringIO(texts["csv"])).set_index("variant")
     assert list(found.index) == ["caa", "seediff+pamr", "centre_disc", "distance+pamr"]
     assert found.loc["centre_disc", "iou"] == 33.3 and found.loc["caa", "best_iou"] == 45.0
@@ -273,7 +273,7 @@ def test_mask_quality_lists_every_variant_and_ends_with_the_baselines(tmp_path: 
 def test_missing_mask_quality_names_its_command(tmp_path: Path) -> None:
     with pytest.raises(SeediffError, match=r"snakemake --cores all .*voc\.json"):
         write_table(
-            MaskQualitySpec(title="Quality", caption="", benchmark="voc", study="mini"), tmp_path, tmp_path / "q"
+            MaskQualityTable(title="Quality", caption="", benchmark="voc", study="mini"), tmp_path, tmp_path / "q"
         )
 
 
@@ -301,8 +301,8 @@ def test_broken_metrics_name_the_file(results: Path, content: dict[str, Any]) ->
 
 
 def test_metrics_of_another_run_are_refused(results: Path) -> None:
-    one, other = metrics_file(results, "caa", 0), metrics_file(results, "seediff", 0)
-    one.write_bytes(other.read_bytes())
+    replaced, other = metrics_file(results, "caa", 0), metrics_file(results, "seediff", 0)
+    replaced.write_bytes(other.read_bytes())
     with pytest.raises(SeediffError, match=r"(?s)caa/swin/0/voc\.json is another's.*metrics/seediff/swin/0/voc\.json"):
         write_table(spec(), results, results / "t")
 
@@ -310,9 +310,9 @@ def test_metrics_of_another_run_are_refused(results: Path) -> None:
 HOSTILE = r"""<script>alert("1")</script> | `x` **b** 50%_of $5 & {a}~^\b#"""
 
 
-def hostile_grid() -> Grid:
-    columns = (Column(HOSTILE, numeric=False), Column("n", HOSTILE))
-    return Grid(
+def hostile_grid() -> TextGrid:
+    columns = (Heading(HOSTILE, numeric=False), Heading("n", HOSTILE))
+    return TextGrid(
         "t", HOSTILE, HOSTILE, columns, ((HOSTILE, "1.0"),), frozenset({(0, 0)}), (Note(HOSTILE, "make a/b_c"),)
     )
 

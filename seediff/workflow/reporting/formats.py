@@ -15,7 +15,7 @@ MISSING = "–"
 
 
 @dataclass(frozen=True)
-class Column:
+class Heading:
     """``heading`` with a ``detail`` in parentheses below or after it; numbers are set flush right."""
 
     heading: str
@@ -36,13 +36,13 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Grid:
+class TextGrid:
     """A table whose cells are text already; ``bold`` holds (row, column) positions."""
 
     name: str
     title: str
     caption: str
-    columns: tuple[Column, ...]
+    columns: tuple[Heading, ...]
     rows: tuple[tuple[str, ...], ...]
     bold: frozenset[tuple[int, int]] = frozenset()
     notes: tuple[Note, ...] = ()
@@ -59,7 +59,7 @@ def best(values: Sequence[float], column: int) -> frozenset[tuple[int, int]]:
     return frozenset((i, column) for i, value in enumerate(values) if len(known) > 1 and value == max(known))
 
 
-def markdown(grid: Grid) -> str:
+def markdown(grid: TextGrid) -> str:
     """A GitHub-flavoured table with padded columns, its title above and its notes below."""
     cells = [
         [f"**{_md(cell)}**" if (i, j) in grid.bold else _md(cell) for j, cell in enumerate(row)]
@@ -107,7 +107,7 @@ def escape_latex(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in one_line(text))
 
 
-def latex(grid: Grid) -> str:
+def latex(grid: TextGrid) -> str:
     """A ``table`` environment to paste into a paper; it needs the booktabs package."""
     body = [
         " & ".join(
@@ -125,11 +125,11 @@ def latex(grid: Grid) -> str:
     ])  # fmt: skip
 
 
-def _latex_caption(grid: Grid) -> str:
+def _latex_caption(grid: TextGrid) -> str:
     return escape_latex(f"{grid.title.rstrip('.')}. {grid.caption}")
 
 
-def _latex_heading(column: Column) -> str:
+def _latex_heading(column: Heading) -> str:
     """The detail goes on a line of its own, or the columns would not fit a page."""
     if not column.detail:
         return escape_latex(column.heading)
@@ -156,7 +156,7 @@ def _latex_notes(notes: Iterable[Note]) -> list[str]:
     return [*wrapped, r"\end{minipage}"] if lines else []
 
 
-def html(grid: Grid) -> str:
+def html(grid: TextGrid) -> str:
     """A ``<figure>`` fragment holding the ``<table>`` and its notes; all text is escaped, no style is inline."""
     head = "".join(_html_heading(column) for column in grid.columns)
     body = "".join(
@@ -179,12 +179,12 @@ def _text(text: str) -> str:
     return htmllib.escape(visible_lines(text), quote=True)
 
 
-def _html_heading(column: Column) -> str:
+def _html_heading(column: Heading) -> str:
     detail = f" <small>({_text(column.detail)})</small>" if column.detail else ""
     return f'<th scope="col" class="{"number" if column.numeric else "label"}">{_text(column.heading)}{detail}</th>'
 
 
-def _html_cell(cell: str, column: Column, bold: bool) -> str:
+def _html_cell(cell: str, column: Heading, bold: bool) -> str:
     content = f"<strong>{_text(cell)}</strong>" if bold else _text(cell)
     return f'<td class="number">{content}</td>' if column.numeric else f'<th scope="row" class="label">{content}</th>'
 

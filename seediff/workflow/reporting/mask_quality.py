@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field, ValidationError
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
 from seediff.workflow.layout import MASK_QUALITY, below
-from seediff.workflow.reporting.formats import Column, Grid, Note, best, number
-from seediff.workflow.reporting.specs import MaskQualitySpec
+from seediff.workflow.reporting.formats import Heading, Note, TextGrid, best, number
+from seediff.workflow.reporting.specs import MaskQualityTable
 
 BASELINES = ("centre_disc", "distance")
 """Scores that look at no self-attention: a variant that does not beat them has shown nothing."""
@@ -55,38 +55,38 @@ def read_mask_quality(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def mask_quality_frame(spec: MaskQualitySpec, results_folder: Path) -> pd.DataFrame:
+def mask_quality_frame(spec: MaskQualityTable, results_folder: Path) -> pd.DataFrame:
     """One line a variant, the best last, then baselines; IoU in percent with its standard error, AUC in [0, 1]."""
     path = below(results_folder, MASK_QUALITY, benchmark=spec.benchmark)
     if not path.is_file():
         raise SeediffError(f"There is no {path}.\nMake it: snakemake --cores all {shlex.quote(str(path))}")
     content = read_mask_quality(path)
-    lines = [_mask_quality_line(name, one, content["images"]) for name, one in content["variants"].items()]
+    lines = [_mask_quality_line(name, variant, content["images"]) for name, variant in content["variants"].items()]
     return pd.DataFrame(sorted(lines, key=lambda line: (line["baseline"], line["iou"]))).assign(source=str(path))
 
 
-def _mask_quality_line(name: str, one: Mapping[str, Any], images: int) -> dict[str, Any]:
-    count = one.get("objects", images)
+def _mask_quality_line(name: str, variant: Mapping[str, Any], images: int) -> dict[str, Any]:
+    count = variant.get("objects", images)
     return {
         "variant": name,
         "baseline": is_baseline(name),
-        "iou": round(100 * one["iou_mean"], 1),
-        "standard_error": round(100 * one["iou_std"] / math.sqrt(count), 1),
-        "best_iou": round(100 * one["best_iou"], 1),
-        "best_threshold": one["best_threshold"],
-        "auc": round(one["auc"], 3),
+        "iou": round(100 * variant["iou_mean"], 1),
+        "standard_error": round(100 * variant["iou_std"] / math.sqrt(count), 1),
+        "best_iou": round(100 * variant["best_iou"], 1),
+        "best_threshold": variant["best_threshold"],
+        "auc": round(variant["auc"], 3),
         "n": count,
     }
 
 
-def mask_quality_grid(spec: MaskQualitySpec, frame: pd.DataFrame) -> Grid:
+def mask_quality_grid(spec: MaskQualityTable, frame: pd.DataFrame) -> TextGrid:
     columns = (
-        Column("variant", numeric=False),
-        Column("IoU", "at β"),
-        Column("standard error"),
-        Column("IoU", "at the best threshold"),
-        Column("best threshold"),
-        Column("AUC"),
+        Heading("variant", numeric=False),
+        Heading("IoU", "at β"),
+        Heading("standard error"),
+        Heading("IoU", "at the best threshold"),
+        Heading("best threshold"),
+        Heading("AUC"),
     )
     rows = tuple(
         (
@@ -105,4 +105,4 @@ def mask_quality_grid(spec: MaskQualitySpec, frame: pd.DataFrame) -> Grid:
         Note("The best threshold is chosen on the same images, one for all: an upper bound, not a result."),
         Note("Baselines: a disc in the centre, and SeeDiff with its self-attention replaced by mere distance."),
     )
-    return Grid(spec.name, spec.title, caption, columns, rows, bold, notes)
+    return TextGrid(spec.name, spec.title, caption, columns, rows, bold, notes)

@@ -16,9 +16,10 @@ from pydantic import BaseModel, Field, model_validator
 from seediff.datasets.flaws import Flaw
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
+from seediff.names import nearest
+from seediff.segmenter.metrics import harmonic_mean, iou, merge_classes, miou
 from seediff.workflow.layout import METRICS, below
-from seediff.workflow.reporting.columns import Column, values
-from seediff.workflow.reporting.specs import Row, TableSpec
+from seediff.workflow.reporting.specs import SegmenterTable, TableColumn, TableRow
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,11 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredRow:
     """A row with its ``cells`` by column; ``found`` and ``absent`` are its metrics files; ``flaws``: of the images that
     its models learnt from, by key."""
 
-    row: Row
+    row: TableRow
     cells: Mapping[str, Cell]
     found: tuple[Path, ...]
     absent: tuple[Path, ...]
@@ -62,24 +63,24 @@ class Measured:
         return f"{len(self.found)} of {wanted}" if self.absent else str(wanted)
 
 
-def measure_rows(spec: TableSpec, results_folder: Path) -> list[Measured]:
+def measure_rows(spec: SegmenterTable, results_folder: Path) -> list[MeasuredRow]:
     return [_measure(spec, row, results_folder) for row in spec.rows]
 
 
-def _measure(spec: TableSpec, row: Row, results_folder: Path) -> Measured:
+def _measure(spec: SegmenterTable, row: TableRow, results_folder: Path) -> MeasuredRow:
     paths = metrics_paths(spec, row, results_folder)
     found = tuple(path for path in paths if path.is_file())
     metrics = [read_metrics(path) for path in found]
-    runs = [_values(spec.columns, *one) for one in zip(found, metrics, strict=True)]
+    runs = [_values(spec.columns, path, of_run) for path, of_run in zip(found, metrics, strict=True)]
     cells = {
         column.heading: Cell(row.paper.get(column.heading, math.nan), tuple(run[column.heading] for run in runs))
         for column in spec.columns
     }
-    flaws = {key: flaw for one in metrics for key, flaw in one.flawed_training_images.items()}
-    return Measured(row, cells, found, tuple(path for path in paths if path not in found), flaws)
+    flaws = {key: flaw for of_run in metrics for key, flaw in of_run.flawed_training_images.items()}
+    return MeasuredRow(row, cells, found, tuple(path for path in paths if path not in found), flaws)
 
 
-def metrics_paths(spec: TableSpec, row: Row, results_folder: Path) -> list[Path]:
+def metrics_paths(spec: SegmenterTable, row: TableRow, results_folder: Path) -> list[Path]:
     """Where the row's runs leave their confusion matrices, one path a repeat, whether they exist or not."""
     if row.run is None:
         return []
@@ -88,11 +89,39 @@ def metrics_paths(spec: TableSpec, row: Row, results_folder: Path) -> list[Path]
     return [below(results_folder, METRICS, **run, repeat=repeat) for repeat in range(spec.repeats)]
 
 
-def _values(columns: Sequence[Column], path: Path, metrics: Metrics) -> dict[str, float]:
+def _values(columns: Sequence[TableColumn], path: Path, metrics: Metrics) -> dict[str, float]:
     try:
         return values(columns, metrics.classes, metrics.matrix)
     except SeediffError as error:
         raise SeediffError(f"Metrics file {path}: {error}") from None
+
+
+def values(columns: Sequence[TableColumn], classes: Sequence[str], confusion: NDArray[np.int64]) -> dict[str, float]:
+    """Every column's number in percent, by heading; NaN where no pixel is of a class or taken for it.
+
+    Raises ``SeediffError`` for a class that is not in ``classes``.
+    """
+    found: dict[str, float] = {}
+    for column in sorted(columns, key=lambda column: column.kind == "harmonic"):
+        if column.kind == "harmonic":
+            found[column.heading] = harmonic_mean(*(found[heading] for heading in column.of))
+        else:
+            found[column.heading] = 100 * _share(column, _indices(column, classes), confusion)
+    return found
+
+
+def _share(column: TableColumn, indices: Sequence[int], confusion: NDArray[np.int64]) -> float:
+    if column.kind == "mean":
+        return miou(confusion, indices or None)
+    others = [[index] for index in range(len(confusion)) if index not in indices]
+    return float(iou(merge_classes(confusion, [list(indices), *others]))[0])
+
+
+def _indices(column: TableColumn, classes: Sequence[str]) -> list[int]:
+    for name in column.of:
+        if name not in classes:
+            raise SeediffError(f"Column {column.heading!r}: the model has no class {name!r}.\n{nearest(name, classes)}")
+    return [classes.index(name) for name in column.of]
 
 
 class Metrics(BaseModel):
@@ -126,11 +155,11 @@ def read_metrics(path: Path) -> Metrics:
         ) from None
 
 
-def segmentation_frame(spec: TableSpec, rows: Sequence[Measured]) -> pd.DataFrame:
+def segmentation_frame(spec: SegmenterTable, rows: Sequence[MeasuredRow]) -> pd.DataFrame:
     """One line a row and column, in percent to one decimal; ``source`` holds the metrics files."""
     return pd.DataFrame([
         {
-            "label": one.row.label,
+            "label": measured.row.label,
             "column": heading,
             "reported_from": spec.reported_name,
             "reported": cell.reported,
@@ -139,8 +168,8 @@ def segmentation_frame(spec: TableSpec, rows: Sequence[Measured]) -> pd.DataFram
             "std": cell.std,
             "difference": math.nan if spec.embedded else cell.difference,
             "runs": len(cell.runs),
-            "source": ";".join(map(str, one.found)),
+            "source": ";".join(map(str, measured.found)),
         }
-        for one in rows
-        for heading, cell in one.cells.items()
+        for measured in rows
+        for heading, cell in measured.cells.items()
     ])  # fmt: skip

@@ -4,52 +4,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_page, write_text
 from seediff.names import visible_lines
-from seediff.workflow.layout import ALL_TIMES, below
-
-
-@dataclass(frozen=True)
-class StageTime:
-    """What a stage cost, summed over its jobs; ``peak_gib`` is the largest resident memory of any of them."""
-
-    stage: str
-    jobs: int
-    minutes: float
-    peak_gib: float | None
-
-
-def stage_times(results_folder: Path) -> list[StageTime]:
-    """Read Snakemake's benchmark files below ``results_folder/benchmarks``, longest stage first."""
-    folder = below(results_folder, ALL_TIMES)
-    stages: dict[str, list[pd.DataFrame]] = {}
-    for path in sorted(folder.rglob("*.tsv")):
-        stage = path.relative_to(folder).parts[0].removesuffix(".tsv")
-        stages.setdefault(stage, []).append(_job_times(path))
-    times = [_stage_time(stage, pd.concat(jobs)) for stage, jobs in stages.items()]
-    return sorted(times, key=lambda time: -time.minutes)
-
-
-def _job_times(path: Path) -> pd.DataFrame:
-    """Snakemake's columns ``s``, wall-clock seconds, and ``max_rss``, MiB, absent for very short jobs."""
-    try:
-        return pd.read_csv(path, sep="\t", na_values=["-", "NA"])[["s", "max_rss"]].astype(float)
-    except (ValueError, KeyError):
-        raise SeediffError(f"The job's times in {path} cannot be read.\nDelete that file and run again.") from None
-
-
-def _stage_time(stage: str, jobs: pd.DataFrame) -> StageTime:
-    peak = jobs["max_rss"].max()
-    return StageTime(stage, len(jobs), float(jobs["s"].sum()) / 60, None if pd.isna(peak) else float(peak) / 1024)
 
 
 def write_report(
@@ -60,7 +23,6 @@ def write_report(
     curves: Mapping[str, bytes],
     provenance: Mapping[str, Any],
     out: Path,
-    stages: Sequence[StageTime] = (),
 ) -> None:
     """Write the page, whole or not at all; the same input gives the same bytes.
 
@@ -86,8 +48,6 @@ def write_report(
         figures=[(title, caption, data_uri(png)) for title, caption, png in figures],
         curves={caption: data_uri(picture) for caption, picture in curves.items()},
         provenance=readable(provenance),
-        stages=stages,
-        total_minutes=sum(stage.minutes for stage in stages),
     )
     write_text(out, page)
 
@@ -115,5 +75,5 @@ def readable(content: Mapping[str, Any]) -> dict[str, str]:
 
 def _line(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_line(one)}" for key, one in value.items() if one is not None)
+        return ", ".join(f"{key} {_line(part)}" for key, part in value.items() if part is not None)
     return ", ".join(map(_line, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,17 +1,45 @@
-"""What a table is to show."""
+"""What a table is to show: its columns and its rows."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-from seediff.workflow.reporting.columns import Column
+from seediff.errors import SeediffError
+from seediff.names import nearest
 from seediff.workflow.stage import Spec
+from seediff.workflow.study.outputs import Kind
 from seediff.workflow.study.values import Name, Repeats
 
 
-class Row(Spec):
+@dataclass(frozen=True)
+class TableColumn:
+    """``iou`` of the class, ``mean`` IoU over the classes (of all if ``of`` is empty), IoU of the ``merged`` classes,
+    or ``harmonic`` mean of the two columns: ``of`` names them."""
+
+    heading: str
+    kind: Kind
+    of: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise SeediffError(
+                f"Column {self.heading!r}: unknown kind {self.kind!r}.\n{nearest(self.kind, get_args(Kind))}"
+            )
+
+    @property
+    def meaning(self) -> str:
+        """What the number is, in words; nothing where the heading says it already."""
+        if self.kind == "merged" and len(self.of) > 1:
+            return f"{self.heading}: {' + '.join(self.of)} as one class"
+        if self.kind == "mean":
+            return f"{self.heading}: mean IoU over {', '.join(self.of) or 'all classes, background included'}"
+        return f"{self.heading}: harmonic mean of {' and '.join(self.of)}" if self.kind == "harmonic" else ""
+
+
+class TableRow(Spec):
     """One line: the run it stands for, and the numbers the paper reports for it, by column (percent).
 
     A row without a run (None) is quoted from the paper.
@@ -31,7 +59,7 @@ class Row(Spec):
         return self.recipe, self.segmenter, self.benchmark
 
 
-class TableSpec(Spec):
+class SegmenterTable(Spec):
     """What a table shows: ``repeats`` runs a row, and of each the numbers that ``columns`` say.
 
     ``embedded``: the study's images come from the embedded world, so that its numbers and the paper's must not be
@@ -41,8 +69,8 @@ class TableSpec(Spec):
     name: Name
     title: str
     caption: str
-    columns: Annotated[tuple[Column, ...], Field(min_length=1)]
-    rows: Annotated[tuple[Row, ...], Field(min_length=1)]
+    columns: Annotated[tuple[TableColumn, ...], Field(min_length=1)]
+    rows: Annotated[tuple[TableRow, ...], Field(min_length=1)]
     study: Name
     repeats: Repeats = 1
     embedded: bool = False
@@ -57,13 +85,13 @@ class TableSpec(Spec):
         return f"{self.study}: embedded pictogram world" if self.embedded else self.study
 
     @property
-    def main(self) -> Column:
+    def main(self) -> TableColumn:
         """The column whose order of rows counts: the first mean, or else the first."""
         means = [column for column in self.columns if column.kind in ("mean", "harmonic")]
         return (means or list(self.columns))[0]
 
 
-class MaskQualitySpec(Spec):
+class MaskQualityTable(Spec):
     """A table of ``mask_quality/<benchmark>.json``: masks against exact annotation, no segmenter in between."""
 
     name: Literal["mask_quality"] = "mask_quality"

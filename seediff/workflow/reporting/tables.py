@@ -19,15 +19,15 @@ from seediff.workflow.reporting.formats import html, latex, markdown
 from seediff.workflow.reporting.layouts import segmentation_grid
 from seediff.workflow.reporting.mask_quality import mask_quality_frame, mask_quality_grid
 from seediff.workflow.reporting.measurements import measure_rows, segmentation_frame
-from seediff.workflow.reporting.specs import MaskQualitySpec, TableSpec
+from seediff.workflow.reporting.specs import MaskQualityTable, SegmenterTable
 
 
-def write_table(spec: TableSpec | MaskQualitySpec, results_folder: Path, out_stem: Path) -> None:
+def write_table(spec: SegmenterTable | MaskQualityTable, results_folder: Path, out_stem: Path) -> None:
     """Write ``<out_stem>.csv``, ``.md``, ``.tex``, ``.html`` and ``.json``, each whole or not at all.
 
     ``results_folder`` is ``results/<study>``; the paths in the csv and in the commands are below it as given.
     """
-    if isinstance(spec, MaskQualitySpec):
+    if isinstance(spec, MaskQualityTable):
         frame = mask_quality_frame(spec, results_folder)
         grid = mask_quality_grid(spec, frame)
         numbers = dict(zip(frame["variant"], frame["iou"], strict=True))

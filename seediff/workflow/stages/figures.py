@@ -98,7 +98,8 @@ def _is_shown(figure: str, prompt: Prompt) -> bool:
 
 
 def _write(spec: Spec, gallery: Gallery, drawn: Sequence[Drawn], stem: Path) -> None:
-    from seediff.workflow.reporting.galleries import Method, picture, write_gallery
+    from seediff.workflow.reporting.galleries import Method
+    from seediff.workflow.reporting.grids import picture, write_gallery
 
     write_gallery(picture(gallery.grid(drawn, Method(spec.alpha, spec.refinement))), stem)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,7 +63,7 @@ def run(spec: Spec, results: Path, output: Path) -> None:
     """Write the report: one self-contained page."""
     from seediff.datasets.images import read_png
     from seediff.workflow.records import provenance
-    from seediff.workflow.reporting.report import stage_times, write_report
+    from seediff.workflow.reporting.report import write_report
 
     study = spec.study
     write_report(
@@ -72,10 +72,14 @@ def run(spec: Spec, results: Path, output: Path) -> None:
         strips=[(name, read_png(below(results, layout.STRIP, class_slug=slug(name)))) for name in spec.strips],
         figures=_figures(spec.figures, results),
         curves=_charts(study, results),
-        provenance=provenance(study.diffusion.reference),
+        provenance=_software(provenance(study.diffusion.reference)),
         out=output,
-        stages=stage_times(results),
     )
+
+
+def _software(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What the results follow from; not the machine, which would change a published report without a reason."""
+    return {key: value for key, value in provenance.items() if key != "machine"}
 
 
 def _about(study: Study) -> dict[str, Any]:
@@ -105,7 +109,7 @@ def _figures(names: Sequence[str], results: Path) -> list[tuple[str, str, bytes]
 
 def _charts(study: Study, results: Path) -> dict[str, bytes]:
     """Mask quality as bars, where the study measures it, and the training curves."""
-    from seediff.workflow.reporting.figures import bar_chart, training_curves
+    from seediff.workflow.reporting.charts import bar_chart, training_curves
     from seediff.workflow.reporting.mask_quality import read_mask_quality
 
     files, histories = layout.Results(study.name, results), dict[str, list[Path]]()

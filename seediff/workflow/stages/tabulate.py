@@ -11,8 +11,7 @@ from pydantic import Discriminator, Tag
 from seediff.names import MASK_QUALITY
 from seediff.workflow import layout, plan
 from seediff.workflow.layout import TABLE_SUFFIXES, fill
-from seediff.workflow.reporting.columns import Column
-from seediff.workflow.reporting.specs import MaskQualitySpec, Row, TableSpec
+from seediff.workflow.reporting.specs import MaskQualityTable, SegmenterTable, TableColumn, TableRow
 from seediff.workflow.stage import Files, Work
 from seediff.workflow.study import Study
 
@@ -22,22 +21,22 @@ JOB, STATE, TIMED, GPUS = "{table}", "", False, 0
 
 def _kind(content: Any) -> str:
     name = content.get("name") if isinstance(content, dict) else getattr(content, "name", None)
-    return "MaskQualitySpec" if name == MASK_QUALITY else "TableSpec"
+    return "MaskQualityTable" if name == MASK_QUALITY else "SegmenterTable"
 
 
-Spec = Annotated[
-    Annotated[MaskQualitySpec, Tag("MaskQualitySpec")] | Annotated[TableSpec, Tag("TableSpec")], Discriminator(_kind)
-]
+_SegmenterTable = Annotated[SegmenterTable, Tag("SegmenterTable")]
+_MaskQualityTable = Annotated[MaskQualityTable, Tag("MaskQualityTable")]
+Spec = Annotated[_MaskQualityTable | _SegmenterTable, Discriminator(_kind)]
 
 
-def spec(study: Study, table: str) -> MaskQualitySpec | TableSpec:
+def spec(study: Study, table: str) -> MaskQualityTable | SegmenterTable:
     if table == MASK_QUALITY:
         assert study.mask_quality is not None
         shown = study.mask_quality.model_dump(include={"benchmark", "title", "caption"})
-        return MaskQualitySpec(study=study.name, **shown)
+        return MaskQualityTable(study=study.name, **shown)
     section, columns = study.tables[table], plan.table_columns(study, table)
     first = next(iter(columns))
-    return TableSpec(
+    return SegmenterTable(
         name=table,
         study=study.name,
         title=section.title,
@@ -45,8 +44,8 @@ def spec(study: Study, table: str) -> MaskQualitySpec | TableSpec:
         embedded=study.embedded,
         reported_on=section.reported_on or study.reported_on,
         repeats=study.repeats,
-        columns=tuple(Column(heading, column.kind, column.of) for heading, column in columns.items()),
-        rows=tuple(Row(**{**dict(row), "paper": plan.paper_numbers(row, first)}) for row in section.rows),
+        columns=tuple(TableColumn(heading, column.kind, column.of) for heading, column in columns.items()),
+        rows=tuple(TableRow(**{**dict(row), "paper": plan.paper_numbers(row, first)}) for row in section.rows),
     )
 
 

@@ -18,7 +18,7 @@ from seediff.names import cut, nearest, reason, visible
 from seediff.workflow.study.references import check_references
 from seediff.workflow.study.sections import Study
 
-TAGS = ("SyntheticRecipe", "RealRecipe", "Synthetic", "Real", "TableSpec", "MaskQualitySpec")
+TAGS = ("SyntheticRecipe", "RealRecipe", "Synthetic", "Real", "SegmenterTable", "MaskQualityTable")
 """Kinds of sections that are not part of a place in what was written."""
 LARGEST_FILE = 4 * 2**20
 """Bytes, far above any real study's."""

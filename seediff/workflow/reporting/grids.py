@@ -17,7 +17,8 @@ from matplotlib.figure import Figure
 
 from seediff.errors import SeediffError
 from seediff.files.sealed import partial
-from seediff.workflow.reporting.figures import ACCENT, COLORMAP, INK, MUTED, STYLE, Tile
+from seediff.workflow.reporting.charts import ACCENT, INK, MUTED, STYLE
+from seediff.workflow.reporting.strips import COLORMAP, Tile
 
 DPI = 200
 SIDE, GAP = 256, 16
@@ -29,7 +30,7 @@ TITLE_CHARACTERS, TITLE_LINES = 20, 5
 
 
 @dataclass(frozen=True)
-class Row:
+class PictureRow:
     """``tiles`` by column title: images, (H, W, 3) uint8 or PIL, or scores, (r, r) in [0, 1].
 
     ``note`` stands below the title, in another colour.
@@ -41,10 +42,10 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Grid:
+class PictureGrid:
     """Rows of the same columns; ``key`` says below them what the marks mean."""
 
-    rows: Sequence[Row]
+    rows: Sequence[PictureRow]
     key: str = ""
 
     def __post_init__(self) -> None:
@@ -92,7 +93,7 @@ class Sheet:
         axes.set_axis_off()
 
 
-def picture(grid: Grid) -> Figure:
+def picture(grid: PictureGrid) -> Figure:
     """The grid on white: column titles once at the top, row titles on the left, the key below."""
     heads = [textwrap.wrap(title, SIDE // CHARACTER) for title in grid.columns]
     sides = [_titles(row) for row in grid.rows]
@@ -111,12 +112,12 @@ def picture(grid: Grid) -> Figure:
     return sheet.figure
 
 
-def _titles(row: Row) -> tuple[list[str], list[str]]:
+def _titles(row: PictureRow) -> tuple[list[str], list[str]]:
     title = textwrap.wrap(row.title, TITLE_CHARACTERS, max_lines=TITLE_LINES, placeholder=" …")
     return title, textwrap.wrap(row.note, TITLE_CHARACTERS)
 
 
-def _place_row(sheet: Sheet, left: int, top: int, row: Row, title: list[str], note: list[str]) -> None:
+def _place_row(sheet: Sheet, left: int, top: int, row: PictureRow, title: list[str], note: list[str]) -> None:
     middle = top + (SIDE - len(title + note) * LINE) // 2
     sheet.text(GAP, middle, title)
     sheet.text(GAP, middle + len(title) * LINE, note, color=ACCENT)

@@ -1,38 +1,28 @@
-"""Figures: strips of images and scores, overlays, training curves and the bars of mask quality.
+"""Charts: training curves and the bars of mask quality, as SVG.
 
-Everything is drawn on white with the one font that matplotlib brings along, so that a figure looks the same, byte
-for byte, on every machine.
+They are drawn on white with the font that matplotlib brings along, so that a chart is the same, byte for byte, on
+every machine.
 """
 
 from __future__ import annotations
 
 import io
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import matplotlib
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_csv
 from seediff.names import visible
 from seediff.workflow.reporting.mask_quality import is_baseline
 
-Tile: TypeAlias = "Image.Image | NDArray[Any]"
-
 INK, MUTED, FAINT, ACCENT = "#1f2328", "#6b7280", "#cdd1d7", "#2a6f97"
-TILE = 192
-"""Height of a tile in a strip, in pixels."""
-GAP, TITLE_SIZE, TITLE_LINES = 10, 22, 2
-COLORMAP = "viridis"
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -48,61 +38,6 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "seediff",
     "svg.fonttype": "path",
 }
-
-
-# --- strips --------------------------------------------------------------------------------------------------------
-
-
-def strip(columns: Sequence[tuple[str, Tile]]) -> Image.Image:
-    """Tiles of equal height side by side on white, each under its title, two lines at most.
-
-    A tile is an image, (H, W, 3) uint8 or PIL, or a score, (h, w) in [0, 1], shown from dark (0) to bright (1) with
-    its own pixels visible. Raises ``SeediffError`` for anything else.
-    """
-    if not columns:
-        raise SeediffError("A strip needs at least one column.")
-    tiles = [_fitted(_picture(title, tile)) for title, tile in columns]
-    font = ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), TITLE_SIZE)
-    titles = [_wrapped(title, font, tile.width) for (title, _), tile in zip(columns, tiles, strict=True)]
-    head = max(title.count("\n") + 1 for title in titles) * (TITLE_SIZE + 6) + 6
-    canvas = Image.new("RGB", (sum(tile.width + GAP for tile in tiles) - GAP, head + TILE), "white")
-    draw, left = ImageDraw.Draw(canvas), 0
-    for title, tile in zip(titles, tiles, strict=True):
-        draw.multiline_text((left, head - 8), title, fill=INK, font=font, anchor="ld", spacing=6)
-        canvas.paste(tile, (left, head))
-        left += tile.width + GAP
-    return canvas
-
-
-def _picture(title: str, tile: Tile) -> Image.Image:
-    if isinstance(tile, Image.Image):
-        return tile.convert("RGB")
-    if tile.ndim == 3 and tile.shape[2] == 3 and tile.dtype == np.uint8:
-        return Image.fromarray(tile)
-    if tile.ndim == 2 and tile.dtype.kind in "fb" and np.isfinite(tile).all() and 0 <= tile.min() <= tile.max() <= 1:
-        colours = matplotlib.colormaps[COLORMAP](tile.astype(np.float64), bytes=True)
-        return Image.fromarray(np.ascontiguousarray(colours[..., :3]))
-    raise SeediffError(
-        f"Column {title!r} of a strip is neither an image nor a score: shape {tile.shape}, {tile.dtype}.\n"
-        "Give (H, W, 3) uint8, or (h, w) floats in [0, 1]."
-    )
-
-
-def _fitted(picture: Image.Image) -> Image.Image:
-    """At tile height: enlarged so that pixels stay squares, reduced smoothly."""
-    width = max(1, round(picture.width * TILE / picture.height))
-    enlarged = picture.height <= TILE
-    return picture.resize((width, TILE), Image.Resampling.NEAREST if enlarged else Image.Resampling.LANCZOS)
-
-
-def _wrapped(title: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """The title in lines that fit ``width`` pixels, ended by an ellipsis where two lines do not hold it."""
-    characters = max(4, int(width / font.getlength("n")))
-    return "\n".join(textwrap.wrap(title, characters, max_lines=TITLE_LINES, placeholder="…"))
-
-
-# --- charts --------------------------------------------------------------------------------------------------------
-
 PANELS = 4
 """Panels in a row of training curves."""
 
@@ -174,8 +109,10 @@ def bar_chart(quality: Mapping[str, Any]) -> bytes:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 0.27 * len(variants) + 0.7), layout="constrained")
         axis = figure.subplots()
-        for place, (name, one) in enumerate(variants.items()):
-            _bar(axis, place, one, FAINT if is_baseline(name) else ACCENT, one.get("objects", quality["images"]))
+        for place, (name, variant) in enumerate(variants.items()):
+            _bar(
+                axis, place, variant, FAINT if is_baseline(name) else ACCENT, variant.get("objects", quality["images"])
+            )
         axis.set_yticks(range(len(variants)), list(map(visible, variants)), fontsize=9, color=INK, parse_math=False)
         axis.invert_yaxis()
         axis.set_xlim(0, 100)
@@ -187,9 +124,9 @@ def bar_chart(quality: Mapping[str, Any]) -> bytes:
         return _svg(figure)
 
 
-def _bar(axis: Axes, place: int, one: Mapping[str, Any], colour: str, count: int) -> None:
-    mean, error = 100 * one["iou_mean"], 100 * one["iou_std"] / math.sqrt(count)
-    best = 100 * one["best_iou"]
+def _bar(axis: Axes, place: int, variant: Mapping[str, Any], colour: str, count: int) -> None:
+    mean, error = 100 * variant["iou_mean"], 100 * variant["iou_std"] / math.sqrt(count)
+    best = 100 * variant["best_iou"]
     axis.barh(place, mean, height=0.62, color=colour)
     axis.plot([mean - error, mean + error], [place, place], color=INK, linewidth=1.1)
     axis.plot(best, place, "o", markersize=4.5, markerfacecolor="white", markeredgecolor=MUTED)
