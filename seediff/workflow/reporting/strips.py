@@ -10,8 +10,7 @@ from PIL import Image
 from seediff.datasets.overlays import overlay
 from seediff.datasets.palettes import VOC_COLOURS
 from seediff.diffusion.synthesis import Drawn
-from seediff.masks.labels import refine, to_mask
-from seediff.masks.refinement import Refinement
+from seediff.masks.refinement import Refinement, refine, to_mask
 from seediff.masks.variants import scores_by_step
 from seediff.workflow.reporting.figures import Tile, strip
 

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from seediff.attention.maps import ClassMaps
 from seediff.diffusion.synthesis import Drawn
-from seediff.masks.labels import refine
 from seediff.masks.make import make_mask
-from seediff.masks.refinement import SOFT_PAMR, Refinement
+from seediff.masks.refinement import SOFT_PAMR, Refinement, refine
 from seediff.masks.steps import seed_region
 from seediff.masks.variants import ALPHA, Steps, apply, named_steps, resolve, scores_by_step
 
