@@ -32,14 +32,13 @@ from seediff.datasets.pairs import Pair
 from seediff.embedded.judge import held_out_scenes
 from seediff.embedded.scenes import natural_scene
 from seediff.embedded.vocabulary import CLASSES
-from seediff.masks.labels import to_mask
+from seediff.masks.refinement import to_mask
 from seediff.masks.reliability import mask_reliability
 from seediff.rng import derive_seed
 from seediff.segmenter.cotraining import CoTrained, CoTraining, paired
 from seediff.segmenter.evaluate import Segmenter, confusion, load_segmenter
 from seediff.segmenter.metrics import miou
-from seediff.segmenter.robust.settings import RobustTraining
-from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
+from seediff.segmenter.settings import RobustTraining, SegmenterSettings, segmenter_settings
 from seediff.segmenter.train import train
 
 SCENES, TESTED = 400, 200

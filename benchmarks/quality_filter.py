@@ -26,8 +26,7 @@ from seediff.embedded.vocabulary import CLASSES
 from seediff.filtering.measures import Mask, agreement, area, connectedness, contrast
 from seediff.filtering.selection import Measured, select
 from seediff.filtering.settings import Filter
-from seediff.masks.labels import refine, to_mask
-from seediff.masks.refinement import PamrSettings, Refinement
+from seediff.masks.refinement import PamrSettings, Refinement, refine, to_mask
 from seediff.masks.steps import resize
 from seediff.masks.variants import VARIANTS, apply, resolve
 

@@ -28,8 +28,7 @@ from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.diffusion.synthesis import encode_images, encode_text
 from seediff.errors import SeediffError
 from seediff.finite import naming, within
-from seediff.masks.labels import refine
-from seediff.masks.refinement import Refinement
+from seediff.masks.refinement import Refinement, refine
 from seediff.masks.variants import apply
 from seediff.rng import derive_seed
 

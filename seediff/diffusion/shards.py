@@ -23,8 +23,7 @@ from seediff.datasets.shards import Sample, check_same_model, read_manifest, rea
 from seediff.datasets.training_sets import RELIABILITY
 from seediff.diffusion.synthesis import Sampling, synthesize
 from seediff.errors import SeediffError
-from seediff.masks.labels import refine, to_mask
-from seediff.masks.refinement import Refinement
+from seediff.masks.refinement import Refinement, refine, to_mask
 from seediff.masks.reliability import mask_reliability
 from seediff.masks.variants import Steps
 from seediff.prompts.prompt_sets import Prompt

@@ -10,8 +10,7 @@ from PIL import Image
 
 from seediff.attention.maps import AttentionMaps
 from seediff.errors import SeediffError
-from seediff.masks.labels import refine, to_mask
-from seediff.masks.refinement import SOFT_PAMR, Refinement
+from seediff.masks.refinement import SOFT_PAMR, Refinement, refine, to_mask
 from seediff.masks.variants import ALPHA, Steps, apply, named_steps, resolve
 
 

@@ -18,7 +18,7 @@ from seediff.datasets.label_values import BACKGROUND_LABEL, IGNORE_LABEL
 from seediff.datasets.pairs import Pairs
 from seediff.errors import SeediffError
 from seediff.masks.reliability import LEVELS
-from seediff.segmenter.robust.settings import RobustTraining
+from seediff.segmenter.settings import RobustTraining
 from seediff.segmenter.views import Views
 
 

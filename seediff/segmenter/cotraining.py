@@ -20,8 +20,7 @@ from seediff.segmenter.architecture import Architecture, Head, Mean, cross_entro
 from seediff.segmenter.batches import ReliabilityViews, WeightedBatch, check_reliable, mixed, online, weighted
 from seediff.segmenter.loss import alone
 from seediff.segmenter.registry import architecture_of
-from seediff.segmenter.robust.settings import BACKENDS, RobustTraining
-from seediff.segmenter.settings import SegmenterSettings
+from seediff.segmenter.settings import ROBUST_BACKENDS, RobustTraining, SegmenterSettings
 from seediff.segmenter.views import Views
 
 
@@ -104,8 +103,10 @@ class CoTraining:
 def head_of(settings: SegmenterSettings) -> Head:
     """How the segmenter's networks take part; ``SeediffError`` if they cannot."""
     head = architecture_of(settings).head
-    if head is None or settings.backend not in BACKENDS:
-        raise SeediffError(f"Backend {settings.backend!r} cannot train robustly.\nUse one of {', '.join(BACKENDS)}.")
+    if head is None or settings.backend not in ROBUST_BACKENDS:
+        raise SeediffError(
+            f"Backend {settings.backend!r} cannot train robustly.\nUse one of {', '.join(ROBUST_BACKENDS)}."
+        )
     return head
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from math import inf, isfinite
-from typing import Any
+from typing import Any, Literal
 
 from seediff.bounds import MOST_AT_ONCE
 from seediff.errors import SeediffError
@@ -17,6 +17,8 @@ _MOST = {
     "test_edge": 16_384, "test_window": 16_384,
 }  # fmt: skip
 """What is more than any machine has memory for; other whole numbers can be ``LARGEST`` at most."""
+ROBUST_BACKENDS = ("transformers", "pixel")
+"""The segmenter backends whose networks can learn by robust training."""
 _KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
@@ -172,3 +174,44 @@ def segmenter_settings(backbone: str, **changes: Any) -> SegmenterSettings:
 def as_json(settings: SegmenterSettings) -> dict[str, Any]:
     """The settings as a JSON object; ``segmenter_settings(**as_json(s)) == s``."""
     return asdict(settings)
+
+
+@dataclass(frozen=True)
+class RobustTraining:
+    """Reliability-aware co-training, with attn2mask's values (BECO's, where it gives none).
+
+    ``reliability``: a pixel's label is relied on wholly or not at all (``hard``), or as far as its rank goes
+    (``soft``). ``share``: the part of each label's pixels in an image that hard reliability relies on.
+    ``boundary``: half the width, in pixels, of the boundary around what ClassMix has pasted, and ``boundary_weight``
+    how much more a pixel counts there. ``mix``: the probability of ClassMix for an image, after ``mix_after`` epochs;
+    its labels are those of which the two networks are together surer than ``confidence``.
+    """
+
+    reliability: Literal["hard", "soft"] = "hard"
+    share: float = 0.5
+    boundary: int = 1
+    boundary_weight: float = 0.2
+    mix: float = 0.5
+    mix_after: int = 1
+    confidence: float = 0.95
+
+    def __post_init__(self) -> None:
+        if self.reliability not in ("hard", "soft"):
+            raise SeediffError(f"Robust training: reliability is {self.reliability!r}, but must be 'hard' or 'soft'.")
+        for field in fields(self)[1:]:
+            _check_robust(field.name, getattr(self, field.name), type(field.default))
+
+
+_ROBUST_RANGES = {"boundary": (1, 100), "boundary_weight": (0, 1000), "mix_after": (0, 1_000_000)}
+"""Lowest and highest value where it is not 0 and 1."""
+
+
+def _check_robust(key: str, value: Any, kind: Any) -> None:
+    """Raise ``SeediffError`` unless the value is a number of the kind, an integer if that is int, in its range."""
+    if isinstance(value, bool) or not isinstance(value, (int, kind)):
+        raise SeediffError(f"Robust training: {key} is {value!r}, but has to be of type {kind.__name__}.")
+    lowest, highest = _ROBUST_RANGES.get(key, (0, 1))
+    if not lowest <= value <= highest:
+        raise SeediffError(f"Robust training: {key} is {value}, but has to be between {lowest} and {highest}.")
+    if key == "share" and value == 0:
+        raise SeediffError("Robust training: share is 0, but some pixels have to be relied on.")

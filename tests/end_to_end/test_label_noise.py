@@ -8,8 +8,7 @@ import pytest
 
 from benchmarks.label_noise import Scenes, score_of, trained
 from seediff.segmenter.cotraining import CoTraining
-from seediff.segmenter.robust.settings import RobustTraining
-from seediff.segmenter.settings import segmenter_settings
+from seediff.segmenter.settings import RobustTraining, segmenter_settings
 from seediff.segmenter.train import train
 
 

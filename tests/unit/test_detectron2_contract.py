@@ -14,7 +14,7 @@ from seediff.detectron2.dataset_dicts import dataset_dicts, metadata
 from seediff.errors import SeediffError
 from seediff.segmenter.backends import BACKENDS
 from seediff.segmenter.registry import ARCHITECTURES, ENGINES
-from seediff.segmenter.robust.settings import BACKENDS as ROBUST
+from seediff.segmenter.settings import ROBUST_BACKENDS as ROBUST
 from seediff.segmenter.settings import segmenter_settings
 from seediff.workflow.catalogs import register_pairs
 from tests.unit.test_segmenter_train import SETTINGS, Squares, run

@@ -33,9 +33,8 @@ from seediff.errors import SeediffError
 from seediff.filtering.selection import Measured, select
 from seediff.filtering.settings import Filter
 from seediff.finite import check_step, first_not_finite, remedy
-from seediff.masks.labels import refine, to_mask
 from seediff.masks.make import make_mask, make_score
-from seediff.masks.refinement import Refinement
+from seediff.masks.refinement import Refinement, refine, to_mask
 from seediff.masks.variants import VARIANTS, apply, resolve
 from seediff.prompts.prompt_sets import Prompt, make_prompts
 from seediff.segmenter import mask2former

@@ -16,9 +16,8 @@ from seediff.attention.tokens import TokenizedPrompt
 from seediff.datasets.overlays import overlay
 from seediff.diffusion.synthesis import Drawn
 from seediff.errors import SeediffError
-from seediff.masks.labels import refine, to_mask
 from seediff.masks.make import make_mask, make_score
-from seediff.masks.refinement import PamrSettings, Refinement
+from seediff.masks.refinement import PamrSettings, Refinement, refine, to_mask
 from seediff.prompts.prompt_sets import Prompt
 from seediff.workflow.reporting.galleries import GALLERIES, RED, TINT, Method, at_point
 from seediff.workflow.reporting.grids import DPI, GAP, LINE, SIDE, PictureGrid, PictureRow, picture, write_gallery

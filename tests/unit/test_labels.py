@@ -17,8 +17,8 @@ from seediff.attention.maps import AttentionMaps
 from seediff.attention.tokens import TokenizedPrompt
 from seediff.errors import SeediffError
 from seediff.masks import PamrSettings, Refinement, make_mask, make_score
-from seediff.masks.labels import refine, to_mask
 from seediff.masks.pamr import pamr
+from seediff.masks.refinement import refine, to_mask
 from seediff.masks.variants import VARIANTS, apply, resolve
 
 NONE = Refinement(pamr=None, threshold=0.3)

@@ -18,7 +18,7 @@ from seediff.datasets.shards import Sample, read_shard, write_shard
 from seediff.datasets.training_sets import RELIABILITY, assemble, assemble_real, load_training_set
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
-from seediff.masks.labels import to_mask
+from seediff.masks.refinement import to_mask
 from seediff.masks.reliability import as_levels, background_score, margin, mask_reliability, reliability
 from tests.stages import run_stage
 

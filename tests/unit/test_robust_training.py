@@ -38,8 +38,7 @@ from seediff.segmenter.evaluate import load_segmenter, predict
 from seediff.segmenter.loss import MASK_WEIGHT, make_targets, set_loss
 from seediff.segmenter.mask2former import predict_layers
 from seediff.segmenter.registry import architecture_of
-from seediff.segmenter.robust.settings import RobustTraining
-from seediff.segmenter.settings import as_json
+from seediff.segmenter.settings import RobustTraining, as_json
 from seediff.segmenter.train import segmenter_task, train
 from seediff.segmenter.views import Views
 from seediff.training.loop import Trainer

@@ -19,7 +19,7 @@ from seediff.errors import SeediffError
 from seediff.masks.variants import resolve
 from seediff.prompts.prompt_sets import make_prompts
 from seediff.prompts.synonyms.curated import CURATED
-from seediff.segmenter.robust.settings import RobustTraining
+from seediff.segmenter.settings import RobustTraining
 from seediff.workflow import plan
 from seediff.workflow.study import Study
 from seediff.workflow.study.load import _read_yaml, load_study, parse_study

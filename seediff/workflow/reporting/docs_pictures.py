@@ -27,8 +27,7 @@ from seediff.diffusion.synthesis import Drawn, Sampling, draw, load
 from seediff.embedded.judge import RenderedPairs
 from seediff.filtering.measures import agreement, area, connectedness, contrast
 from seediff.filtering.selection import Measured, quality
-from seediff.masks.labels import refine, to_mask
-from seediff.masks.refinement import PamrSettings, Refinement
+from seediff.masks.refinement import PamrSettings, Refinement, refine, to_mask
 from seediff.masks.steps import STEPS, resize
 from seediff.masks.variants import VARIANTS, Steps, apply, resolve, scores_by_step
 from seediff.prompts.prompt_sets import make_prompts

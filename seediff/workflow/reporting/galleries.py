@@ -21,9 +21,8 @@ from seediff.attention.maps import ClassMaps, normalize
 from seediff.datasets.overlays import overlay
 from seediff.diffusion.synthesis import Drawn
 from seediff.errors import SeediffError
-from seediff.masks.labels import refine
 from seediff.masks.make import make_mask
-from seediff.masks.refinement import SOFT_PAMR, Refinement
+from seediff.masks.refinement import SOFT_PAMR, Refinement, refine
 from seediff.masks.steps import STEPS, seed_region
 from seediff.masks.variants import ALPHA, Steps, apply, named_steps, resolve, scores_by_step
 from seediff.workflow.reporting.grids import SIDE, PictureGrid, PictureRow

@@ -16,8 +16,7 @@ from seediff.datasets.overlays import overlay
 from seediff.datasets.palettes import VOC_COLOURS
 from seediff.diffusion.synthesis import Drawn
 from seediff.errors import SeediffError
-from seediff.masks.labels import refine, to_mask
-from seediff.masks.refinement import Refinement
+from seediff.masks.refinement import Refinement, refine, to_mask
 from seediff.masks.variants import scores_by_step
 from seediff.workflow.reporting.charts import INK
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from seediff.datasets.augmentation import Augmentation
-from seediff.segmenter.robust.settings import RobustTraining
+from seediff.segmenter.settings import RobustTraining
 from seediff.versions import VERSIONS
 from seediff.workflow import layout, plan
 from seediff.workflow.layout import fill

@@ -16,7 +16,7 @@ from seediff.prompts.prompt_sets import too_few
 from seediff.prompts.synonyms.variety import vary
 from seediff.prompts.synonyms.vocabulary import shipped_words
 from seediff.prompts.words import PLACE, place_word, split_words
-from seediff.segmenter.robust.settings import BACKENDS
+from seediff.segmenter.settings import ROBUST_BACKENDS
 from seediff.workflow.study.clashes import check_clashes
 from seediff.workflow.study.mask_sets import mask_sets
 from seediff.workflow.study.outputs import Column, Figures, Row, Table
@@ -277,10 +277,10 @@ def _check_row(study: Study, table: Table, row: Row, where: str) -> None:
     _known("segmenter", row.segmenter, study.segmenters, where)
     _known("benchmark", row.benchmark, study.benchmarks, where)
     recipe, segmenter = row.recipe, row.segmenter
-    if study.is_robust(recipe) and (backend := study.segmenters[segmenter].backend) not in BACKENDS:
+    if study.is_robust(recipe) and (backend := study.segmenters[segmenter].backend) not in ROBUST_BACKENDS:
         raise SeediffError(
             f"{where}: recipe {recipe!r} is robust, but segmenter {segmenter!r} has backend {backend!r}.\n"
-            f"Robust training knows {' and '.join(BACKENDS)}."
+            f"Robust training knows {' and '.join(ROBUST_BACKENDS)}."
         )
     while start := study.recipes[recipe].start:
         ours, theirs = study.segmenters[segmenter], study.segmenters[start.segmenter]

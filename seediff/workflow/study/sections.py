@@ -15,8 +15,7 @@ from seediff.diffusion.model_files import is_hub_id, reference, split_reference
 from seediff.filtering.settings import Filter
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS, Steps, resolve
-from seediff.segmenter.robust.settings import RobustTraining
-from seediff.segmenter.settings import PRESETS_BY_BACKBONE, SegmenterSettings, segmenter_settings
+from seediff.segmenter.settings import PRESETS_BY_BACKBONE, RobustTraining, SegmenterSettings, segmenter_settings
 from seediff.workflow.study.outputs import Figures, MaskQuality, Table
 from seediff.workflow.study.values import AnyNames, AtOnce, Count, Name, Names, Repeats, Section, Share, Text
 

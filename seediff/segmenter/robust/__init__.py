@@ -1,1 +1,0 @@
-"""Reliability-aware training of two networks that teach each other (docs/methods/robust-training.md)."""
