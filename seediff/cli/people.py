@@ -160,12 +160,12 @@ def adapt(options: argparse.Namespace) -> None:
 def check(options: argparse.Namespace) -> None:
     """Check a study file and what it names, and say what it would run."""
     from seediff.workflow.plan import runs, shards
-    from seediff.workflow.sources import check_data
+    from seediff.workflow.sources import check_data, real_data
     from seediff.workflow.study import check_paths, find_study, load_study
 
     study = load_study(find_study(options.study))
     check_paths(study)
-    check_data(study)
+    check_data(real_data(study))
     drawn = ", ".join(f"{len(shards(study, name))} shards of {name}" for name in study.image_sets)
     say(f"{options.study}: {len(study.tables)} tables, {len(runs(study))} runs, {drawn}")
     if options.words:
@@ -195,7 +195,7 @@ def status(options: argparse.Namespace) -> None:
 
 def data_list(options: argparse.Namespace) -> None:
     """List the benchmarks: what they are, where to get them, and which are here."""
-    from seediff.datasets.inventory import list_datasets
+    from seediff.datasets.registry import list_datasets
 
     say(list_datasets(options.root))
 

@@ -15,8 +15,7 @@ from PIL import Image
 
 from seediff.datasets.augmentation import Augmentation, augmented
 from seediff.datasets.images import encode_picture
-from seediff.datasets.overlays import overlay
-from seediff.datasets.palettes import VOC_COLOURS
+from seediff.datasets.palettes import VOC_COLOURS, overlay
 from seediff.embedded.judge import RenderedPairs
 from seediff.rng import derive_seed
 from seediff.workflow.reporting.figures import strip

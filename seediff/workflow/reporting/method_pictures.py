@@ -16,8 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from seediff.datasets.overlays import overlay
-from seediff.datasets.palettes import VOC_COLOURS
+from seediff.datasets.palettes import VOC_COLOURS, overlay
 from seediff.diffusion.synthesis import Drawn, Sampling, draw, load
 from seediff.filtering.measures import agreement, area, connectedness, contrast
 from seediff.filtering.selection import Measured, quality

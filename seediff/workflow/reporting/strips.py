@@ -7,8 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from seediff.datasets.overlays import overlay
-from seediff.datasets.palettes import VOC_COLOURS
+from seediff.datasets.palettes import VOC_COLOURS, overlay
 from seediff.diffusion.synthesis import Drawn
 from seediff.masks.labels import refine, to_mask
 from seediff.masks.refinement import Refinement

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from seediff.attention.maps import ClassMaps, normalize
-from seediff.datasets.overlays import overlay
+from seediff.datasets.palettes import overlay
 from seediff.errors import SeediffError
 from seediff.masks.steps import STEPS
 from seediff.workflow.reporting.figures import Tile
