@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from seediff.datasets.pairs import Pair
+from seediff.datasets.images import Pair
 from seediff.embedded.judge import held_out_scenes
 from seediff.embedded.scenes import natural_scene
 from seediff.embedded.vocabulary import CLASSES

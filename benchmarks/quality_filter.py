@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from seediff.datasets.benchmarks import open_benchmark
-from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.datasets.classes import IGNORE_LABEL
 from seediff.diffusion.mask_quality import annotated_images, record_annotated
 from seediff.diffusion.synthesis import load
 from seediff.embedded.domains import write_domain

@@ -10,7 +10,7 @@ from pathlib import Path
 from seediff.errors import SeediffError
 from seediff.names import slug
 from seediff.workflow import graph, layout, plan
-from seediff.workflow.sources import check_named, find_sources, pinned, read_sources
+from seediff.workflow.sources import check_named, find_sources, pinned, read_sources, real_data
 from seediff.workflow.stage import told
 from seediff.workflow.stages import STAGES
 from seediff.workflow.study import find_study, load_study, read_snapshot
@@ -27,9 +27,10 @@ try:
     SOURCES = read_sources(Path(RESULTS))
     if workflow.is_main_process:
         WRITTEN = load_study(FILE)
+        DATA = real_data(WRITTEN)
         if "paths" not in config:  # a job says by itself what it does not find
-            check_named(WRITTEN, f"--config study={config['study']} paths=unchecked")
-        SOURCES = find_sources(WRITTEN, SOURCES)
+            check_named(WRITTEN, DATA, f"--config study={config['study']} paths=unchecked")
+        SOURCES = find_sources(WRITTEN, SOURCES, DATA)
     else:
         WRITTEN = read_snapshot(Path(layout.fill(layout.SNAPSHOT, study=FILE.stem)))
     STUDY = pinned(WRITTEN, SOURCES)

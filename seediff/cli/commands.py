@@ -120,12 +120,12 @@ def check(
     Prints what the study would run.
     """
     from seediff.workflow.plan import runs, shards
-    from seediff.workflow.sources import check_data
+    from seediff.workflow.sources import check_data, real_data
     from seediff.workflow.study import check_paths, find_study, load_study
 
     loaded = load_study(find_study(study))
     check_paths(loaded)
-    check_data(loaded)
+    check_data(real_data(loaded))
     drawn = ", ".join(f"{len(shards(loaded, name))} shards of {name}" for name in loaded.image_sets)
     say(f"{study}: {len(loaded.tables)} tables, {len(runs(loaded))} runs, {drawn}")
     if words:
@@ -170,7 +170,7 @@ def data_list(root: Annotated[Path, typer.Option(parser=file, help="the folder t
 
     What they are, where to get them, and which are here.
     """
-    from seediff.datasets.inventory import list_datasets
+    from seediff.datasets.registry import list_datasets
 
     say(list_datasets(root))
 

@@ -19,9 +19,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from seediff.datasets.images import Array
-from seediff.datasets.label_values import BACKGROUND_LABEL, IGNORE_LABEL
-from seediff.datasets.pairs import Pair, Pairs, resize_pair
+from seediff.datasets.classes import BACKGROUND_LABEL, IGNORE_LABEL
+from seediff.datasets.images import Array, Pair, Pairs, resize_pair
 from seediff.errors import SeediffError
 
 GREY = 128

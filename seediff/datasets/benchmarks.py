@@ -5,54 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seediff.datasets import ade20k, cityscapes, imagenet_s, voc
-from seediff.datasets.classes import BACKGROUND, LabelSpace, label_by_name, label_space
-from seediff.datasets.images import decode_ids, decode_mask, decode_photograph, read_file
+from seediff.datasets.classes import IGNORE_LABEL, LabelSpace, label_space
+from seediff.datasets.images import Pair, decode_photograph, read_file
 from seediff.datasets.items import Item, recorded_checksums
-from seediff.datasets.label_values import IGNORE_LABEL
-from seediff.datasets.pairs import Pair
+from seediff.datasets.registry import find_format
 from seediff.errors import SeediffError
-from seediff.names import nearest
-
-
-@dataclass(frozen=True)
-class Format:
-    """How a data set lies on disk, and what its pixel values stand for (None: ignored).
-
-    ``decode`` reads a label file's bytes, named for its errors, as pixel values below ``values``.
-    """
-
-    list_items: Callable[[Path, str], list[Item]]
-    labels: Mapping[int, str | None]
-    decode: Callable[[bytes, str], NDArray[Any]]
-    values: int = 256
-
-
-def _of_bytes(list_items: Callable[[Path, str], list[Item]], labels: Mapping[int, str | None]) -> Format:
-    return Format(list_items, labels, partial(decode_mask, known=frozenset(labels)))
-
-
-FORMATS: dict[str, Format] = {
-    "voc": _of_bytes(voc.list_items, voc.LABELS),
-    "cityscapes": _of_bytes(cityscapes.list_items, cityscapes.LABELS),
-    "ade20k": _of_bytes(ade20k.list_items, ade20k.LABELS),
-    **{
-        f"imagenet_s{subset}": Format(imagenet_s.list_items, imagenet_s.labels(subset), decode_ids, 2**16)
-        for subset in imagenet_s.SUBSETS
-    },
-}
-
-
-def class_names(format: str) -> set[str]:
-    """The classes of a data set; the background is none."""
-    return {known for known in FORMATS[format].labels.values() if known} - {BACKGROUND}
 
 
 @dataclass(frozen=True)
@@ -113,20 +76,18 @@ def open_benchmark(
 
     The data set's classes that are not among ``classes`` become background, as VOC's protocol has it for objects
     that a model does not know; what the data set itself ignores is 255. Raises ``SeediffError`` for a class that the
-    data set does not have, unless it is of VOC and known to be absent (``classes.ABSENT``) or named in ``lacks``, and
-    where no label file can be one of classes (``are_object_masks``).
+    data set does not have, unless the format says so (``Format.absent``) or ``lacks`` does, and where no label file can
+    be about classes (``are_object_masks``).
     """
-    if format not in FORMATS:
-        raise SeediffError(f"There is no format {format!r}.\n{nearest(format, FORMATS)}")
-    known, space = FORMATS[format], label_space(classes)
-    table = _label_table(format, label_by_name(format, class_names(format), classes, lacks), space.ignore_label)
+    known, space = find_format(format), label_space(classes)
+    labels = known.label_by_name(classes, lacks)
     items = known.list_items(folder, split)
     benchmark = Benchmark(
         name=f"{format} {split}",
         label_space=space,
         items=items,
-        label_of=table,
-        known=np.isin(np.arange(known.values), list(known.labels)),
+        label_of=known.label_table(labels, space.ignore_label),
+        known=known.known,
         decode=known.decode,
         checksums=recorded_checksums(folder, split, items),
     )
@@ -155,12 +116,3 @@ def are_object_masks(labels: Iterable[NDArray[Any]]) -> bool:
             return False
         ignored |= others.size > 0
     return ignored
-
-
-def _label_table(format: str, labels: Mapping[str, int], ignore_label: int) -> NDArray[Any]:
-    """Label for each pixel value of the format, in the smallest type that holds them all."""
-    table = np.full(FORMATS[format].values, ignore_label, np.min_scalar_type(ignore_label))
-    for value, name in FORMATS[format].labels.items():
-        if name is not None:
-            table[value] = labels.get(name, 0)
-    return table

@@ -1,4 +1,4 @@
-"""Images and labels as bytes: photographs of the usual formats in, label files (PNG) in, PNG and JPEG out."""
+"""Images and labels, and pairs of them: photographs and label files (PNG) from bytes, PNG and JPEG to bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from seediff.errors import SeediffError
 from seediff.names import reason
 
 Array = NDArray[np.uint8]
+
+Pair = tuple[Array, Array]
+"""An image (H, W, 3) and its labels (H, W), both uint8: 0 background, 255 ignored."""
 
 ENDINGS = {
     "PNG": (".png",),
@@ -341,3 +344,21 @@ def check_same_size(image: Array, labels: NDArray[Any], image_name: str, labels_
             Problem.UNEQUAL,
             f"{width} x {height}, labels {labels_width} x {labels_height}",
         )
+
+
+# --- pairs
+
+
+class Pairs(Protocol):
+    """Anything that has a length and gives a pair by its index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Pair: ...
+
+
+def resize_pair(image: Array, labels: Array, shape: tuple[int, ...]) -> Pair:
+    """An image (H, W, 3), bilinear, and its labels (H, W), nearest, resized to ``shape`` (height, width)."""
+    size = shape[1], shape[0]
+    resized = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(resized), np.asarray(Image.fromarray(labels).resize(size, Image.Resampling.NEAREST))

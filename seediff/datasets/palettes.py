@@ -1,4 +1,4 @@
-"""The colours of label files: which label an index of a palette stands for, in whatever order an editor wrote it.
+"""The colours of labels: which label an index of a file's palette stands for, and masks laid over images.
 
 Two palettes are customary: VOC's colour map, and grey of the label's own value. A file whose palette is one of them in
 order, as far as it goes, holds labels. Any other palette is read by its colours, so that one which was squeezed or put
@@ -11,6 +11,10 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
+
+from seediff.datasets.classes import IGNORE_LABEL
+from seediff.errors import SeediffError
 
 Array = NDArray[np.uint8]
 Colour = tuple[int, ...]
@@ -80,3 +84,30 @@ def _strangest(colours: Sequence[Colour], known: Collection[int]) -> Colour:
         [colour for colour in colours if colour not in _labels_by_colour(palette, known)] for palette in CUSTOMARY
     ]
     return min(lacking, key=len)[0]
+
+
+# --- for people to look at
+
+
+def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Image.Image:
+    """The image with every label tinted in its colour and outlined; the background pales, 255 turns grey.
+
+    ``image`` (H, W, 3), ``mask`` (H, W) label indices, ``palette`` (at least max label + 1, 3).
+    """
+    if mask.shape != image.shape[:2]:
+        raise SeediffError(f"Image {image.shape[:2]} and mask {mask.shape} differ in size.")
+    ignored = mask == IGNORE_LABEL
+    labels = np.where(ignored, 0, mask)
+    if labels.max() >= len(palette):
+        raise SeediffError(f"The mask holds label {labels.max()}, the palette ends at {len(palette) - 1}.")
+    colours = np.where(ignored[..., None], 128, palette[labels]).astype(np.float64)
+    colours[mask == 0] = 255
+    shares = np.where(mask == 0, 0.65, np.where(_outline(mask), 1.0, 0.5))[..., None]
+    return Image.fromarray((image * (1 - shares) + colours * shares).round().astype(np.uint8))
+
+
+def _outline(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Pixels with a neighbour, left, right, above or below, of another label."""
+    padded = np.pad(mask, 1, mode="edge")
+    neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+    return np.any([neighbour != mask for neighbour in neighbours], axis=0)

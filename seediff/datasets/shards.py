@@ -13,6 +13,7 @@ Members are read into memory and never extracted, and their names must be plain 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,8 +22,9 @@ from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast, get_args
 
+from seediff.datasets.flaws import Flaw
 from seediff.diffusion.model_files import differences
 from seediff.errors import SeediffError
 from seediff.files.sealed import partial, read_json, sealed_json
@@ -30,6 +32,8 @@ from seediff.files.seals import name_of
 from seediff.names import check_name
 
 FORMAT_VERSION = 1
+FLAW = "flaw"
+"""The column of a prompt row that only images with a flaw have (``flaws``)."""
 _BLOCK = 512
 """Size in bytes of a tar header, and what everything in a tar is padded to."""
 _EXTENSION = re.compile(r"[A-Za-z0-9_]{1,16}")
@@ -312,3 +316,34 @@ def check_same_model(models: Iterable[tuple[Path, Mapping[str, str]]]) -> None:
                 "Delete those of the wrong one and run again."
             )
         known = known or ((path, model) if model else None)
+
+
+# --- the prompt row beside a drawn image
+
+
+def class_of(shard: ShardIndex, key: str) -> str:
+    """The class that was drawn; ``SeediffError`` naming the row if it does not say."""
+    return _said(shard, key, "class_name", "which class was drawn")
+
+
+def prompt_of(shard: ShardIndex, key: str) -> str:
+    """The prompt the image was drawn from; ``SeediffError`` naming the row if it does not say."""
+    return _said(shard, key, "prompt", "what it was drawn from")
+
+
+def flaw_in(shard: ShardIndex, key: str) -> Flaw | None:
+    """The flaw that the image had when it was drawn, if any; ``SeediffError`` naming the row for an unknown one."""
+    try:
+        flaw: Any = json.loads(shard.read(key, "json")).get(FLAW)
+    except (ValueError, AttributeError, RecursionError):
+        flaw = ""
+    if flaw is not None and flaw not in get_args(Flaw):
+        raise SeediffError(f"{key}.json in {shard.path} does not say what flaw the image has.")
+    return cast(Flaw | None, flaw)
+
+
+def _said(shard: ShardIndex, key: str, column: str, what: str) -> str:
+    try:
+        return str(json.loads(shard.read(key, "json"))[column])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise SeediffError(f"{key}.json in {shard.path} does not say {what} ({column}).") from None

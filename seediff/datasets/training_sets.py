@@ -25,13 +25,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seediff.datasets.benchmarks import open_benchmark
-from seediff.datasets.classes import check_learnable
+from seediff.datasets.classes import MOST_CLASSES
 from seediff.datasets.flaws import Flaw
-from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
-from seediff.datasets.label_values import MOST_CLASSES
-from seediff.datasets.pairs import Pair, Pairs
-from seediff.datasets.prompt_rows import class_of, flaw_in
-from seediff.datasets.shards import ShardIndex, check_same_keys, check_same_model, open_shard, shards_by_key
+from seediff.datasets.images import Pair, Pairs, check_same_size, decode_mask, decode_rgb
+from seediff.datasets.registry import find_format
+from seediff.datasets.shards import (
+    ShardIndex,
+    check_same_keys,
+    check_same_model,
+    class_of,
+    flaw_in,
+    open_shard,
+    shards_by_key,
+)
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json, write_json
 
@@ -40,7 +46,7 @@ Entry = dict[str, Any]
 
 FORMAT_VERSION = 1
 RELIABILITY = "reliability_png"
-"""The extension of what masks of a robust recipe have beside them: how far each pixel can be relied on, 1 to 255."""
+"""The extension of what masks of a robust recipe have beside them: the reliability of each pixel, 1 to 255."""
 CACHED_BYTES = 256 * 2**20
 """A training set whose pairs take less than this is kept in memory once decoded."""
 
@@ -81,8 +87,8 @@ class ShardPairs:
 
 
 @dataclass(frozen=True)
-class Doubts:
-    """The images of shard pairs, with how doubtful their labels are in place of these: 0 (not at all) to 254."""
+class Uncertainty:
+    """The images of shard pairs with uncertainty in place of labels: 255 - reliability for each pixel, 0 to 254."""
 
     pairs: ShardPairs
 
@@ -117,12 +123,12 @@ class TrainingSet:
         return hashlib.sha256(os.fsencode("\n".join(source.identity for source in self.sources))).hexdigest()
 
     @property
-    def doubts(self) -> TrainingSet:
-        """The same images under the same numbers, with doubts in place of labels; masks have to carry reliability."""
+    def uncertainty(self) -> TrainingSet:
+        """The same images in the same order, with uncertainty in place of labels; masks must come with reliability."""
         shards = [source for source in self.sources if isinstance(source, ShardPairs)]
         if len(shards) < len(self.sources):
             raise SeediffError("Annotated images have no reliability: only drawn ones can be trained on robustly.")
-        return TrainingSet([Doubts(source) for source in shards])
+        return TrainingSet([Uncertainty(source) for source in shards])
 
     @property
     def flaws(self) -> dict[str, Flaw]:
@@ -231,7 +237,7 @@ def pair_entries(
     root: Path,
     kept: Mapping[str, bool] | None = None,
 ) -> list[Entry]:
-    """Images with their masks, paired and ordered by key, so that it is all one how they are divided into shards.
+    """Images with their masks, paired and ordered by key, however they are divided into shards.
 
     ``root`` is the folder the training set will be in. Raises ``SeediffError`` if an image has no mask or a mask no
     image, if a key comes twice, if ``kept`` is of other keys, or if a class has fewer than ``per_class`` images.
@@ -274,7 +280,7 @@ def benchmark_entry(format: str, folder: Path, split: str, classes: Sequence[str
     if len(classes) > MOST_CLASSES:
         raise SeediffError(f"A training set has {MOST_CLASSES} classes at most, not {len(classes)}: labels are bytes.")
     benchmark = open_benchmark(format, folder, split, classes)
-    check_learnable(format, classes)
+    find_format(format).check_learnable(classes)
     names = [item.name for item in benchmark.items]
     if number is not None and number > len(names):
         raise SeediffError(f"{number} images were asked for, but split {split!r} of {folder} has {len(names)}.")

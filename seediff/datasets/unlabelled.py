@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from seediff.datasets.benchmarks import FORMATS
 from seediff.datasets.images import Array, decode_rgb, displayed_size, read_file
 from seediff.datasets.items import check_folder, check_twins, recorded_checksums
+from seediff.datasets.registry import find_format
 from seediff.errors import SeediffError
 
 BESIDE = frozenset({".csv", ".json", ".jsonl", ".md", ".txt", ".xml"})
@@ -57,7 +57,7 @@ class Unlabelled:
 
 def benchmark_images(format: str, folder: Path, split: str) -> Unlabelled:
     """The images of one split of a data set."""
-    items = FORMATS[format].list_items(folder, split)
+    items = find_format(format).list_items(folder, split)
     return Unlabelled(tuple(item.image for item in items), recorded_checksums(folder, split, items))
 
 

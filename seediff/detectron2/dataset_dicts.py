@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seediff.datasets.images import encode_labels, encode_png
-from seediff.datasets.label_values import IGNORE_LABEL
-from seediff.datasets.pairs import Pairs
+from seediff.datasets.classes import IGNORE_LABEL
+from seediff.datasets.images import Pairs, encode_labels, encode_png
 from seediff.errors import SeediffError
 from seediff.files.sealed import partial, read_json, write_json
 

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.datasets.classes import IGNORE_LABEL
 from seediff.detectron2.availability import require_mask2former
 from seediff.detectron2.dataset_dicts import metadata
 from seediff.errors import SeediffError

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from seediff.adaptation.adapter import adapter_file
-from seediff.datasets.classes import BACKGROUND
+from seediff.datasets.classes import BACKGROUND, MOST_CLASSES
 from seediff.datasets.flaws import Flaw, flaws_of
 from seediff.datasets.images import Array, decode_rgb, encode_mask, encode_picture, encode_png, read_file
-from seediff.datasets.label_values import MOST_CLASSES
-from seediff.datasets.overlays import overlay
-from seediff.datasets.palettes import VOC_COLOURS
+from seediff.datasets.palettes import VOC_COLOURS, overlay
 from seediff.diffusion.model_files import differences, identity, local_folder
 from seediff.diffusion.synthesis import Drawn, Sampling, draw, load
 from seediff.errors import SeediffError

@@ -24,7 +24,7 @@ from seediff.attention.maps import AttentionMaps, ClassMaps
 from seediff.attention.recording import record_unet
 from seediff.attention.tokens import tokenize
 from seediff.datasets.benchmarks import Benchmark
-from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.datasets.classes import IGNORE_LABEL
 from seediff.diffusion.synthesis import encode_images, encode_text
 from seediff.errors import SeediffError
 from seediff.finite import naming, within

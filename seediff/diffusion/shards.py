@@ -18,8 +18,7 @@ from torch import Tensor
 
 from seediff.datasets.flaws import EMPTY, Flaw, counted, flaw_of
 from seediff.datasets.images import decode_rgb, encode_labels, encode_mask, encode_png
-from seediff.datasets.prompt_rows import FLAW
-from seediff.datasets.shards import Sample, check_same_model, read_manifest, read_shard, write_shard
+from seediff.datasets.shards import FLAW, Sample, check_same_model, read_manifest, read_shard, write_shard
 from seediff.datasets.training_sets import RELIABILITY
 from seediff.diffusion.synthesis import Sampling, synthesize
 from seediff.errors import SeediffError

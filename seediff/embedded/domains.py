@@ -23,14 +23,11 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from seediff.datasets import imagenet_s
-from seediff.datasets.ade20k import SPLITS as ADE20K_SPLITS
-from seediff.datasets.cityscapes import IMAGE_SUFFIX, LABEL_SUFFIX
-from seediff.datasets.classes import ADE20K_CLASSES, CITYSCAPES_IDS, VOC_CLASSES, own_names
-from seediff.datasets.images import encode_ids, encode_jpeg, encode_labels, encode_mask, encode_png
+from seediff.datasets import ade20k, cityscapes, imagenet_s, voc
+from seediff.datasets.classes import IGNORE_LABEL
+from seediff.datasets.formats import STAND_IN_SIGN, Format
+from seediff.datasets.images import Pair, encode_ids, encode_jpeg, encode_labels, encode_mask, encode_png
 from seediff.datasets.items import RECORD
-from seediff.datasets.label_values import IGNORE_LABEL
-from seediff.datasets.pairs import Pair
 from seediff.embedded.backgrounds import SIDE, road, room
 from seediff.embedded.scenes import RADII, Placement, natural_scene, render, scatter
 from seediff.embedded.vocabulary import CLASSES
@@ -49,13 +46,12 @@ OBJECT_ODDS = (0.5, 0.3, 0.2)
 STREET_CLASSES = ("person", "car", "bus", "motorbike", "train")
 STREET_RADII = (6.0, 12.0)
 """Half-extent in pixels from far away to near."""
-PORTRAYED = tuple(name for name in CLASSES if own_names("imagenet_s50", name))
+PORTRAYED = tuple(name for name in CLASSES if imagenet_s.FORMATS[0].own_names(name))
 """The classes of ImageNet-S."""
 BYSTANDER_ODDS = 0.3
 """How often a portrait has a thing of another class beside it."""
-INDOOR_CLASSES = tuple(name for name in CLASSES if own_names("ade20k", name))
+INDOOR_CLASSES = tuple(name for name in CLASSES if ade20k.FORMAT.own_names(name))
 
-_SIGN = "STAND-IN.txt"
 _SIGN_TEXT = """\
 Not {format}: an embedded stand-in in its format, drawn by seediff from coloured pictograms.
 It is made anew at any time, so it may be deleted, and is replaced when it is drawn again.
@@ -79,7 +75,7 @@ def write_domain(format: str, folder: Path, train: int, val: int, rng_seed: int)
     if format not in DOMAINS:
         raise SeediffError(f"There is no embedded domain in the format {format!r}.\n{nearest(format, DOMAINS)}")
     with _whole_folder(folder) as unfinished:
-        write_text(unfinished / _SIGN, _SIGN_TEXT.format(format=format))
+        write_text(unfinished / STAND_IN_SIGN, _SIGN_TEXT.format(format=format))
         counts = {"train": train, "val": val}
         splits = {split: _write_split(format, unfinished, split, counts[split], rng_seed) for split in counts}
         record = {"version": VERSION, "format": format, "rng_seed": rng_seed, "splits": splits}
@@ -91,7 +87,7 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
     """A temporary neighbour of ``folder``, which takes its place on success and is removed on failure."""
     if not folder.name:
         raise SeediffError(f"{str(folder)!r} is not the name of a folder to be made.")
-    if folder.exists() and any(folder.iterdir()) and not (folder / _SIGN).is_file():
+    if folder.exists() and any(folder.iterdir()) and not (folder / STAND_IN_SIGN).is_file():
         raise SeediffError(f"{folder} holds something else than a stand-in and is left alone.\nMove it or delete it.")
     unfinished, outdated = (folder.with_name(folder.name + suffix) for suffix in (".partial", ".outdated"))
     for leftover in (unfinished, outdated):
@@ -205,7 +201,7 @@ def _portrayed(index: int) -> str:
 
 
 def _imagenet_name(name: str) -> str:
-    return own_names("imagenet_s50", name)[0]
+    return imagenet_s.FORMATS[0].own_names(name)[0]
 
 
 def _with_surroundings(labels: Array, above: int, below: int) -> Array:
@@ -214,25 +210,25 @@ def _with_surroundings(labels: Array, above: int, below: int) -> Array:
 
 
 def _voc_label(name: str) -> int:
-    return VOC_CLASSES.index(name) + 1
+    return voc.CLASSES.index(name) + 1
 
 
 def _cityscapes_id(name: str) -> int:
-    return next(label for label, known in CITYSCAPES_IDS.items() if known == name)
+    return next(label for label, known in cityscapes.IDS.items() if known == name)
 
 
 def _ade20k_label(name: str) -> int:
-    return ADE20K_CLASSES.index(name) + 1
+    return ade20k.CLASSES.index(name) + 1
 
 
-def _table(format: str, classes: tuple[str, ...], label: Callable[[str], int]) -> Array:
+def _table(format: Format, classes: tuple[str, ...], label: Callable[[str], int]) -> Array:
     """The format's label for each label of a rendered scene; 0 for those the domain does not draw."""
-    return np.array([0, *(label(own_names(format, name)[0]) if name in classes else 0 for name in CLASSES)], np.uint8)
+    return np.array([0, *(label(format.own_names(name)[0]) if name in classes else 0 for name in CLASSES)], np.uint8)
 
 
-_VOC_LABELS = _table("voc", CLASSES, _voc_label)
-_CITYSCAPES_IDS = _table("cityscapes", STREET_CLASSES, _cityscapes_id)
-_ADE20K_LABELS = _table("ade20k", INDOOR_CLASSES, _ade20k_label)
+_VOC_LABELS = _table(voc.FORMAT, CLASSES, _voc_label)
+_CITYSCAPES_IDS = _table(cityscapes.FORMAT, STREET_CLASSES, _cityscapes_id)
+_ADE20K_LABELS = _table(ade20k.FORMAT, INDOOR_CLASSES, _ade20k_label)
 
 
 def _voc_name(split: str, index: int) -> str:
@@ -247,13 +243,13 @@ def voc_files(split: str, index: int, image: Array, labels: Array) -> dict[str, 
 def cityscapes_files(split: str, index: int, image: Array, labels: Array) -> dict[str, bytes]:
     place = f"{split}/pictogram/pictogram_{index:06d}_000019"
     return {
-        f"leftImg8bit/{place}{IMAGE_SUFFIX}": encode_png(image),
-        f"gtFine/{place}{LABEL_SUFFIX}": encode_labels(labels),
+        f"leftImg8bit/{place}{cityscapes.IMAGE_SUFFIX}": encode_png(image),
+        f"gtFine/{place}{cityscapes.LABEL_SUFFIX}": encode_labels(labels),
     }
 
 
 def ade20k_files(split: str, index: int, image: Array, labels: Array) -> dict[str, bytes]:
-    place = f"{ADE20K_SPLITS[split]}/ADE_{split}_{index + 1:08d}"
+    place = f"{ade20k.SPLITS[split]}/ADE_{split}_{index + 1:08d}"
     return {f"images/{place}.jpg": encode_jpeg(image), f"annotations/{place}.png": encode_labels(labels)}
 
 

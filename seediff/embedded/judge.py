@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from seediff.datasets.pairs import Pair
+from seediff.datasets.images import Pair
 from seediff.diffusion.synthesis import Sampling, draw, load
 from seediff.embedded.scenes import Scene, natural_scene
 from seediff.embedded.vocabulary import CLASSES

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from seediff.datasets.label_values import BACKGROUND_LABEL, IGNORE_LABEL
+from seediff.datasets.classes import BACKGROUND_LABEL, IGNORE_LABEL
 
 Mask = NDArray[np.uint8]
 Region = NDArray[np.bool_]

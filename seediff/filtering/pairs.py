@@ -9,8 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
-from seediff.datasets.prompt_rows import class_of, prompt_of
-from seediff.datasets.shards import ShardIndex, check_same_keys, check_same_model, shards_by_key
+from seediff.datasets.shards import ShardIndex, check_same_keys, check_same_model, class_of, prompt_of, shards_by_key
 from seediff.diffusion.shards import SCORES, read_score
 from seediff.errors import SeediffError
 from seediff.filtering.clip import load_clip

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.datasets.classes import IGNORE_LABEL
 from seediff.errors import SeediffError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.datasets.classes import IGNORE_LABEL
 from seediff.segmenter.batches import WeightedBatch
 from seediff.segmenter.settings import SegmenterSettings
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from seediff.datasets.label_values import BACKGROUND_LABEL, IGNORE_LABEL
-from seediff.datasets.pairs import Pairs
+from seediff.datasets.classes import BACKGROUND_LABEL, IGNORE_LABEL
+from seediff.datasets.images import Pairs
 from seediff.errors import SeediffError
 from seediff.masks.reliability import LEVELS
 from seediff.segmenter.settings import RobustTraining

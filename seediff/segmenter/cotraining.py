@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from seediff.datasets.pairs import Pairs
+from seediff.datasets.images import Pairs
 from seediff.errors import SeediffError
 from seediff.segmenter.architecture import Architecture, Head, Mean, cross_entropy
 from seediff.segmenter.batches import ReliabilityViews, WeightedBatch, check_reliable, mixed, online, weighted

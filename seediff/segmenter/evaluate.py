@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seediff.datasets.classes import MOST_CLASSES
 from seediff.datasets.flaws import FLAWS, Flaw
-from seediff.datasets.label_values import MOST_CLASSES
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
 from seediff.finite import check_finite, naming

@@ -22,7 +22,7 @@ from transformers.models.mask2former.modeling_mask2former import (
     Mask2FormerTransformerModule,
 )
 
-from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.datasets.classes import IGNORE_LABEL
 from seediff.segmenter import deformable_attention
 from seediff.segmenter.architecture import Architecture, Head, Mean, cross_entropy
 from seediff.segmenter.backbones import backbone_config, load_pretrained, normalize

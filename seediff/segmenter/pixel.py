@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.datasets.classes import IGNORE_LABEL
 from seediff.segmenter.architecture import Architecture, Head, Mean, cross_entropy
 from seediff.segmenter.backbones import empty_backbone, load_pretrained, normalize
 from seediff.segmenter.batches import WeightedBatch

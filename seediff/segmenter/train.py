@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from seediff.datasets.augmentation import Augmentation
-from seediff.datasets.pairs import Pairs
+from seediff.datasets.images import Pairs
 from seediff.diffusion.model_files import network_files
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_csv, write_json

@@ -17,9 +17,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from seediff.datasets.augmentation import Augmentation, augmented
-from seediff.datasets.images import Array
-from seediff.datasets.label_values import IGNORE_LABEL
-from seediff.datasets.pairs import Pair, Pairs, resize_pair
+from seediff.datasets.classes import IGNORE_LABEL
+from seediff.datasets.images import Array, Pair, Pairs, resize_pair
 from seediff.rng import derive_seed
 from seediff.segmenter.settings import SegmenterSettings
 

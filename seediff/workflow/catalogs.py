@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from seediff.datasets.benchmarks import open_benchmark
-from seediff.datasets.pairs import Pairs
+from seediff.datasets.images import Pairs
 from seediff.datasets.training_sets import load_training_set
 from seediff.detectron2.availability import require_detectron2
 from seediff.detectron2.dataset_dicts import dataset_dicts, metadata

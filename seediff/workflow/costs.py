@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from seediff.datasets.inventory import DATA_SETS
+from seediff.datasets.registry import FORMATS
 from seediff.errors import SeediffError
 from seediff.segmenter.backends import BACKENDS
 from seediff.segmenter.settings import SegmenterSettings
@@ -153,7 +153,7 @@ def _iteration_tflop(segmenter: SegmenterSettings, networks: int) -> float:
 def _evaluating(study: Study) -> StageCost:
     runs = plan.runs(study)
     benchmarks = [study.benchmarks[run.benchmark] for run in runs]
-    images = [DATA_SETS[benchmark.format].splits.get(benchmark.split, 0) for benchmark in benchmarks]
+    images = [FORMATS[benchmark.format].splits.get(benchmark.split, 0) for benchmark in benchmarks]
     crops = [_crops(study, run) * _networks(study, run.recipe) for run in runs]
     forward = [network(study.segmenters[run.segmenter]).forward for run in runs]
     tflop = sum(n * c * cost for n, c, cost in zip(images, crops, forward, strict=True))

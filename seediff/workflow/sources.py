@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
-from seediff.datasets.fingerprint import folder_fingerprint, split_files, split_fingerprint
+from seediff.datasets.items import fingerprint
+from seediff.datasets.registry import find_format
 from seediff.datasets.unlabelled import folder_images
 from seediff.diffusion.model_files import hub_commit, is_hub_id, names_commit, reference, split_reference
 from seediff.errors import SeediffError
@@ -42,17 +44,20 @@ class Data:
     def name(self) -> str:
         return f"{self.folder} {self.split}" if self.split else self.folder
 
-    def fingerprint(self) -> str | None:
+    @cached_property
+    def files(self) -> list[Path]:
+        """The images, and a split's label files, in their order: listed once. ``SeediffError`` if a file is missing."""
         if self.format is None or self.split is None:
-            return folder_fingerprint(Path(self.folder))
-        return split_fingerprint(self.format, Path(self.folder), self.split)
+            return list(folder_images(Path(self.folder)).files)
+        items = find_format(self.format).list_items(Path(self.folder), self.split)
+        return [path for item in items for path in (item.image, item.labels)]
 
-    def check(self) -> None:
-        """Raise ``SeediffError`` if a file of it is missing."""
-        if self.format is None or self.split is None:
-            folder_images(Path(self.folder))
-        else:
-            split_files(self.format, Path(self.folder), self.split)
+    def fingerprint(self) -> str | None:
+        """A checksum over the files' names and sizes; None if a file is missing."""
+        try:
+            return fingerprint(Path(self.folder), self.files)
+        except SeediffError:
+            return None
 
 
 @dataclass(frozen=True)
@@ -114,15 +119,15 @@ def write_sources(results: Path, sources: Sources) -> None:
         write_json(results / FILE, asdict(sources))
 
 
-def find_sources(study: Study, noted: Sources) -> Sources:
-    """What the study's hub ids and data sets stand for now: ids as noted, data as they are, or else as noted."""
-    return replace(local_sources(study, noted), commits=find_commits(study, noted))
+def find_sources(study: Study, noted: Sources, data: Iterable[Data]) -> Sources:
+    """What the hub ids and the real ``data`` of a study stand for now: ids as noted, data as they are, or as noted."""
+    return replace(local_sources(study, noted, data), commits=find_commits(study, noted))
 
 
-def local_sources(study: Study, noted: Sources) -> Sources:
+def local_sources(study: Study, noted: Sources, data: Iterable[Data]) -> Sources:
     """The same without asking the hub: ids that were not noted stand for no commit."""
-    data = {read.name: read.fingerprint() or noted.data.get(read.name) for read in real_data(study)}
-    known = {name: found for name, found in data.items() if found}
+    fingerprints = {read.name: read.fingerprint() or noted.data.get(read.name) for read in data}
+    known = {name: found for name, found in fingerprints.items() if found}
     files = {path: _checksum(path, noted.files.get(path)) for path in _large_files(study)}
     return Sources(noted.commits, known, files)
 
@@ -160,19 +165,19 @@ def check_commits(study: Study, commits: Mapping[str, str]) -> None:
             )
 
 
-def check_named(study: Study, without: str) -> None:
+def check_named(study: Study, data: Iterable[Data], without: str) -> None:
     """Raise ``SeediffError`` if something that the study names is not there; ``without`` plans without it."""
     try:
         check_paths(study)
-        check_data(study)
+        check_data(data)
     except SeediffError as error:
         raise SeediffError(f"{error}\nTo plan without them, or to run what does not need them: {without}") from None
 
 
-def check_data(study: Study) -> None:
-    """Raise ``SeediffError`` if a real data set is not whole: its results would count as those of the data as noted."""
-    for data in real_data(study):
-        data.check()
+def check_data(data: Iterable[Data]) -> None:
+    """Raise ``SeediffError`` if a file of real data is missing: results would count as those of the data as noted."""
+    for read in data:
+        _ = read.files
 
 
 def pinned(study: Study, sources: Sources) -> Study:

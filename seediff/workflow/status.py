@@ -23,7 +23,7 @@ from seediff.names import visible
 from seediff.workflow.graph import Job, needed, study_jobs, targets
 from seediff.workflow.layout import OF_NO_JOB, SNAPSHOT, SOURCES, Results, fill
 from seediff.workflow.records import digests, made, record_file
-from seediff.workflow.sources import local_sources, pinned, read_sources
+from seediff.workflow.sources import local_sources, pinned, read_sources, real_data
 from seediff.workflow.study import Study
 from seediff.workflow.study.paths import missing_models
 
@@ -105,7 +105,7 @@ def study_status(study: Study, folder: Path, now: float) -> Status:
             f"Which jobs of {study.name} are done depends on {missing[0]}, which is not there.\n"
             "Run this command in the folder from which the study's paths start."
         )
-    results, sources = Results(study.name, folder), local_sources(study, read_sources(folder))
+    results, sources = Results(study.name, folder), local_sources(study, read_sources(folder), real_data(study))
     jobs = study_jobs(pinned(study, sources))
     pace = measured_pace(jobs, results)
     present = made(jobs, digests(jobs, sources), results.path)

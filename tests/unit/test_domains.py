@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seediff.datasets.benchmarks import Benchmark, open_benchmark
-from seediff.datasets.classes import own_names
+from seediff.datasets.imagenet_s import FORMATS as IMAGENET_S
 from seediff.datasets.imagenet_s import NAMES, SUBSETS
 from seediff.embedded import domains
 from seediff.embedded.domains import (
@@ -43,7 +43,7 @@ def opened(format: str, folder: Path, split: str) -> Benchmark:
     if format not in ("imagenet_s300", "imagenet_s919"):
         return open_benchmark(format, folder, split, CLASSES)
     others = [name for name in CLASSES if name not in PORTRAYED]
-    classes = [name if name in others else own_names("imagenet_s50", name)[0] for name in CLASSES]
+    classes = [name if name in others else IMAGENET_S[0].own_names(name)[0] for name in CLASSES]
     return open_benchmark(format, folder, split, classes, others)
 
 

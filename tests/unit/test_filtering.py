@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 from transformers import CLIPConfig, CLIPModel
 
+from seediff.datasets.classes import IGNORE_LABEL
 from seediff.datasets.images import encode_mask, encode_png
-from seediff.datasets.label_values import IGNORE_LABEL
 from seediff.datasets.shards import Sample, open_shard, read_shard, write_shard
 from seediff.datasets.training_sets import load_training_set
 from seediff.diffusion.releases import CLIPImageProcessor

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from seediff.attention.maps import AttentionMaps, normalize
 from seediff.attention.tokens import TokenizedPrompt
-from seediff.datasets.overlays import overlay
+from seediff.datasets.palettes import overlay
 from seediff.diffusion.synthesis import Drawn
 from seediff.errors import SeediffError
 from seediff.masks.make import make_mask, make_score

@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seediff.datasets.benchmarks import FORMATS
-from seediff.datasets.classes import CITYSCAPES_IDS, CITYSCAPES_TRAIN_IDS
+from seediff.datasets.cityscapes import IDS, TRAIN_IDS
 from seediff.datasets.findings import Report
+from seediff.datasets.formats import STAND_IN_SIGN
 from seediff.datasets.imagenet_s import SUBSETS
 from seediff.datasets.images import decode_mask, encode_ids, encode_labels, encode_mask, encode_png
-from seediff.datasets.inventory import DATA_SETS, STAND_IN_SIGN, list_datasets
 from seediff.datasets.palettes import VOC_COLOURS
+from seediff.datasets.registry import FORMATS, list_datasets
 from seediff.datasets.verification import check_dataset
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 
-NAMES = sorted(DATA_SETS)
+NAMES = sorted(FORMATS)
 LABELS = {
     "voc": "SegmentationClass/val_00000{}.png",
     "cityscapes": "gtFine/val/pictogram/pictogram_00000{}_000019_gtFine_labelIds.png",
@@ -86,7 +86,7 @@ def refusal(*arguments: object) -> str:
 
 
 def test_official_numbers() -> None:
-    assert {name: dict(known.splits) for name, known in DATA_SETS.items()} == {
+    assert {name: dict(known.splits) for name, known in FORMATS.items()} == {
         "voc": {"train": 1464, "val": 1449, "trainval": 2913, "trainaug": 10582},
         "cityscapes": {"train": 2975, "val": 500},
         "ade20k": {"train": 20210, "val": 2000},
@@ -94,12 +94,11 @@ def test_official_numbers() -> None:
         "imagenet_s300": {"train": 3000, "val": 4097},
         "imagenet_s919": {"train": 9190, "val": 12419},
     }
-    assert set(DATA_SETS) == set(FORMATS)
 
 
 def test_list_says_what_there_is_to_know(tmp_path: Path) -> None:
     text = list_datasets(tmp_path)
-    for known in DATA_SETS.values():
+    for known in FORMATS.values():
         assert known.title in text and str(known.place) in text and all(name in text for name in known.holds)
     assert text.count("not there") == 6 and max(map(len, text.splitlines())) <= 120
     for fact in (
@@ -116,7 +115,7 @@ def test_list_says_what_there_is_to_know(tmp_path: Path) -> None:
 
 
 def test_list_says_what_is_there(copy: Callable[[str], Path], tmp_path: Path) -> None:
-    place = tmp_path / DATA_SETS["voc"].place
+    place = tmp_path / FORMATS["voc"].place
     shutil.move(copy("voc"), place)
     assert "data/VOCdevkit/VOC2012: found: a stand-in with splits train, val (6, 6 images)" in list_datasets(tmp_path)
     (place / STAND_IN_SIGN).unlink()
@@ -130,7 +129,7 @@ def test_list_says_what_is_there(copy: Callable[[str], Path], tmp_path: Path) ->
 @every_name
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_the_check_looks_at_what_the_reader_reads(drawn: Path, name: str, split: str) -> None:
-    assert DATA_SETS[name].find_items(drawn / name, split) == FORMATS[name].list_items(drawn / name, split)
+    assert FORMATS[name].find_items(drawn / name, split) == FORMATS[name].list_items(drawn / name, split)
 
 
 def test_unknown_names(drawn: Path) -> None:
@@ -155,7 +154,7 @@ def test_without_its_sign_it_has_to_have_the_official_numbers_and_sizes(copy: Ca
     (folder / STAND_IN_SIGN).unlink()
     texts = errors(check_dataset(name, folder))
     for split in ("train", "val"):
-        number = f"officially there are {DATA_SETS[name].splits[split]:,}"
+        number = f"officially there are {FORMATS[name].splits[split]:,}"
         assert sum(text.startswith(f"{split}: 6 images") and text.endswith(number) for text in texts) == 1
     odd = [text for text in texts if "size that the data set does not have" in text]
     assert len(odd) == (2 if name == "cityscapes" else 0) and len(texts) == 2 + len(odd)
@@ -165,7 +164,7 @@ def test_without_its_sign_it_has_to_have_the_official_numbers_and_sizes(copy: Ca
 @pytest.mark.parametrize("name", ["voc", "ade20k", "imagenet_s50", "imagenet_s919"])
 def test_a_real_copy_that_is_sound(copy: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     (folder := copy(name)).joinpath(STAND_IN_SIGN).unlink()
-    monkeypatch.setitem(DATA_SETS, name, replace(DATA_SETS[name], splits={"train": 6, "val": 6}))
+    monkeypatch.setitem(FORMATS, name, replace(FORMATS[name], splits={"train": 6, "val": 6}))
     report = check_dataset(name, folder)
     assert report.findings == () and report.ok and report.text.endswith("No problem was found.")
 
@@ -248,7 +247,7 @@ def test_missing_empty_and_broken_split_files(copy: Callable[[str], Path]) -> No
 @pytest.mark.parametrize("name", ["cityscapes", "ade20k"])
 def test_missing_and_empty_split_folders(copy: Callable[[str], Path], name: str) -> None:
     folder = copy(name)
-    split = DATA_SETS[name].split_path(folder, "val")
+    split = FORMATS[name].split_path(folder, "val")
     shutil.rmtree(split)
     assert only_error(name, folder) == f"val: {split} is missing"
     split.mkdir()
@@ -372,8 +371,8 @@ def test_a_larger_subset_given_for_a_smaller_one(copy: Callable[[str], Path]) ->
 def test_training_ids_in_place_of_label_ids(copy: Callable[[str], Path], void: int) -> None:
     """With a void, which has a value that label ids do not have, or without."""
     table = np.full(256, 255, np.uint8)
-    for label, known in CITYSCAPES_IDS.items():
-        table[label] = CITYSCAPES_TRAIN_IDS[known]
+    for label, known in IDS.items():
+        table[label] = TRAIN_IDS[known]
     folder = copy("cityscapes")
     for index in range(6):
         path = label_file("cityscapes", folder, index)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
-from seediff.datasets.benchmarks import FORMATS, open_benchmark
+from seediff.datasets.benchmarks import open_benchmark
 from seediff.datasets.findings import Problem
 from seediff.datasets.images import (
     PHOTOGRAPHS,
@@ -33,6 +33,7 @@ from seediff.datasets.images import (
     encode_mask,
     encode_png,
 )
+from seediff.datasets.registry import FORMATS
 from seediff.datasets.unlabelled import folder_images
 from seediff.datasets.verification import check_dataset
 from seediff.embedded.domains import write_domain

@@ -20,16 +20,6 @@ from PIL import Image
 
 from seediff.datasets import ade20k, cityscapes, imagenet_s, voc
 from seediff.datasets.benchmarks import Benchmark, open_benchmark
-from seediff.datasets.classes import (
-    ABSENT,
-    ADE20K_CLASSES,
-    ALIASES,
-    CITYSCAPES_IDS,
-    CITYSCAPES_TRAIN_IDS,
-    VOC_CLASSES,
-    label_by_name,
-    own_names,
-)
 from seediff.datasets.images import (
     VOC_COLOURS,
     check_same_size,
@@ -42,6 +32,7 @@ from seediff.datasets.images import (
     encode_mask,
     encode_png,
 )
+from seediff.datasets.registry import FORMATS
 from seediff.datasets.training_sets import assemble_real
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
@@ -122,43 +113,43 @@ def test_different_sizes() -> None:
 
 
 def test_class_lists() -> None:
-    assert len(VOC_CLASSES) == 20 and VOC_CLASSES.index("tvmonitor") == 19 and VOC_CLASSES.index("bus") == 5
-    assert len(set(ADE20K_CLASSES)) == 150
+    assert len(voc.CLASSES) == 20 and voc.CLASSES.index("tvmonitor") == 19 and voc.CLASSES.index("bus") == 5
+    assert len(set(ade20k.CLASSES)) == 150
     numbers = {"wall": 1, "person": 13, "car": 21, "sofa": 24, "bus": 81, "minibike": 117, "bicycle": 128, "flag": 150}
-    assert {name: ADE20K_CLASSES.index(name) + 1 for name in numbers} == numbers
-    by_training_id = [name for _, name in sorted(CITYSCAPES_IDS.items())]
-    assert by_training_id == list(CITYSCAPES_TRAIN_IDS) and list(CITYSCAPES_TRAIN_IDS.values()) == list(range(19))
+    assert {name: ade20k.CLASSES.index(name) + 1 for name in numbers} == numbers
+    by_training_id = [name for _, name in sorted(cityscapes.IDS.items())]
+    assert by_training_id == list(cityscapes.TRAIN_IDS) and list(cityscapes.TRAIN_IDS.values()) == list(range(19))
 
 
 def test_aliases_name_classes_that_exist() -> None:
-    known = {"voc": VOC_CLASSES, "cityscapes": CITYSCAPES_TRAIN_IDS, "ade20k": ADE20K_CLASSES}
+    known = {"voc": voc.CLASSES, "cityscapes": cityscapes.TRAIN_IDS, "ade20k": ade20k.CLASSES}
     known |= {f"imagenet_s{subset}": [*names.values()] for subset, names in imagenet_s.NAMES.items()}
-    for format, aliases in ALIASES.items():
-        assert all(own in known[format] for names in aliases.values() for own in names)
+    for name, format in FORMATS.items():
+        assert all(own in known[name] for names in format.aliases.values() for own in names)
 
 
 def test_groups_and_overlapping_classes() -> None:
-    known = list(CITYSCAPES_TRAIN_IDS)
-    assert label_by_name("cityscapes", known, ["human", "vehicle"]) == {
+    assert cityscapes.FORMAT.label_by_name(["human", "vehicle"]) == {
         "person": 1, "rider": 1, "car": 2, "bus": 2, "truck": 2, "train": 2,
     }  # fmt: skip
     with pytest.raises(SeediffError, match="'person' and 'human'"):
-        label_by_name("cityscapes", known, ["person", "human"])
+        cityscapes.FORMAT.label_by_name(["person", "human"])
     with pytest.raises(SeediffError, match=r"cityscapes has no class 'cart'\.\nDid you mean 'car'\?"):
-        label_by_name("cityscapes", known, ["cart"])
+        cityscapes.FORMAT.label_by_name(["cart"])
     with pytest.raises(SeediffError, match="cityscapes has none of the classes cat, dog"):
-        label_by_name("cityscapes", known, ["cat", "dog"])
+        cityscapes.FORMAT.label_by_name(["cat", "dog"])
 
 
 def test_every_class_of_voc_is_accounted_for_elsewhere() -> None:
     """It goes by its own name or by others, or the data set is known to have none of it: and never two of these."""
-    for format, known in (("cityscapes", CITYSCAPES_IDS.values()), ("ade20k", ADE20K_CLASSES)):
-        assert {name for name in VOC_CLASSES if not {*own_names(format, name)} <= {*known}} == set()
-        for name in ABSENT[format]:
-            assert name in VOC_CLASSES and name not in known and name not in ALIASES[format]
+    for format, known in (("cityscapes", cityscapes.IDS.values()), ("ade20k", ade20k.CLASSES)):
+        assert {name for name in voc.CLASSES if not {*FORMATS[format].own_names(name)} <= {*known}} == set()
+        for name in FORMATS[format].absent:
+            assert name in voc.CLASSES and name not in known and name not in FORMATS[format].aliases
     of_fifty = {*imagenet_s.NAMES[50].values()}
-    assert all({*own_names("imagenet_s50", name)} <= of_fifty for name in VOC_CLASSES)
-    assert len(ABSENT["imagenet_s50"]) == len(VOC_CLASSES) - len(ALIASES["imagenet_s50"])
+    assert all({*FORMATS["imagenet_s50"].own_names(name)} <= of_fifty for name in voc.CLASSES)
+    fifty = FORMATS["imagenet_s50"]
+    assert len(fifty.absent) == len(voc.CLASSES) - len(fifty.aliases)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +205,7 @@ PLACES = {
         "validation-segmentation/n01443537/ILSVRC2012_val_00004677.png",
     ),
 }
-FORMATS = sorted(PLACES)
+FORMAT_NAMES = sorted(PLACES)
 
 
 def make(format: str, folder: Path, values: list[int], width: int | None = None) -> tuple[Path, Path]:
@@ -243,7 +234,7 @@ def refusal(format: str, folder: Path, split: str = "val") -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", FORMAT_NAMES)
 def test_labels_are_mapped_by_name(tmp_path: Path, format: str) -> None:
     values, expected = VALUES[format]
     make(format, tmp_path, values)
@@ -269,7 +260,7 @@ def test_values_the_data_set_does_not_define(tmp_path: Path, format: str, value:
     assert str(labels) in (message := refusal(format, tmp_path)) and f" {value}," in message
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", FORMAT_NAMES)
 def test_damaged_data_sets(tmp_path: Path, format: str) -> None:
     image, labels = make(format, tmp_path, [1, 2, 3])
     content = labels.read_bytes()
@@ -282,13 +273,13 @@ def test_damaged_data_sets(tmp_path: Path, format: str) -> None:
     assert str(image) in refusal(format, tmp_path)
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", FORMAT_NAMES)
 def test_image_and_labels_of_different_sizes(tmp_path: Path, format: str) -> None:
     image, labels = make(format, tmp_path, [1, 2, 3], width=4)
     assert str(image) in (message := refusal(format, tmp_path)) and str(labels) in message
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", FORMAT_NAMES)
 def test_missing_folders_and_splits(tmp_path: Path, format: str) -> None:
     assert str(tmp_path / "nowhere") in refusal(format, tmp_path / "nowhere")
     make(format, tmp_path, [1])
@@ -332,7 +323,7 @@ def other_spellings(path: Path) -> list[str]:
     return [name for name in names if name != path.name]  # VOC's have no letters
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", FORMAT_NAMES)
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_file_beside_its_twin(tmp_path: Path, format: str, which: int) -> None:
     """Names that differ in case or ending alone: nobody can say which of the two is meant."""
@@ -346,7 +337,7 @@ def test_a_file_beside_its_twin(tmp_path: Path, format: str, which: int) -> None
     assert len(opened(format, tmp_path)) == 1
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", FORMAT_NAMES)
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_file_of_another_spelling(tmp_path: Path, format: str, which: int) -> None:
     path = make(format, tmp_path, [1, 2])[which]
@@ -356,7 +347,7 @@ def test_a_file_of_another_spelling(tmp_path: Path, format: str, which: int) -> 
         assert "missing" in message and f" (there is {name})" in message
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", FORMAT_NAMES)
 def test_a_stand_in_is_drawn_anew_and_not_unpacked(tmp_path: Path, format: str) -> None:
     write_domain(format, tmp_path / "drawn", train=1, val=1, rng_seed=0)
     opened(format, tmp_path / "drawn").items[0].image.unlink()

@@ -132,22 +132,22 @@ def test_a_class_without_a_variant(drawn: Path) -> None:
     assert not (drawn / "m.tar").exists()
 
 
-def test_doubts_are_numbered_like_the_pairs(drawn: Path) -> None:
+def test_uncertainty_is_numbered_like_the_pairs(drawn: Path) -> None:
     samples = list(read_shard(refined(drawn, reliability=True)))
     assemble([drawn / "images.tar"], [drawn / "masks.tar"], None, drawn / "set.json")
     pairs = load_training_set(drawn / "set.json")
-    assert len(pairs.doubts) == 3
+    assert len(pairs.uncertainty) == 3
     for index, sample in enumerate(samples):
-        image, doubt = pairs.doubts[index]
+        image, uncertainty = pairs.uncertainty[index]
         assert np.array_equal(image, pairs[index][0])
-        assert np.array_equal(doubt, 255 - decode_mask(sample.files[RELIABILITY], ""))
+        assert np.array_equal(uncertainty, 255 - decode_mask(sample.files[RELIABILITY], ""))
 
 
 def test_masks_without_reliability_are_named(drawn: Path) -> None:
     refined(drawn)
     assemble([drawn / "images.tar"], [drawn / "masks.tar"], None, drawn / "set.json")
     with pytest.raises(SeediffError, match=rf"masks.tar holds no cat-000000.{RELIABILITY}"):
-        load_training_set(drawn / "set.json").doubts[0]
+        load_training_set(drawn / "set.json").uncertainty[0]
 
 
 def test_a_reliability_of_0_is_refused(drawn: Path) -> None:
@@ -156,11 +156,11 @@ def test_a_reliability_of_0_is_refused(drawn: Path) -> None:
     write_shard(drawn / "masks.tar", [Sample(sample.key, {**sample.files, RELIABILITY: black}) for sample in samples])
     assemble([drawn / "images.tar"], [drawn / "masks.tar"], None, drawn / "set.json")
     with pytest.raises(SeediffError, match=r"reliability of cat-000000 in .*masks.tar holds a 0"):
-        load_training_set(drawn / "set.json").doubts[0]
+        load_training_set(drawn / "set.json").uncertainty[0]
 
 
-def test_annotated_images_have_no_doubts(tmp_path: Path) -> None:
+def test_annotated_images_have_no_reliability(tmp_path: Path) -> None:
     write_domain("voc", tmp_path / "voc", train=2, val=1, rng_seed=0)
     assemble_real("voc", tmp_path / "voc", "train", ["cat"], None, tmp_path / "set.json")
     with pytest.raises(SeediffError, match="only drawn ones"):
-        _ = load_training_set(tmp_path / "set.json").doubts
+        _ = load_training_set(tmp_path / "set.json").uncertainty

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from seediff.datasets.images import encode_picture
-from seediff.datasets.overlays import overlay
+from seediff.datasets.palettes import overlay
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_page, write_csv, write_json
 from seediff.workflow.reporting.charts import bar_chart, training_curves

@@ -208,7 +208,7 @@ class Marked(Squares):
         return np.stack([labels] * 3, -1), labels
 
 
-def test_doubts_are_augmented_like_labels() -> None:
+def test_uncertainty_is_augmented_like_labels() -> None:
     augmentation = Augmentation(splice=0.5, splice_grid=2, perspective=0.5, occlusion=0.5, blur=0.5, noise=0.5)
     views = Views(Marked(), SETTINGS, augmentation, rng_seed=1)
     for number in range(40):

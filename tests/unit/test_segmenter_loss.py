@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
-from seediff.datasets.label_values import IGNORE_LABEL
+from seediff.datasets.classes import IGNORE_LABEL
 from seediff.errors import SeediffError
 from seediff.segmenter import loss
 from seediff.segmenter.loss import frame, make_targets, match, sample_labels, sample_logits, set_loss

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from seediff.datasets.fingerprint import folder_fingerprint, split_fingerprint
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_json
 from seediff.workflow.sources import (
+    Data,
     Sources,
     check_commits,
     check_data,
@@ -55,7 +55,9 @@ def test_every_hub_id_of_a_study_is_found() -> None:
 @pytest.mark.parametrize("name", ["mini", "smoke", "deviations"])
 def test_a_study_of_local_files_takes_nothing_from_the_hub(name: str) -> None:
     local = load_study(ROOT / f"config/studies/{name}.yaml")
-    assert hub_models(local) == [] and pinned(local, Sources()) == local and not find_sources(local, Sources()).commits
+    assert (
+        hub_models(local) == [] and pinned(local, Sources()) == local and not find_sources(local, Sources(), []).commits
+    )
 
 
 def test_every_job_is_told_the_commit() -> None:
@@ -92,7 +94,7 @@ def test_revisions_that_make_no_sense(diffusion: dict[str, Any], words: str) -> 
 
 def test_what_was_noted_stands_against_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seediff.workflow.sources.hub_commit", lambda model: "b" * 40)
-    found = find_sources(study(), Sources({"somebody/model": COMMIT}))
+    found = find_sources(study(), Sources({"somebody/model": COMMIT}), [])
     assert found.commits == {"somebody/model": COMMIT, "somebody/swin": "b" * 40, "somebody/clip": "b" * 40}
     write_sources(tmp_path, found)
     assert read_sources(tmp_path) == found
@@ -135,44 +137,44 @@ def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_copy_of_a_data_set_has_the_same_fingerprint(voc: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(voc, tmp_path / "copy", copy_function=shutil.copyfile))
-    assert split_fingerprint("voc", copy, "val") == split_fingerprint("voc", voc, "val")
-    assert split_fingerprint("voc", voc, "val") != split_fingerprint("voc", voc, "train")
+    assert Data(str(copy), "voc", "val").fingerprint() == Data(str(voc), "voc", "val").fingerprint()
+    assert Data(str(voc), "voc", "val").fingerprint() != Data(str(voc), "voc", "train").fingerprint()
 
 
 def test_a_changed_data_set_has_another(voc: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(voc, tmp_path / "copy"))
-    before = split_fingerprint("voc", copy, "val")
+    before = Data(str(copy), "voc", "val").fingerprint()
     listed = copy / "ImageSets" / "Segmentation" / "val.txt"
     names = listed.read_text().split()
     listed.write_text("\n".join(names[::-1]) + "\n")
-    assert split_fingerprint("voc", copy, "val") != before
+    assert Data(str(copy), "voc", "val").fingerprint() != before
     listed.write_text("\n".join(names) + "\n")
     with (copy / "SegmentationClass" / f"{names[0]}.png").open("ab") as file:
         file.write(b"x")
-    assert split_fingerprint("voc", copy, "val") != before
+    assert Data(str(copy), "voc", "val").fingerprint() != before
     (copy / "JPEGImages" / f"{names[0]}.jpg").unlink()
-    assert split_fingerprint("voc", copy, "val") is None
+    assert Data(str(copy), "voc", "val").fingerprint() is None
 
 
 def test_a_folder_of_images_has_one_too(voc: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(voc / "JPEGImages", tmp_path / "copy"))
-    before = folder_fingerprint(copy)
-    assert before == folder_fingerprint(voc / "JPEGImages")
+    before = Data(str(copy)).fingerprint()
+    assert before == Data(str(voc / "JPEGImages")).fingerprint()
     next(copy.iterdir()).unlink()
-    assert folder_fingerprint(copy) not in (before, None)
-    assert folder_fingerprint(tmp_path / "nowhere") is None
+    assert Data(str(copy)).fingerprint() not in (before, None)
+    assert Data(str(tmp_path / "nowhere")).fingerprint() is None
 
 
 def test_data_that_are_gone_are_as_they_were_noted(voc: Path, tmp_path: Path) -> None:
     benchmark = {"title": "VOC", "format": "voc", "folder": str(tmp_path / "voc")}
     real = parse_study(CONTENT | {"benchmarks": CONTENT["benchmarks"] | {"voc": benchmark}})
-    assert [one.name for one in real_data(real)] == [f"{tmp_path / 'voc'} val", f"{tmp_path / 'voc'} train"]
-    assert find_sources(real, Sources()) == Sources()
+    assert [data.name for data in real_data(real)] == [f"{tmp_path / 'voc'} val", f"{tmp_path / 'voc'} train"]
+    assert find_sources(real, Sources(), real_data(real)) == Sources()
     shutil.copytree(voc, tmp_path / "voc")
-    here = find_sources(real, Sources())
-    assert set(here.data) == {one.name for one in real_data(real)}
+    here = find_sources(real, Sources(), real_data(real))
+    assert set(here.data) == {data.name for data in real_data(real)}
     shutil.rmtree(tmp_path / "voc")
-    assert find_sources(real, here) == here
+    assert find_sources(real, here, real_data(real)) == here
 
 
 @pytest.mark.parametrize("gone", ["JPEGImages/{}.jpg", "SegmentationClass/{}.png"])
@@ -182,18 +184,28 @@ def test_data_of_which_a_file_is_gone_are_refused(voc: Path, tmp_path: Path, gon
     (copy / "domain.json").unlink()
     benchmark = {"title": "VOC", "format": "voc", "folder": str(copy)}
     real = parse_study(CONTENT | {"benchmarks": CONTENT["benchmarks"] | {"voc": benchmark}})
-    check_data(real)
+    check_data(real_data(real))
     name = (copy / "ImageSets" / "Segmentation" / "train.txt").read_text().split()[0]
     (copy / gone.format(name)).unlink()
     with pytest.raises(SeediffError, match=gone.format(name)):
-        check_data(real)
+        check_data(real_data(real))
 
 
 def test_a_folder_of_images_with_a_broken_link_is_refused(voc: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(voc / "JPEGImages", tmp_path / "copy"))
     adaptation = {"folder": str(copy), "prompts": ["a photo"], "iterations": 1}
     adapted = parse_study(CONTENT | {"adaptations": {"target": adaptation}})
-    check_data(adapted)
+    check_data(real_data(adapted))
     (copy / "link.jpg").symlink_to("nowhere")
     with pytest.raises(SeediffError, match=r"link\.jpg is no file"):
-        check_data(adapted)
+        check_data(real_data(adapted))
+
+
+def test_data_are_listed_once(voc: Path, tmp_path: Path) -> None:
+    """The check before a run and the fingerprint use one listing, whatever happens to the files in between."""
+    copy = Path(shutil.copytree(voc, tmp_path / "voc"))
+    data = Data(str(copy), "voc", "val")
+    check_data([data])
+    before = data.fingerprint()
+    (copy / "ImageSets" / "Segmentation" / "val.txt").unlink()
+    assert data.fingerprint() == before and Data(str(copy), "voc", "val").fingerprint() is None

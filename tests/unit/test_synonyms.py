@@ -11,7 +11,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from seediff.datasets.classes import CITYSCAPES_TRAIN_IDS, VOC_CLASSES
+from seediff.datasets.cityscapes import TRAIN_IDS
+from seediff.datasets.voc import CLASSES as VOC_CLASSES
 from seediff.embedded.vocabulary import CLASS_WORDS, CLASSES
 from seediff.errors import SeediffError
 from seediff.names import check_text
@@ -59,14 +60,14 @@ def reasons(classes: Sequence[str], **settings: Any) -> dict[str, str | None]:
 
 
 def test_the_curated_list_has_every_class_and_nothing_ambiguous() -> None:
-    assert set(CURATED) == {*VOC_CLASSES, *CITYSCAPES_TRAIN_IDS}
+    assert set(CURATED) == {*VOC_CLASSES, *TRAIN_IDS}
     for words in CURATED.values():
         for word in (*words.synonyms, *words.hyponyms):
             assert word not in AMBIGUOUS and word == check_text(word).lower().strip() and split_words(word)
     assert all(word == word.lower() and meaning for word, meaning in AMBIGUOUS.items())
 
 
-@pytest.mark.parametrize("classes", [VOC_CLASSES, tuple(CITYSCAPES_TRAIN_IDS)])
+@pytest.mark.parametrize("classes", [VOC_CLASSES, tuple(TRAIN_IDS)])
 def test_no_curated_word_is_refused_among_its_own_classes(classes: Sequence[str]) -> None:
     assert reasons(classes) == {}
     every = [word for words in used(classes).values() for word in words]

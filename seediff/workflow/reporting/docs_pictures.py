@@ -21,8 +21,7 @@ from torch import Tensor
 
 from seediff.datasets.augmentation import Augmentation, augmented
 from seediff.datasets.images import encode_picture
-from seediff.datasets.overlays import overlay
-from seediff.datasets.palettes import VOC_COLOURS
+from seediff.datasets.palettes import VOC_COLOURS, overlay
 from seediff.diffusion.synthesis import Drawn, Sampling, draw, load
 from seediff.embedded.judge import RenderedPairs
 from seediff.filtering.measures import agreement, area, connectedness, contrast

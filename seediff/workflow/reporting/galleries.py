@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from seediff.attention.maps import ClassMaps, normalize
-from seediff.datasets.overlays import overlay
+from seediff.datasets.palettes import overlay
 from seediff.diffusion.synthesis import Drawn
 from seediff.errors import SeediffError
 from seediff.masks.make import make_mask

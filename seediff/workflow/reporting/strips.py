@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from seediff.datasets.overlays import overlay
-from seediff.datasets.palettes import VOC_COLOURS
+from seediff.datasets.palettes import VOC_COLOURS, overlay
 from seediff.diffusion.synthesis import Drawn
 from seediff.errors import SeediffError
 from seediff.masks.refinement import Refinement, refine, to_mask

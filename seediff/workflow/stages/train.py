@@ -93,5 +93,5 @@ def run(spec: Spec, training_set: Path, start: Path | None, checkpoints: Path, o
         pairs_digest=pairs.digest,
         version=VERSION,
         about={FLAWS: pairs.flaws} if pairs.flaws else {},
-        objective=CoTraining(pairs.doubts, spec.robust) if spec.robust else Supervised(),
+        objective=CoTraining(pairs.uncertainty, spec.robust) if spec.robust else Supervised(),
     )

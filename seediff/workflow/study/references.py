@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import ceil
 
-from seediff.datasets.benchmarks import class_names
-from seediff.datasets.classes import BACKGROUND, check_classes, check_learnable, label_by_name, own_names
-from seediff.datasets.inventory import REQUIRED_SPLITS
+from seediff.datasets.classes import BACKGROUND, check_classes
+from seediff.datasets.formats import REQUIRED_SPLITS
+from seediff.datasets.registry import FORMATS
 from seediff.errors import SeediffError
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS
@@ -304,23 +304,23 @@ def _check_row(study: Study, table: Table, row: Row, where: str) -> None:
 def _check_label_spaces(study: Study, table: Table, recipe: str, benchmark: str, where: str) -> None:
     """The benchmark must have the recipe's classes or lack them by name, all of a mean, and one of what is merged."""
     _check_tested(study, benchmark, study.recipe_classes(recipe), where)
-    format = study.benchmarks[benchmark].format
-    known = class_names(format)
+    format = FORMATS[study.benchmarks[benchmark].format]
+    known = format.class_names
     columns = table.columns or {"mIoU": Column(mean="all")}
     for heading, column in columns.items():
         of = column.of if column.kind != "harmonic" else ()
         of = study.recipe_classes(recipe) if column.mean == "all" else of
-        foreign = [name for name in of if known.isdisjoint(own_names(format, name))]
+        foreign = [name for name in of if known.isdisjoint(format.own_names(name))]
         if foreign and (column.kind != "merged" or len(foreign) == len(of)):
-            problem = f"{where}, column {heading!r}: {format} has no class {foreign[0]!r}."
+            problem = f"{where}, column {heading!r}: {format.name} has no class {foreign[0]!r}."
             raise SeediffError(f"{problem}\n{nearest(foreign[0], known)}")
 
 
 def _check_tested(study: Study, benchmark: str, classes: Sequence[str], where: str) -> None:
     """A benchmark is asked for classes that it has, or is known or said to lack."""
-    one = study.benchmarks[benchmark]
+    settings = study.benchmarks[benchmark]
     try:
-        label_by_name(one.format, class_names(one.format), classes, one.lacks)
+        FORMATS[settings.format].label_by_name(classes, settings.lacks)
     except SeediffError as error:
         raise SeediffError(f"{where}: {error}") from None
 
@@ -329,8 +329,8 @@ def _check_taught(where: str, format: str, classes: Sequence[str]) -> None:
     """A recipe of annotated images learns classes that these have, every one."""
     try:
         check_classes(classes)
-        label_by_name(format, class_names(format), classes)
-        check_learnable(format, classes)
+        FORMATS[format].label_by_name(classes)
+        FORMATS[format].check_learnable(classes)
     except SeediffError as error:
         raise SeediffError(f"{where}: {error}") from None
 

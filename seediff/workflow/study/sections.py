@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from seediff.adaptation.settings import Adaptation
 from seediff.bounds import MOST_TIMESTEPS
 from seediff.datasets.augmentation import Augmentation
-from seediff.datasets.label_values import MOST_CLASSES
+from seediff.datasets.classes import MOST_CLASSES
+from seediff.datasets.registry import FORMATS
 from seediff.diffusion.model_files import is_hub_id, reference, split_reference
 from seediff.filtering.settings import Filter
 from seediff.masks.refinement import Refinement
@@ -175,7 +176,10 @@ Recipe = Annotated[
     Discriminator(_kind_of_recipe),
 ]
 
-Format = Literal["voc", "cityscapes", "ade20k", "imagenet_s50", "imagenet_s300", "imagenet_s919"]
+if TYPE_CHECKING:
+    Format = str
+else:
+    Format = Literal[tuple(FORMATS)]
 
 
 class Embedded(Section):

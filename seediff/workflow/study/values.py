@@ -23,7 +23,7 @@ Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(check
 Seed = Annotated[int, Field(ge=0)]
 Repeat = Annotated[int, Field(ge=0, lt=1000)]
 Fingerprint = Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$", exclude_if=lambda value: value is None)]
-"""Of a real data set's files (``datasets.fingerprint``); a stand-in has none, for it is one of the stage's files."""
+"""Of a real data set's files (``datasets.items.fingerprint``); a stand-in has none: it is one of the stage's files."""
 
 
 def _possible(steps: Steps) -> Steps:
