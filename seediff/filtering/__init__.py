@@ -1,1 +1,1 @@
-"""Which image-mask pairs to learn from: measures of a pair that need no training, limits, and ranks in a class."""
+"""Which image-mask pairs to train on: measures that need no training, limits on them, and ranks within a class."""

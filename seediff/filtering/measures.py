@@ -1,18 +1,28 @@
-"""What a pair says about itself: pure functions of its mask, of others' masks of the same image, and of its score.
+"""The measures of an image-mask pair: four of its masks and score, and how well the image fits its prompt by CLIP.
 
-A mask is (H, W) uint8: 0 background, 255 ignored, anything else the object. Every measure is a finite number; where
-there is no object, or nothing but object, it is the one that says the least for the pair.
+A mask is (H, W) uint8: 0 background, 255 ignored, anything else the object. Every measure is a finite number. Where
+there is no object, or nothing but object, it is the worst value.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from seediff.datasets.classes import BACKGROUND_LABEL, IGNORE_LABEL
+from seediff.diffusion.model_files import is_local, not_loaded, split_reference
+from seediff.errors import SeediffError
+from seediff.finite import check_finite, check_weights
+
+if TYPE_CHECKING:
+    from transformers import CLIPModel
 
 Mask = NDArray[np.uint8]
 Region = NDArray[np.bool_]
@@ -21,35 +31,84 @@ _TOUCHING = np.ones((3, 3), bool)
 """Pixels that share an edge or a corner are connected."""
 
 
-def shown(mask: Mask) -> Region:
-    """Where the object is."""
+def _object(mask: Mask) -> Region:
     return (mask != BACKGROUND_LABEL) & (mask != IGNORE_LABEL)
 
 
 def agreement(mask: Mask, others: Sequence[Mask]) -> float:
-    """Mean over ``others`` of the IoU with ``mask``, in [0, 1]; pixels that either ignores are left out."""
+    """Mean over ``others`` of the IoU with ``mask``, in [0, 1]; pixels ignored in either mask are left out."""
     return float(np.mean([_iou(mask, other) for other in others]))
 
 
 def _iou(mask: Mask, other: Mask) -> float:
     known = (mask != IGNORE_LABEL) & (other != IGNORE_LABEL)
-    first, second = shown(mask)[known], shown(other)[known]
+    first, second = _object(mask)[known], _object(other)[known]
     return float((first & second).sum() / max(int((first | second).sum()), 1))
 
 
 def area(mask: Mask) -> float:
     """Share of the image that is object, in [0, 1]."""
-    return float(shown(mask).mean())
+    return float(_object(mask).mean())
 
 
 def connectedness(mask: Mask) -> float:
     """Share of the object that is its largest connected component, in [0, 1]; 0 without an object."""
-    components, _ = ndimage.label(shown(mask), structure=_TOUCHING)
+    components, _ = ndimage.label(_object(mask), structure=_TOUCHING)
     sizes = np.bincount(components.ravel())[1:]
     return float(sizes.max() / sizes.sum()) if sizes.size else 0.0
 
 
 def contrast(mask: Mask, score: NDArray[np.float32]) -> float:
-    """Mean of ``score`` (H, W) on the object minus its mean on the background, in [-1, 1]; 0 where one is missing."""
-    inside, outside = score[shown(mask)], score[mask == BACKGROUND_LABEL]
+    """Mean of ``score`` (H, W) on the object minus its mean on the background, in [-1, 1]; 0 if either is missing."""
+    inside, outside = score[_object(mask)], score[mask == BACKGROUND_LABEL]
     return float(inside.mean(dtype=float) - outside.mean(dtype=float)) if inside.size and outside.size else 0.0
+
+
+# --- CLIP ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A CLIP model (Radford et al., ICML 2021) with its tokenizer and what prepares its images."""
+
+    model: CLIPModel
+    tokenizer: Any
+    preparation: Any
+
+    @torch.inference_mode()
+    def similarities(self, images: Sequence[NDArray[np.uint8]], prompts: Sequence[str]) -> list[float]:
+        """Cosine between the embeddings of each image (H, W, 3) uint8 and its prompt, in [-1, 1].
+
+        Long prompts are truncated. Raises ``SeediffError`` for a cosine that is not finite.
+        """
+        # A tokenizer that does not know its maximum length would keep more tokens than the model reads.
+        longest = min(self.tokenizer.model_max_length, self.model.text_model.config.max_position_embeddings)
+        words = self.tokenizer(list(prompts), padding=True, truncation=True, max_length=longest, return_tensors="pt")
+        pixels = self.preparation(list(images), return_tensors="pt")
+        embedded = self.model(**words.to(self.model.device), **pixels.to(self.model.device))
+        cosines = (embedded.image_embeds * embedded.text_embeds).sum(-1)
+        check_finite(cosines[:, None], "its similarity to its prompt by CLIP", "Use another clip_model.")
+        return [float(cosine) for cosine in cosines.clamp(-1, 1)]
+
+
+def load_clip(model: str) -> Clip:
+    """Load a CLIP model from a hub id (also ``id@revision``) or a folder, safetensors only; on the GPU if there is one.
+
+    Raises ``SeediffError`` if there is no such model, or if a weight is not finite.
+    """
+    from transformers import CLIPModel
+
+    from seediff.diffusion.releases import CLIPImageProcessor, CLIPTokenizer
+
+    if is_local(model) and not Path(model).is_dir():
+        raise SeediffError(f"There is no model folder {model}.\nGive the folder or the id of a CLIP model.")
+    try:
+        name, revision = split_reference(model)
+        at = revision or "main"
+        clip = CLIPModel.from_pretrained(name, revision=at, use_safetensors=True)
+        words, pixels = (kind.from_pretrained(name, revision=at) for kind in (CLIPTokenizer, CLIPImageProcessor))
+    except Exception as error:  # transformers raises a dozen different types for files that make no sense
+        problem = f"No CLIP model could be loaded from {model}"
+        raise not_loaded(problem, model, error, "Give the folder or the id of a CLIP model.") from None
+    check_weights(dict(clip.named_parameters()), f"The CLIP model {model}", "Download it again, or use another.")
+    return Clip(clip.eval().to("cuda" if torch.cuda.is_available() else "cpu"), words, pixels)

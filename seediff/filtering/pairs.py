@@ -1,4 +1,4 @@
-"""The measures of every pair of a mask set, read from its shards."""
+"""Measure every pair of a mask set, reading its shards."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
 from seediff.datasets.shards import ShardIndex, check_same_keys, check_same_model, class_of, prompt_of, shards_by_key
 from seediff.diffusion.shards import SCORES, read_score
 from seediff.errors import SeediffError
-from seediff.filtering.clip import load_clip
-from seediff.filtering.measures import Mask, agreement, area, connectedness, contrast
+from seediff.filtering.measures import Mask, agreement, area, connectedness, contrast, load_clip
 from seediff.filtering.selection import Measured
 from seediff.filtering.settings import Filter
 from seediff.finite import naming
@@ -25,7 +24,7 @@ Shards = Mapping[str, ShardIndex]
 
 @dataclass(frozen=True)
 class Sources:
-    """Where each key's image, scores, mask, and masks of other variants are."""
+    """The shards that hold each key's image, scores, mask, and masks of other variants."""
 
     images: Shards
     scores: Shards
@@ -39,16 +38,18 @@ def measure_pairs(
     masks: Sequence[Path],
     others: Sequence[Path],
     variants: Mapping[str, str],
-    asked: Filter,
+    settings: Filter,
 ) -> list[Measured]:
-    """All pairs in the order of keys, with every measure, CLIP's where it is asked for.
+    """All pairs, sorted by key, with their measures, including CLIP's if there is a ``clip_model``.
 
-    ``others``: the mask shards of the variants to agree with, one after the other. ``variants``: whose score a mask was
-    made of, by class.
+    ``others``: the mask shards of the variants in ``agreement_with``, variant after variant. ``variants``: class ->
+    the variant whose score its masks were made from. ``SeediffError`` for shards that do not belong together.
     """
-    sources = _open(images, scores, masks, _by_variant(others, len(asked.agreement_with)))
+    sources = _open(images, scores, masks, _by_variant(others, len(settings.agreement_with)))
     measured = [*_measured(sources, variants)]
-    return [*_with_clip(measured, sources.images, asked.clip_model)] if asked.clip_model is not None else measured
+    if settings.clip_model is None:
+        return measured
+    return [*_with_clip(measured, sources.images, settings.clip_model)]
 
 
 def _by_variant(shards: Sequence[Path], variants: int) -> list[Sequence[Path]]:
@@ -61,9 +62,14 @@ def _by_variant(shards: Sequence[Path], variants: int) -> list[Sequence[Path]]:
 def _open(
     images: Sequence[Path], scores: Sequence[Path], masks: Sequence[Path], others: Sequence[Sequence[Path]]
 ) -> Sources:
-    drawn, scored, made = shards_by_key(images), shards_by_key(scores), shards_by_key(masks)
-    sources = Sources(drawn, scored, made, [*map(shards_by_key, others)])
-    check_same_model((shard.path, shard.model) for shard in (*drawn.values(), *scored.values()))
+    sources = Sources(
+        images=shards_by_key(images),
+        scores=shards_by_key(scores),
+        masks=shards_by_key(masks),
+        others=[shards_by_key(shards) for shards in others],
+    )
+    drawn = (*sources.images.values(), *sources.scores.values())
+    check_same_model((shard.path, shard.model) for shard in drawn)
     check_same_keys(sources.images, sources.scores, "image", "scores")
     for masked in (sources.masks, *sources.others):
         check_same_keys(sources.images, masked, "image", "mask")
@@ -73,7 +79,7 @@ def _open(
 
 
 def _measured(sources: Sources, variants: Mapping[str, str]) -> Iterator[Measured]:
-    """Every pair in the order of keys with all measures but CLIP's, rounded as they are written."""
+    """Every pair, sorted by key, with all measures except CLIP's, rounded as in the table."""
     for key in tqdm(sorted(sources.images), unit="image", mininterval=5):
         name = class_of(sources.images[key], key)
         if name not in variants:

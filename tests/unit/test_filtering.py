@@ -27,11 +27,9 @@ from seediff.diffusion.shards import refine_shards
 from seediff.embedded.tokenizer import build_tokenizer
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_csv
-from seediff.filtering.clip import load_clip
-from seediff.filtering.measures import agreement, area, connectedness, contrast
-from seediff.filtering.selection import Measured, quality, select
+from seediff.filtering.measures import agreement, area, connectedness, contrast, load_clip
+from seediff.filtering.selection import Measured, quality, read_kept, select
 from seediff.filtering.settings import Filter
-from seediff.filtering.table import read_kept
 from seediff.masks.refinement import Refinement
 from seediff.workflow.graph import study_jobs
 from seediff.workflow.study import Study
@@ -418,8 +416,8 @@ def test_a_prompt_too_long_for_clip_is_cut_off_whatever_the_tokenizer_says(clip_
     clip = load_clip(str(clip_folder))
     clip.tokenizer.model_max_length = int(1e30)
     image, long = np.zeros((32, 32, 3), np.uint8), "a cat and " * 40
-    one, other, third = clip.similarities([image] * 3, [long, long + "a bus", "a bus"])
-    assert one == pytest.approx(other) and one != pytest.approx(third)
+    cut, same, different = clip.similarities([image] * 3, [long, long + "a bus", "a bus"])
+    assert cut == pytest.approx(same) and cut != pytest.approx(different)
 
 
 def test_clip_stands_in_the_table(drawn: dict[str, list[Path]], clip_folder: Path) -> None:

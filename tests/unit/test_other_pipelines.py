@@ -36,7 +36,7 @@ from seediff.diffusion.synthesis import MOVED, SD2_BASE
 from seediff.embedded.denoiser import TEXT_WIDTH, build_scheduler, build_text_encoder
 from seediff.embedded.tokenizer import build_tokenizer
 from seediff.errors import SeediffError
-from seediff.filtering.clip import load_clip
+from seediff.filtering.measures import load_clip
 from seediff.segmenter.backbones import load_pretrained
 from seediff.segmenter.settings import segmenter_settings
 

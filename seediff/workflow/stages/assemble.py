@@ -90,7 +90,7 @@ def work(study: Study) -> Iterator[Work]:
 def run(spec: Spec, images: Sequence[Path], masks: Sequence[Path], output: Path) -> None:
     """List the image-mask pairs a recipe trains on."""
     from seediff.datasets.training_sets import assemble, assemble_real
-    from seediff.filtering.table import read_kept
+    from seediff.filtering.selection import read_kept
 
     if isinstance(spec, Real):
         source = spec.format, Path(spec.folder), spec.split

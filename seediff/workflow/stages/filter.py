@@ -70,8 +70,7 @@ def run(
 ) -> None:
     """Measure image-mask pairs and say which are good enough to learn from."""
     from seediff.filtering.pairs import measure_pairs
-    from seediff.filtering.selection import select
-    from seediff.filtering.table import write_selection
+    from seediff.filtering.selection import select, write_selection
     from seediff.workflow.devices import claimed
 
     with claimed() if spec.filter.clip_model is not None else nullcontext():
