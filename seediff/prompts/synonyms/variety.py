@@ -6,7 +6,7 @@ Which prompts come first does not depend on how many are wanted, so that a promp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ _VOWEL = re.compile(r"(?!uni|uti|use|eu|ew|one\b)[aeiou]", re.IGNORECASE)
 def phrasings(templates: Sequence[str], contexts: Sequence[str]) -> list[str]:
     """Every template alone and with every context after it, each once."""
     written = [f"{template} {context}" for template in templates for context in ("", *contexts)]
-    return list(dict.fromkeys(" ".join(one.split()) for one in written))
+    return list(dict.fromkeys(" ".join(text.split()) for text in written))
 
 
 def phrase(phrasing: str, word: str) -> Filled:
@@ -51,11 +51,11 @@ class Variety:
 
         ``seed`` decides their order.
         """
-        words = [one.word for one in self.words[name].used]
-        turns = {word: sorted(self.phrasings, key=lambda one: derive_seed(*seed, word, one)) for word in words}
+        words = [word.word for word in self.words[name].used]
+        turns = {word: sorted(self.phrasings, key=_order(*seed, word)) for word in words}
         seen = set[tuple[str, ...]]()
         for number in range(len(self.phrasings)):
-            for word in sorted(words, key=lambda one: derive_seed(*seed, number, one)):
+            for word in sorted(words, key=_order(*seed, number)):
                 prompt = phrase(turns[word][number], word)
                 spoken = tuple(split_words(prompt.text))
                 if spoken not in seen:
@@ -71,7 +71,7 @@ def vary(classes: Sequence[str], template: str, names: Mapping[str, str], augmen
     """
     words = class_words(classes, names, augmentation)
     forms = phrasings([template, *augmentation["templates"]], augmentation["contexts"])
-    every = [one.word for some in words.values() for one in some.used]
+    every = [word.word for words_of_class in words.values() for word in words_of_class.used]
     for form in forms:
         _check_phrasing(form, every)
     longest = phrase(max(forms, key=_length), max(every, key=_length)).text
@@ -81,6 +81,11 @@ def vary(classes: Sequence[str], template: str, names: Mapping[str, str], augmen
             "Shorten the class word, the template or the context."
         )
     return Variety(words, tuple(forms))
+
+
+def _order(*seed: str | int) -> Callable[[str], int]:
+    """A sort key that puts texts into an order that only the seed decides."""
+    return lambda text: derive_seed(*seed, text)
 
 
 def _length(text: str) -> int:

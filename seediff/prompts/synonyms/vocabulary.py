@@ -79,10 +79,12 @@ def class_words(
     claims = _claims(offered)
     excluded = {tuple(split_words(word)): word for word in augmentation["exclude"]}
     unknown = [
-        word for key, word in excluded.items() if not any(key == one.key for some in offered.values() for one in some)
+        text
+        for key, text in excluded.items()
+        if not any(key == word.key for words in offered.values() for word in words)
     ]
     if unknown:
-        every = {one.word for some in offered.values() for one in some}
+        every = {word.word for words in offered.values() for word in words}
         raise SeediffError(f"'exclude' names {unknown[0]!r}, which no class has.\n{nearest(unknown[0], every)}")
     return {name: _sorted_out(name, words, claims, excluded, augmentation["source"]) for name, words in offered.items()}
 
@@ -99,17 +101,17 @@ def _offered(name: str, own: str, augmentation: Mapping[str, Any]) -> Iterator[W
         yield from (Word(word, "hyponym", source) for word in hyponyms)
     if source == "wordnet" and name not in augmentation["words"]:
         lexicon = read_lexicon(augmentation["lexicon"])
-        for one in kin(lexicon, own, augmentation["senses"].get(name), augmentation["depth"]):
-            yield Word(one.word, one.relation, source, one.refusal)
+        for candidate in kin(lexicon, own, augmentation["senses"].get(name), augmentation["depth"]):
+            yield Word(candidate.word, candidate.relation, source, candidate.refusal)
 
 
 def _distinct(words: Iterator[Word]) -> list[Word]:
     """Each word once, as it is offered first."""
     found: dict[tuple[str, ...], Word] = {}
-    for one in words:
-        if not one.key:
-            raise SeediffError(f"The class word {one.word!r} has no letters, so no prompt could be told to have it.")
-        found.setdefault(one.key, one)
+    for word in words:
+        if not word.key:
+            raise SeediffError(f"The class word {word.word!r} has no letters, so no prompt could be told to have it.")
+        found.setdefault(word.key, word)
     return list(found.values())
 
 
@@ -118,10 +120,10 @@ def _claims(offered: Mapping[str, Sequence[Word]]) -> dict[tuple[str, ...], set[
     claims: dict[tuple[str, ...], set[str]] = {}
     given: dict[tuple[str, ...], str] = {}
     for name, words in offered.items():
-        for one in words:
-            claims.setdefault(one.key, set()).add(name)
-            if one.is_given and given.setdefault(one.key, name) != name:
-                raise SeediffError(f"{one.word!r} stands for both {given[one.key]!r} and {name!r}. Leave it to one.")
+        for word in words:
+            claims.setdefault(word.key, set()).add(name)
+            if word.is_given and given.setdefault(word.key, name) != name:
+                raise SeediffError(f"{word.word!r} stands for both {given[word.key]!r} and {name!r}. Leave it to one.")
     return claims | {key: {name} for key, name in given.items()}
 
 
@@ -132,20 +134,20 @@ def _sorted_out(
     excluded: Mapping[tuple[str, ...], str],
     source: str,
 ) -> ClassWords:
-    judged = [_judged(one, name, claims[one.key], one.key in excluded, source) for one in words]
-    used = tuple(one for one in judged if one.refusal is None)
+    judged = [_judged(word, name, claims[word.key], word.key in excluded, source) for word in words]
+    used = tuple(word for word in judged if word.refusal is None)
     if not used:
         raise SeediffError(f"'exclude' leaves class {name!r} without a word.\nList another under 'words'.")
-    return ClassWords(used, tuple(one for one in judged if one.refusal is not None))
+    return ClassWords(used, tuple(word for word in judged if word.refusal is not None))
 
 
-def _judged(one: Word, name: str, claims: set[str], is_excluded: bool, source: str) -> Word:
+def _judged(word: Word, name: str, claims: set[str], is_excluded: bool, source: str) -> Word:
     """The word with the reason against it, if there is one."""
-    refusal = one.refusal
+    refusal = word.refusal
     if is_excluded:
         refusal = "excluded by the study"
     elif claims != {name}:
         refusal = f"stands for {' and '.join(sorted(claims - {name}))} as well"
-    elif not one.is_given and source != "embedded" and one.word.lower() in AMBIGUOUS:
-        refusal = f"ambiguous: {AMBIGUOUS[one.word.lower()]}"
-    return Word(one.word, one.relation, one.origin, refusal)
+    elif not word.is_given and source != "embedded" and word.word.lower() in AMBIGUOUS:
+        refusal = f"ambiguous: {AMBIGUOUS[word.word.lower()]}"
+    return Word(word.word, word.relation, word.origin, refusal)

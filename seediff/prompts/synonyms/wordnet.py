@@ -62,24 +62,29 @@ def read_lexicon(path: str) -> Lexicon:
 
 
 def _nouns(lexicons: list[Any]) -> Lexicon:
-    synsets = [one for lexicon in lexicons for one in lexicon.get("synsets", ()) if one["partOfSpeech"] == "n"]
-    nouns = {one["id"] for one in synsets}
+    synsets = [synset for lexicon in lexicons for synset in lexicon.get("synsets", ()) if synset["partOfSpeech"] == "n"]
+    nouns = {synset["id"] for synset in synsets}
     senses, lemmas, hyponyms = (defaultdict[str, list[str]](list) for _ in range(3))
     entries = [entry for lexicon in lexicons for entry in lexicon.get("entries", ())]
-    for entry in sorted(entries, key=lambda one: one["lemma"]["writtenForm"] != one["lemma"]["writtenForm"].lower()):
+    for entry in sorted(entries, key=_is_capitalised):
         word = entry["lemma"]["writtenForm"].lower()
-        for sense in sorted(entry.get("senses", ()), key=lambda one: one.get("n") or 0):
+        for sense in sorted(entry.get("senses", ()), key=lambda sense: sense.get("n") or 0):
             if sense["synset"] in nouns:
                 senses[word].append(sense["synset"])
                 lemmas[sense["synset"]].append(word)
-    for one in synsets:
-        for relation in one.get("relations", ()):
+    for synset in synsets:
+        for relation in synset.get("relations", ()):
             if relation["relType"] == "hyponym":
-                hyponyms[one["id"]].append(relation["target"])
+                hyponyms[synset["id"]].append(relation["target"])
             elif relation["relType"] == "hypernym":
-                hyponyms[relation["target"]].append(one["id"])
-    definitions = {one["id"]: one["definitions"][0]["text"] for one in synsets if one.get("definitions")}
+                hyponyms[relation["target"]].append(synset["id"])
+    definitions = {synset["id"]: synset["definitions"][0]["text"] for synset in synsets if synset.get("definitions")}
     return Lexicon(_frozen(senses), _frozen(lemmas), _frozen(hyponyms), definitions)
+
+
+def _is_capitalised(entry: Any) -> bool:
+    word: str = entry["lemma"]["writtenForm"]
+    return word != word.lower()
 
 
 def _frozen(lists: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
@@ -93,10 +98,10 @@ def kin(lexicon: Lexicon, word: str, sense: str | None, depth: int) -> list[Cand
     lexicon has not got it.
     """
     synset = _synset(lexicon, word, sense)
-    family = {one for one, _ in _descendants(lexicon, synset, None)}
+    family = {member for member, _ in _descendants(lexicon, synset, None)}
     found: dict[str, Candidate] = {}
-    for one, generation in _descendants(lexicon, synset, depth):
-        for lemma in lexicon.lemmas.get(one, ()):
+    for member, generation in _descendants(lexicon, synset, depth):
+        for lemma in lexicon.lemmas.get(member, ()):
             relation = "hyponym" if generation else "synonym"
             found.setdefault(lemma, Candidate(lemma, relation, _refusal(lexicon, lemma, family)))
     found.pop(word.lower(), None)
@@ -119,9 +124,9 @@ def _descendants(lexicon: Lexicon, synset: str, depth: int | None) -> Iterator[t
     """The synset and those below it with their distance, near ones first."""
     seen, front, generation = {synset}, [synset], 0
     while front and (depth is None or generation <= depth):
-        yield from ((one, generation) for one in front)
-        below = [child for one in front for child in lexicon.hyponyms.get(one, ())]
-        front = [one for one in dict.fromkeys(below) if one not in seen]
+        yield from ((member, generation) for member in front)
+        below = [child for member in front for child in lexicon.hyponyms.get(member, ())]
+        front = [member for member in dict.fromkeys(below) if member not in seen]
         seen.update(front)
         generation += 1
 
