@@ -1,5 +1,5 @@
 # make tables    build the environment, run the embedded study, print its tables
-# make test      build the environment, run the whole test suite
+# make test      build the environment, run the tests, a process for each core
 # make setup     build the environment alone
 # make publish   fill dvc-store/ from a finished run of the embedded study (docs/caching.md)
 
@@ -16,7 +16,7 @@ tables: setup
 	snakemake --cores all
 
 test: setup
-	pytest
+	pytest --numprocesses auto --dist worksteal
 
 setup:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, found " + sys.version.split()[0])'

@@ -6,12 +6,16 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # there is a process for each core; read when torch is imported
 COUNT = re.compile(r"^(\w+)\s+(\d+)$", re.MULTILINE)
 
 
@@ -60,6 +64,28 @@ def make_workspace(folder: Path) -> Workspace:
     return Workspace(folder)
 
 
+Sharing = Callable[[str, Callable[[Path], None]], Path]
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Sharing:
+    """``shared(name, fill)``: a folder that is filled once for all processes of this test run, not to be changed."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def share(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, filled = root / name, root / f"{name}.filled"
+        with FileLock(root / f"{name}.lock"):
+            if not filled.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+                folder.mkdir()
+                fill(folder)
+                filled.touch()
+        return folder
+
+    return share
+
+
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The workflow, nothing run yet."""
@@ -67,12 +93,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def finished(shared: Sharing) -> Workspace:
     """The workflow after one run of the smoke study. Not to be changed: use ``copy_of_finished`` for that."""
-    workspace = make_workspace(tmp_path_factory.mktemp("finished"))
-    run = workspace.snakemake()
-    assert run.returncode == 0, run.stdout + run.stderr
-    return workspace
+
+    def run_smoke(folder: Path) -> None:
+        run = make_workspace(folder).snakemake()
+        assert run.returncode == 0, run.stdout + run.stderr
+
+    return Workspace(shared("finished", run_smoke))
 
 
 @pytest.fixture

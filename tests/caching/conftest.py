@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Workspace
+from tests.conftest import ROOT, Sharing, Workspace
 
 NOWHERE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 """Proxies that answer nobody: who asks the network fails."""
@@ -52,10 +52,13 @@ def _environment(more: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def published(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Repository:
+def published(finished: Workspace, shared: Sharing) -> Repository:
     """The finished smoke study, published as `make publish` does it. Not to be changed: clone it."""
-    folder = tmp_path_factory.mktemp("published") / "repository"
-    shutil.copytree(finished.folder, folder, symlinks=True)
+    return Repository(shared("published", lambda folder: _publish(finished, folder)))
+
+
+def _publish(finished: Workspace, folder: Path) -> None:
+    shutil.copytree(finished.folder, folder, symlinks=True, dirs_exist_ok=True)
     shutil.copytree(ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
     for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".gitattributes"):
         shutil.copy(ROOT / name, folder)
@@ -71,7 +74,6 @@ def published(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> 
     repository.run("dvc", "push")
     repository.run("git", "add", "--all")
     repository.run("git", "commit", "--quiet", "--message", "Publish")
-    return repository
 
 
 @pytest.fixture

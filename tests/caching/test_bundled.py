@@ -13,8 +13,6 @@ import yaml
 
 from tests.caching.conftest import Repository
 
-pytestmark = pytest.mark.slow
-
 STUDY = "config/studies/smoke.yaml"
 SCORES = "results/smoke/scores/basic/cat/0000.tar"
 SHARD = {"synthesize": 1}
@@ -104,6 +102,7 @@ def test_a_tampered_artifact_is_had_back_from_the_cache(pulled: Repository) -> N
     assert pulled.planned() == {}
 
 
+@pytest.mark.slow
 def test_a_deleted_artifact_is_made_again_and_nothing_follows(pulled: Repository) -> None:
     """The same bytes come out, so that what was made of them stands."""
     flip_a_bit(pulled.folder / SCORES)
@@ -162,6 +161,7 @@ def test_an_altered_object_of_the_cache_is_gone_after_starting_over(pulled: Repo
     assert pulled.planned() == {}
 
 
+@pytest.mark.slow
 def test_published_results_are_had_back_after_a_finished_rerun(pulled: Repository) -> None:
     pulled.edit(STUDY, "raw: {pamr: null}", "raw: {pamr: null, threshold: 0.4}")
     mask_quality = "results/smoke/mask_quality/voc.json"
@@ -192,6 +192,7 @@ def test_every_stage_can_be_asked_of_dvc(pulled: Repository) -> None:
     assert "Running stage" not in said
 
 
+@pytest.mark.slow
 def test_a_stage_runs_what_is_missing(pulled: Repository) -> None:
     """A model, the one that it starts from, and what follows: few jobs, which are done in a minute."""
     tuned = "results/smoke/metrics/tuned/resnet/0/voc.json"
@@ -208,6 +209,7 @@ def test_a_stage_runs_what_is_missing(pulled: Repository) -> None:
     assert pulled.planned() == {}
 
 
+@pytest.mark.slow
 def test_an_earlier_commit_has_its_own_results(pulled: Repository) -> None:
     """Files and records come and go together, whichever way the versions change."""
     quality = "results/smoke/mask_quality/voc.json"

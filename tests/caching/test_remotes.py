@@ -15,7 +15,7 @@ import pytest
 
 from tests.caching.conftest import Repository
 
-pytestmark = [pytest.mark.slow, pytest.mark.remotes]
+pytestmark = pytest.mark.remotes
 
 AWS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 

@@ -10,8 +10,6 @@ import pytest
 
 from tests.conftest import Workspace
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def results(finished: Workspace) -> Path:
@@ -46,8 +44,8 @@ def test_nothing_half_written_is_left(results: Path) -> None:
     assert not list((results / "checkpoints").rglob("*.safetensors"))
 
 
-def test_tables_are_printed_at_the_end(finished: Workspace) -> None:
-    again = finished.snakemake("--forcerun", "report")
+def test_tables_are_printed_at_the_end(copy_of_finished: Workspace) -> None:
+    again = copy_of_finished.snakemake("--forcerun", "report")
     assert again.returncode == 0
     assert "Two variants" in again.stdout + again.stderr
     assert "results/smoke/report.html" in again.stdout + again.stderr

@@ -15,7 +15,7 @@ from seediff.cli import main
 from tests.robustness.conftest import Reference
 from tests.robustness.jobs import Job, start
 
-pytestmark = [pytest.mark.slow, pytest.mark.robustness]
+pytestmark = pytest.mark.robustness
 
 CASES = {
     "adapter": 15,

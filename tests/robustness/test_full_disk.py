@@ -14,7 +14,7 @@ import pytest
 from tests.robustness.conftest import Reference
 from tests.robustness.jobs import Job, differences, finish, results, start
 
-pytestmark = [pytest.mark.slow, pytest.mark.robustness]
+pytestmark = pytest.mark.robustness
 
 
 @pytest.fixture

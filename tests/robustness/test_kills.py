@@ -17,7 +17,7 @@ from tests.conftest import Workspace
 from tests.robustness.conftest import ITERATIONS, Reference, robustness_workspace
 from tests.robustness.jobs import Job, differences, finish, results, start
 
-pytestmark = [pytest.mark.slow, pytest.mark.robustness]
+pytestmark = pytest.mark.robustness
 
 KILLS_A_JOB = 2
 TREES = 5

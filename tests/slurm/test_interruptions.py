@@ -14,7 +14,7 @@ from tests.conftest import ROOT, Workspace
 from tests.slurm.cluster import wait_for
 from tests.slurm.conftest import Head
 
-pytestmark = [pytest.mark.slow, pytest.mark.slurm]
+pytestmark = pytest.mark.slurm
 
 SHARD = "results/smoke/images/basic/cat/0000.tar"
 

@@ -12,7 +12,7 @@ from tests.conftest import make_workspace
 from tests.slurm.cluster import Cluster
 from tests.slurm.conftest import Head
 
-pytestmark = [pytest.mark.slow, pytest.mark.slurm]
+pytestmark = pytest.mark.slurm
 
 ON_GPU = {"synthesize", "replay", "train", "evaluate", "mask_quality", "strips", "figures"}
 ON_CPU = {"domain", "refine"}

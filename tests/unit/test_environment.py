@@ -17,8 +17,6 @@ import pytest
 from tests.conftest import ROOT
 from tests.tiny_backend import write_wheel
 
-pytestmark = pytest.mark.slow
-
 PYPROJECT = """
 [build-system]
 requires = []

@@ -12,8 +12,6 @@ import pytest
 from tests.conftest import Workspace
 from tests.robustness.jobs import Job, finish, planned_jobs
 
-pytestmark = pytest.mark.slow
-
 JOBS = (
     "prompts/basic.csv",
     "data/smoke/street/domain.json",

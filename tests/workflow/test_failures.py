@@ -15,8 +15,6 @@ import pytest
 from tests.conftest import Workspace, make_workspace
 from tests.slurm.cluster import wait_for
 
-pytestmark = pytest.mark.slow
-
 LOG = "results/smoke/logs/mask_quality/voc.log"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Workspace, make_workspace
+from tests.conftest import Sharing, Workspace, make_workspace
 from tests.robustness.jobs import planned_jobs
 from tests.workflow.test_declared_inputs import run_alone
 
@@ -20,13 +20,16 @@ FILTERED, UNFILTERED = (f"results/smoke/training_sets/{recipe}.json" for recipe 
 MODEL = "results/smoke/models/filtered/swin/0/model.safetensors"
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A model of the filtered recipe, and the training set of the recipe that has the same masks and no filter."""
-    workspace = make_workspace(tmp_path_factory.mktemp("trained"))
-    run = workspace.snakemake(MODEL, UNFILTERED)
-    assert run.returncode == 0, run.stdout + run.stderr
-    return workspace
+@pytest.fixture(scope="session")
+def trained(finished: Workspace, shared: Sharing) -> Workspace:
+    """A finished smoke study with a model of the filtered recipe. Not to be changed: use ``copied`` for that."""
+
+    def train(folder: Path) -> None:
+        shutil.copytree(finished.folder, folder, symlinks=True, dirs_exist_ok=True)
+        run = Workspace(folder).snakemake(MODEL)
+        assert run.returncode == 0, run.stdout + run.stderr
+
+    return Workspace(shared("trained", train))
 
 
 @pytest.fixture

@@ -112,19 +112,16 @@ def refused(workspace: Workspace) -> list[str]:
     return [line for line in run.stderr.splitlines() if "profile" not in line and "onfig file" not in line]
 
 
-@pytest.mark.slow
 def test_the_finished_study_has_nothing_to_do(finished: Workspace) -> None:
     assert finished.planned() == {}
 
 
-@pytest.mark.slow
 def test_a_comment_reruns_nothing(copy_of_finished: Workspace) -> None:
     copy_of_finished.edit(SMOKE, "repeats: 1", "# a remark\nrepeats: 1")
     copy_of_finished.edit("rules/segment.smk", "rule train:", "# a remark\nrule train:")
     assert copy_of_finished.planned() == {}
 
 
-@pytest.mark.slow
 def test_an_edited_threshold_reruns_its_chain_alone(copy_of_finished: Workspace) -> None:
     copy_of_finished.edit(SMOKE, "raw: {pamr: null}", "raw: {pamr: null, threshold: 0.4}")
     assert copy_of_finished.planned() == {
@@ -139,7 +136,6 @@ def test_an_edited_threshold_reruns_its_chain_alone(copy_of_finished: Workspace)
     }
 
 
-@pytest.mark.slow
 def test_a_new_table_row_runs_what_it_alone_needs(copy_of_finished: Workspace) -> None:
     row = "      - {label: SeeDiff, recipe: seediff, segmenter: swin, benchmark: voc, paper: 79.6}"
     copy_of_finished.edit(
@@ -148,7 +144,6 @@ def test_a_new_table_row_runs_what_it_alone_needs(copy_of_finished: Workspace) -
     assert copy_of_finished.planned() == {"train": 1, "evaluate": 1, "tabulate": 1, "report": 1, "all": 1}
 
 
-@pytest.mark.slow
 def test_a_new_pass_leaves_finished_images_alone(copy_of_finished: Workspace) -> None:
     later = "  later: {image_set: basic, variants: [ire]}"
     copy_of_finished.edit(SMOKE, later, f"{later}\n  more: {{image_set: basic, variants: [cre]}}")
@@ -161,7 +156,6 @@ def test_a_new_pass_leaves_finished_images_alone(copy_of_finished: Workspace) ->
     assert jobs == {"refine": 1, "assemble": 1, "train": 1, "evaluate": 1, "tabulate": 1, "report": 1, "all": 1}
 
 
-@pytest.mark.slow
 def test_a_raised_version_reruns_its_stage_and_what_follows(copy_of_finished: Workspace, tmp_path: Path) -> None:
     code = tmp_path / "code"
     shutil.copytree(ROOT / "seediff", code / "seediff")

@@ -36,7 +36,6 @@ def sharper(workspace: Workspace) -> None:
     workspace.edit(SMOKE, "pamr: {pamr: {iterations: 2,", "pamr: {pamr: {iterations: 3,")
 
 
-@pytest.mark.slow
 def test_without_snakemake_s_notes_nothing_is_to_be_done_until_an_edit(copy_of_finished: Workspace) -> None:
     shutil.rmtree(copy_of_finished.folder / ".snakemake")
     for file in (copy_of_finished.folder / "results").rglob("*.*"):
@@ -49,7 +48,6 @@ def test_without_snakemake_s_notes_nothing_is_to_be_done_until_an_edit(copy_of_f
     assert planned == SEEDIFF
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("change", ["gone", "of other settings", "unreadable"])
 def test_files_without_their_record_are_made_again(copy_of_finished: Workspace, change: str) -> None:
     record = record_file(copy_of_finished.folder / MASKS)
@@ -65,7 +63,6 @@ def test_files_without_their_record_are_made_again(copy_of_finished: Workspace, 
     assert copy_of_finished.planned(MASKS) == {}
 
 
-@pytest.mark.slow
 def test_an_altered_file_is_made_again(copy_of_finished: Workspace) -> None:
     path = copy_of_finished.folder / MASKS
     content = bytearray(path.read_bytes())
@@ -74,7 +71,6 @@ def test_an_altered_file_is_made_again(copy_of_finished: Workspace) -> None:
     assert copy_of_finished.planned(MASKS) == {"refine": 1}
 
 
-@pytest.mark.slow
 def test_an_edit_during_a_run_is_for_the_next(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path)
     command = ["snakemake", "--cores", "2", MASKS, "--config", "study=smoke"]
@@ -89,7 +85,6 @@ def test_an_edit_during_a_run_is_for_the_next(tmp_path: Path) -> None:
     assert workspace.planned(MASKS) == {}
 
 
-@pytest.mark.slow
 def test_what_outlives_a_killed_workflow_is_recorded_as_what_it_is(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path)
     shard = "results/smoke/images/basic/cat/0000.tar"

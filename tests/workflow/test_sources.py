@@ -18,7 +18,6 @@ SHARD = "results/smoke/images/basic/cat/0000"
 NOTE = "results/smoke/sources.json"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("file", [SCHEDULER, "tokenizer/tokenizer.json"])
 def test_an_edited_file_of_the_model_reruns_all_that_it_drew(copy_of_finished: Workspace, file: str) -> None:
     assets = copy_of_finished.folder / "assets"
@@ -31,7 +30,6 @@ def test_an_edited_file_of_the_model_reruns_all_that_it_drew(copy_of_finished: W
     assert jobs["synthesize"] == jobs["replay"] == 4 and jobs["strips"] == jobs["figures"] == jobs["mask_quality"] == 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("gone", "target", "again"),
     [
@@ -51,7 +49,6 @@ def test_a_deleted_file_is_made_again_for_whoever_reads_it(
     assert copy_of_finished.planned(f"results/smoke/{target}") == again
 
 
-@pytest.mark.slow
 def test_a_run_keeps_to_the_commit_that_it_began_with(tmp_path: Path) -> None:
     """Whatever the hub's id comes to stand for, until the note of it is deleted."""
     workspace, cache = make_workspace(tmp_path / "workspace"), tmp_path / "hub"
@@ -101,7 +98,6 @@ def test_local_weights_of_backbones_and_of_clip_are_inputs(tmp_path: Path) -> No
         assert f"weights/{name}/config.json, weights/{name}/model.safetensors" in reader and "README" not in reader
 
 
-@pytest.mark.slow
 def test_changed_real_data_run_what_reads_them_again(tmp_path: Path) -> None:
     """The stand-in of VOC, drawn once, plays the part of a data set in a folder."""
     workspace = make_workspace(tmp_path)
