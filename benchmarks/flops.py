@@ -74,7 +74,7 @@ def mask2former(backbone: str) -> tuple[float, float]:
 
 
 def per_pixel(backbone: str) -> tuple[float, float]:
-    model = pixel.empty(segmenter_settings(backbone, backend="pixel"), CLASSES).train()
+    model = pixel.empty(segmenter_settings(backbone, architecture="pixel"), CLASSES).train()
     return forward_and_backward(lambda: model(torch.randn(CROP)).sum())
 
 

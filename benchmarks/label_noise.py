@@ -1,7 +1,7 @@
 """Does robust training help when half of the labels are wrong? (See docs/methods/robust-training.md.)
 
     python -m benchmarks.label_noise --noise swollen                 ten minutes on one idle core
-    python -m benchmarks.label_noise --noise blotches --backend transformers
+    python -m benchmarks.label_noise --noise blotches --architecture mask2former
 
 Rendered scenes of the embedded world with one object each. A pixel's score is a sigmoid of its distance to the object's
 outline; in half of the scenes the distance is wrong before the label is cut from the score:
@@ -151,14 +151,14 @@ def wrong_pixels(noise: str) -> str:
 def main() -> None:
     about = "Does robust training help when half of the labels are wrong?"
     parser = argparse.ArgumentParser(prog="python -m benchmarks.label_noise", description=about)
-    parser.add_argument("--backend", choices=("transformers", "pixel"), default="pixel")
+    parser.add_argument("--architecture", choices=("mask2former", "pixel"), default="pixel")
     parser.add_argument("--noise", choices=sorted(NOISE), default="swollen")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=600)
     parser.add_argument("--mix-after", type=int, default=6, help="epochs, of 50 iterations")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    settings = segmenter_settings("resnet-mini", backend=options.backend, iterations=options.iterations)
+    settings = segmenter_settings("resnet-mini", architecture=options.architecture, iterations=options.iterations)
     robust = RobustTraining(mix_after=options.mix_after)
     print(wrong_pixels(options.noise), flush=True)
     found = []

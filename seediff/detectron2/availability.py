@@ -40,19 +40,19 @@ def _imported(name: str) -> tuple[bool, str]:
 
 def require_detectron2() -> None:
     """Raise ``SeediffError`` with the reason unless detectron2 can be imported."""
-    _require("detectron2", "backend 'detectron2'", available())
+    _require("detectron2", "engine 'detectron2'", available())
 
 
 def require_mask2former() -> None:
     """Raise ``SeediffError`` with the reason unless detectron2 and the authors' Mask2Former can be imported."""
     require_detectron2()
-    _require("Mask2Former", "backend 'mask2former'", mask2former_available())
+    _require("Mask2Former", "architecture 'mask2former-official'", mask2former_available())
 
 
 def _require(package: str, wanted_by: str, answer: tuple[bool, str]) -> None:
     there, reason = answer
     if not there:
         raise SeediffError(
-            f"The segmenter {wanted_by} needs {package}, which cannot be imported:\n{reason}\n"
-            "docs/detectron2.md says how to install it; backend 'transformers' needs nothing more."
+            f"The {wanted_by} needs {package}, which cannot be imported:\n{reason}\n"
+            "docs/detectron2.md says how to install it; engine 'seediff' needs nothing more."
         )

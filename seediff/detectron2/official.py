@@ -126,7 +126,7 @@ def build(settings: SegmenterSettings, num_classes: int) -> OfficialSegmenter:
         except (OSError, SafetensorError, RuntimeError) as error:
             raise SeediffError(
                 f"Backbone weights {settings.pretrained!r} could not be loaded: {reason(error)}\n"
-                "With backend 'mask2former', 'pretrained' is a safetensors file with detectron2's names, or null."
+                "For 'mask2former-official', 'pretrained' is a safetensors file with detectron2's names, or null."
             ) from None
     return model
 
@@ -136,7 +136,7 @@ def empty(settings: SegmenterSettings, num_classes: int) -> OfficialSegmenter:
     require_mask2former()
     if settings.backbone not in BACKBONES:
         hint = nearest(settings.backbone, BACKBONES)
-        raise SeediffError(f"Backend 'mask2former' has no backbone {settings.backbone!r}.\n{hint}")
+        raise SeediffError(f"Architecture 'mask2former-official' has no backbone {settings.backbone!r}.\n{hint}")
     from detectron2.modeling import build_model
 
     return OfficialSegmenter(build_model(_configuration(settings, num_classes)))

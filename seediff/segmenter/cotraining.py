@@ -20,7 +20,7 @@ from seediff.segmenter.architecture import Architecture, Head, Mean, cross_entro
 from seediff.segmenter.batches import ReliabilityViews, WeightedBatch, check_reliable, mixed, online, weighted
 from seediff.segmenter.loss import alone
 from seediff.segmenter.registry import architecture_of
-from seediff.segmenter.settings import ROBUST_BACKENDS, RobustTraining, SegmenterSettings
+from seediff.segmenter.settings import ROBUST_ARCHITECTURES, RobustTraining, SegmenterSettings
 from seediff.segmenter.views import Views
 
 
@@ -103,9 +103,10 @@ class CoTraining:
 def head_of(settings: SegmenterSettings) -> Head:
     """How the segmenter's networks take part; ``SeediffError`` if they cannot."""
     head = architecture_of(settings).head
-    if head is None or settings.backend not in ROBUST_BACKENDS:
+    if head is None or not settings.trains_robustly:
         raise SeediffError(
-            f"Backend {settings.backend!r} cannot train robustly.\nUse one of {', '.join(ROBUST_BACKENDS)}."
+            f"Engine {settings.engine!r} cannot train architecture {settings.architecture!r} robustly.\n"
+            f"Use engine 'seediff' and architecture {' or '.join(map(repr, ROBUST_ARCHITECTURES))}."
         )
     return head
 

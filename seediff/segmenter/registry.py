@@ -5,14 +5,13 @@ from __future__ import annotations
 from seediff.detectron2 import engine, official
 from seediff.segmenter import mask2former, pixel
 from seediff.segmenter.architecture import Architecture
-from seediff.segmenter.backends import BACKENDS
 from seediff.segmenter.settings import SegmenterSettings
 from seediff.training import loop
 
 ARCHITECTURES: dict[str, Architecture] = {
     "mask2former": mask2former.ARCHITECTURE,
     "pixel": pixel.ARCHITECTURE,
-    "official": official.ARCHITECTURE,
+    "mask2former-official": official.ARCHITECTURE,
 }
 
 ENGINES: dict[str, loop.Engine] = {
@@ -22,10 +21,10 @@ ENGINES: dict[str, loop.Engine] = {
 
 
 def architecture_of(settings: SegmenterSettings) -> Architecture:
-    """The architecture that a segmenter's backend means."""
-    return ARCHITECTURES[BACKENDS[settings.backend].architecture]
+    """The architecture of a segmenter."""
+    return ARCHITECTURES[settings.architecture]
 
 
 def engine_of(settings: SegmenterSettings) -> loop.Engine:
-    """The engine that a segmenter's backend means."""
-    return ENGINES[BACKENDS[settings.backend].engine]
+    """The engine that trains a segmenter."""
+    return ENGINES[settings.engine]

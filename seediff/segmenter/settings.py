@@ -9,7 +9,6 @@ from typing import Any, Literal
 from seediff.bounds import MOST_AT_ONCE
 from seediff.errors import SeediffError
 from seediff.names import nearest
-from seediff.segmenter.backends import BACKENDS
 
 LARGEST = 1_000_000_000
 _MOST = {
@@ -17,8 +16,12 @@ _MOST = {
     "test_edge": 16_384, "test_window": 16_384,
 }  # fmt: skip
 """What is more than any machine has memory for; other whole numbers can be ``LARGEST`` at most."""
-ROBUST_BACKENDS = ("transformers", "pixel")
-"""The segmenter backends whose networks can learn by robust training."""
+
+ENGINES_OF = {"mask2former": ("seediff", "detectron2"), "pixel": ("seediff",), "mask2former-official": ("detectron2",)}
+"""Architecture -> the engines that can train it (``registry`` has what these names stand for)."""
+ROBUST_ARCHITECTURES = ("mask2former", "pixel")
+"""The architectures whose networks can learn by robust training, with the engine ``seediff``."""
+
 _KINDS: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (int, float),
@@ -36,14 +39,15 @@ class SegmenterSettings:
     ``crop`` is the side of a square or (height, width). Scales are lengths of the image's shorter edge as fractions of
     the crop's; ``colour_jitter`` is the strength of the photometric distortion of SSD (0: none, 1: as in Mask2Former).
     ``test_edge`` is the shorter edge images are resized to for prediction (0: as they are). ``test_window``: images
-    with a longer edge are predicted window by window, each a square of that side (0: always whole). ``backend`` is who
-    trains: this package's own loop on Mask2Former (``transformers``) or on a per-pixel classifier, to which queries and
-    points mean nothing (``pixel``), detectron2's engine on our Mask2Former (``detectron2``), or that engine on the
-    authors' own implementation (``mask2former``); docs/detectron2.md.
+    with a longer edge are predicted window by window, each a square of that side (0: always whole).
+    ``architecture``: Mask2Former (``mask2former``), its authors' own implementation (``mask2former-official``), or a
+    per-pixel classifier, which has no queries and no points (``pixel``). ``engine``: the training loop, this package's
+    (``seediff``) or detectron2's (``detectron2``); docs/detectron2.md says which engine trains which architecture.
     """
 
     backbone: str
-    backend: str = "transformers"
+    architecture: str = "mask2former"
+    engine: str = "seediff"
     pretrained: str | None = None
     queries: int = 100
     points: int = 12544
@@ -95,8 +99,13 @@ class SegmenterSettings:
             raise SeediffError("Segmenter setting pretrained is '', but has to name weights.\nFor none, write null.")
         if {*"{}"} & {*(self.pretrained or "")}:  # wildcards in the workflow's paths
             raise SeediffError(f"Segmenter setting pretrained is {self.pretrained!r}, but cannot hold braces.")
-        if self.backend not in BACKENDS:
-            raise SeediffError(f"Unknown segmenter backend {self.backend!r}.\n{nearest(self.backend, BACKENDS)}")
+        if self.architecture not in ENGINES_OF:
+            raise SeediffError(f"Unknown architecture {self.architecture!r}.\n{nearest(self.architecture, ENGINES_OF)}")
+        if self.engine not in (engines := ENGINES_OF[self.architecture]):
+            raise SeediffError(
+                f"Engine {self.engine!r} cannot train architecture {self.architecture!r}.\n"
+                f"Use {' or '.join(map(repr, engines))}."
+            )
 
     def _check_sizes(self) -> None:
         if not _is_crop(self.crop):
@@ -109,6 +118,11 @@ class SegmenterSettings:
             raise SeediffError(f"Segmenter setting test_window is {self.test_window}, but has to be a multiple of 32.")
         if not 0 <= self.flip <= 1:
             raise SeediffError(f"Segmenter setting flip is {self.flip}, but is a probability.")
+
+    @property
+    def trains_robustly(self) -> bool:
+        """Whether ``RobustTraining`` is possible: this package's engine offers it for some architectures."""
+        return self.architecture in ROBUST_ARCHITECTURES and self.engine == "seediff"
 
     @property
     def crop_size(self) -> tuple[int, int]:

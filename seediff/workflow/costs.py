@@ -12,7 +12,6 @@ from math import prod
 
 from seediff.datasets.registry import FORMATS
 from seediff.errors import SeediffError
-from seediff.segmenter.backends import BACKENDS
 from seediff.segmenter.settings import SegmenterSettings
 from seediff.workflow import plan
 from seediff.workflow.study import Study
@@ -48,13 +47,13 @@ class Network:
 MASK2FORMER = {"resnet-50": Network(0.133, 0.397, 44.0e6), "swin-base": Network(0.275, 0.824, 106.9e6)}
 PER_PIXEL = {"resnet-50": Network(0.043, 0.128, 23.6e6), "swin-base": Network(0.187, 0.561, 86.9e6)}
 """By backbone."""
-NETWORKS = {"mask2former": MASK2FORMER, "official": MASK2FORMER, "pixel": PER_PIXEL}
+NETWORKS = {"mask2former": MASK2FORMER, "mask2former-official": MASK2FORMER, "pixel": PER_PIXEL}
 """By architecture."""
 
 
 def network(segmenter: SegmenterSettings) -> Network:
     """``KeyError`` for backbones that are not of full size."""
-    return NETWORKS[BACKENDS[segmenter.backend].architecture][segmenter.backbone]
+    return NETWORKS[segmenter.architecture][segmenter.backbone]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The detectron2 backend where detectron2 is installed (docs/detectron2.md): ``pytest tests/detectron2``."""
+"""Training with detectron2 where detectron2 is installed (docs/detectron2.md): ``pytest tests/detectron2``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ pytestmark = pytest.mark.skipif(not there, reason=f"no detectron2: {reason}")
 official_there, official_reason = mask2former_available() if there else (False, reason)
 official = pytest.mark.skipif(not official_there, reason=f"no Mask2Former: {official_reason}")
 OFFICIAL = segmenter_settings(
-    "swin-mini", backend="mask2former", queries=4, points=64, batch_size=2, iterations=4, crop=32
+    "swin-mini",
+    architecture="mask2former-official",
+    engine="detectron2",
+    queries=4,
+    points=64,
+    batch_size=2,
+    iterations=4,
+    crop=32,
 )
 
 
@@ -35,18 +42,18 @@ def history(folder: Path) -> list[dict[str, str]]:
 
 def test_our_model_learns_the_same_weights_in_its_engine(tmp_path: Path) -> None:
     run(tmp_path / "own", replace(SETTINGS, iterations=4))
-    run(tmp_path / "engine", replace(SETTINGS, iterations=4, backend="detectron2"))
+    run(tmp_path / "engine", replace(SETTINGS, iterations=4, engine="detectron2"))
     own, engine = weights(tmp_path / "own" / "out"), weights(tmp_path / "engine" / "out")
     assert own.keys() == engine.keys() and all(torch.equal(own[name], engine[name]) for name in own)
     losses = [[row["loss"] for row in history(tmp_path / name)] for name in ("own", "engine")]
     assert losses[0] == losses[1] and len(losses[0]) == 4
 
 
-@pytest.mark.parametrize("backend", ["detectron2", pytest.param("mask2former", marks=official)])
+@pytest.mark.parametrize("architecture", ["mask2former", pytest.param("mask2former-official", marks=official)])
 def test_a_killed_run_is_resumed_to_the_same_weights(
-    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    architecture: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = replace(OFFICIAL, backend=backend, checkpoint_every=2)
+    settings = replace(OFFICIAL, architecture=architecture, checkpoint_every=2)
     run(tmp_path / "straight", settings)
     finish = Trainer.finish_step
 
@@ -63,7 +70,9 @@ def test_a_killed_run_is_resumed_to_the_same_weights(
     run(tmp_path / "killed", settings)
     straight, resumed = weights(tmp_path / "straight" / "out"), weights(tmp_path / "killed" / "out")
     for name in straight:  # two runs of the official model alone already differ in the last digits
-        torch.testing.assert_close(resumed[name], straight[name], rtol=0, atol=1e-4 if backend == "mask2former" else 0)
+        torch.testing.assert_close(
+            resumed[name], straight[name], rtol=0, atol=1e-4 if architecture == "mask2former-official" else 0
+        )
 
 
 @official

@@ -1,4 +1,4 @@
-"""Contract of the detectron2 backend, checked without detectron2: what it would be given, and how its lack is said."""
+"""Contract with detectron2, checked without detectron2: what it would be given, and how its lack is said."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from PIL import Image
 from seediff.detectron2.availability import available, mask2former_available, require_detectron2
 from seediff.detectron2.dataset_dicts import dataset_dicts, metadata
 from seediff.errors import SeediffError
-from seediff.segmenter.backends import BACKENDS
 from seediff.segmenter.registry import ARCHITECTURES, ENGINES
-from seediff.segmenter.settings import ROBUST_BACKENDS as ROBUST
-from seediff.segmenter.settings import segmenter_settings
+from seediff.segmenter.settings import ENGINES_OF, ROBUST_ARCHITECTURES, segmenter_settings
 from seediff.workflow.catalogs import register_pairs
-from tests.unit.test_segmenter_train import SETTINGS, Squares, run
+from tests.unit.test_segmenter_train import Squares, run
 
 
 @pytest.fixture
@@ -76,9 +74,10 @@ def test_the_reason_why_it_is_not_available_is_given() -> None:
 
 
 @pytest.mark.usefixtures("absent")
-@pytest.mark.parametrize("name", ["detectron2", "mask2former"])
-def test_training_without_it_says_what_is_missing(name: str, tmp_path: Path) -> None:
-    settings = segmenter_settings("swin-mini", backend=name, iterations=2, crop=32, batch_size=2)
+@pytest.mark.parametrize("architecture", ["mask2former", "mask2former-official"])
+def test_training_without_it_says_what_is_missing(architecture: str, tmp_path: Path) -> None:
+    kind = {"architecture": architecture, "engine": "detectron2"}
+    settings = segmenter_settings("swin-mini", **kind, iterations=2, crop=32, batch_size=2)
     with pytest.raises(SeediffError, match=r"needs detectron2(.|\n)*docs/detectron2.md") as caught:
         run(tmp_path, settings)
     assert len(str(caught.value).splitlines()) == 3
@@ -93,14 +92,24 @@ def test_registering_without_it_says_what_is_missing(tmp_path: Path) -> None:
         require_detectron2()
 
 
-def test_an_unknown_backend_is_named_with_the_nearest() -> None:
-    with pytest.raises(SeediffError, match=r"'detectron'(.|\n)*detectron2"):
-        segmenter_settings("swin-mini", backend="detectron")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"architecture": "mask2fromer"}, r"'mask2fromer'(.|\n)*mask2former"),
+        (
+            {"engine": "detectron"},
+            "'detectron' cannot train architecture 'mask2former'.\nUse 'seediff' or 'detectron2'.",
+        ),
+        ({"architecture": "pixel", "engine": "detectron2"}, "Use 'seediff'."),
+        ({"architecture": "mask2former-official"}, "'seediff' cannot train(.|\n)*Use 'detectron2'."),
+    ],
+)
+def test_an_architecture_and_an_engine_that_do_not_fit(changes: dict[str, str], message: str) -> None:
+    with pytest.raises(SeediffError, match=message):
+        segmenter_settings("swin-mini", **changes)
 
 
-def test_every_backend_has_an_architecture_and_an_engine() -> None:
-    assert {backend.architecture for backend in BACKENDS.values()} == {*ARCHITECTURES}
-    assert {backend.engine for backend in BACKENDS.values()} == {*ENGINES}
-    own = [name for name, backend in BACKENDS.items() if backend.engine == "seediff"]
-    assert SETTINGS.backend in own  # the default needs nothing more
-    assert {name for name in own if ARCHITECTURES[BACKENDS[name].architecture].head} == {*ROBUST}
+def test_every_architecture_and_engine_has_its_name_in_the_settings() -> None:
+    assert {*ENGINES_OF} == {*ARCHITECTURES}
+    assert {engine for engines in ENGINES_OF.values() for engine in engines} == {*ENGINES}
+    assert {name for name in ARCHITECTURES if ARCHITECTURES[name].head} == {*ROBUST_ARCHITECTURES}

@@ -47,7 +47,7 @@ from tests.stages import read_spec, run_stage
 from tests.unit.test_segmenter_train import AUGMENTATION, CLASSES, SETTINGS, Squares
 
 ROBUST = RobustTraining(confidence=0.3)
-PIXEL = replace(SETTINGS, backend="pixel")
+PIXEL = replace(SETTINGS, architecture="pixel")
 BOTH = pytest.mark.parametrize("settings", [SETTINGS, PIXEL], ids=["mask2former", "pixel"])
 
 
@@ -79,10 +79,10 @@ def equal(some: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> boo
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory) -> dict[str, Path]:
-    """The folders of uninterrupted runs, by backend."""
-    folders = {settings.backend: tmp_path_factory.mktemp(settings.backend) for settings in (SETTINGS, PIXEL)}
+    """The folders of uninterrupted runs, by architecture."""
+    folders = {settings.architecture: tmp_path_factory.mktemp(settings.architecture) for settings in (SETTINGS, PIXEL)}
     for settings in (SETTINGS, PIXEL):
-        run(folders[settings.backend], settings)
+        run(folders[settings.architecture], settings)
     return folders
 
 
@@ -325,7 +325,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(settings, straight, tmp_path,
     steps = interrupt(monkeypatch, at=99)
     run(tmp_path, settings)
     assert steps == [3, 4, 5]  # ClassMix began at iteration 3, one epoch of five pairs later
-    whole, resumed = (folder / "out" / "model.safetensors" for folder in (straight[settings.backend], tmp_path))
+    whole, resumed = (folder / "out" / "model.safetensors" for folder in (straight[settings.architecture], tmp_path))
     assert whole.read_bytes() == resumed.read_bytes()
     assert not list((tmp_path / "state").iterdir())
 
@@ -392,7 +392,7 @@ def test_the_two_networks_differ_and_the_first_starts_like_one_alone(settings, t
 
 @BOTH
 def test_prediction_is_by_the_mean_of_both(settings, straight) -> None:
-    segmenter = load_segmenter(straight[settings.backend] / "out")
+    segmenter = load_segmenter(straight[settings.architecture] / "out")
     images = np.random.default_rng(0).integers(0, 256, (2, 40, 50, 3)).astype(np.uint8)
     padded = torch.zeros(2, 3, 64, 64)
     padded[:, :, :40, :50] = normalize(torch.from_numpy(images))
@@ -452,8 +452,10 @@ def test_classmix_needs_two_images(tmp_path) -> None:
     run(tmp_path, single, robust=replace(ROBUST, mix=0.0))
 
 
-def test_other_backends_are_refused(tmp_path) -> None:
-    assert "cannot train robustly" in refusal(tmp_path, replace(SETTINGS, backend="mask2former"))
+@pytest.mark.parametrize("architecture", ["mask2former", "mask2former-official"])
+def test_other_engines_are_refused(tmp_path, architecture: str) -> None:
+    settings = replace(SETTINGS, architecture=architecture, engine="detectron2")
+    assert f"'detectron2' cannot train architecture '{architecture}' robustly" in refusal(tmp_path, settings)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,13 @@ from seediff.workflow.stages import STAGES
 from seediff.workflow.study import load_study
 from tests.conftest import ROOT
 
-RENAMED: dict[str, str] = {}
-"""Keys of specs, former name by present name."""
+BACKENDS = {
+    ("mask2former", "seediff"): "transformers",
+    ("mask2former", "detectron2"): "detectron2",
+    ("mask2former-official", "detectron2"): "mask2former",
+    ("pixel", "seediff"): "pixel",
+}
+"""What an architecture and an engine were called together before they were two keys."""
 
 
 def digest(specs: dict[str, Any]) -> str:
@@ -26,7 +31,10 @@ def digest(specs: dict[str, Any]) -> str:
 def former(content: Any) -> Any:
     """The content with its keys as they were called before."""
     if isinstance(content, dict):
-        return {RENAMED.get(key, key): former(value) for key, value in content.items()}
+        if "architecture" in content and "engine" in content:
+            rest = {key: value for key, value in content.items() if key not in ("architecture", "engine")}
+            content = rest | {"backend": BACKENDS[content["architecture"], content["engine"]]}
+        return {key: former(value) for key, value in content.items()}
     return [*map(former, content)] if isinstance(content, list) else content
 
 

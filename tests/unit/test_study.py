@@ -407,8 +407,10 @@ def robust(segmenter: str = "resnet", **values: Any) -> Callable[[dict[str, Any]
 
     def change(content: dict[str, Any]) -> None:
         content["recipes"]["careful"] = {**content["recipes"]["mixed"], "robust": values}
-        content["segmenters"]["fcn"] = {"backbone": "resnet-mini", "backend": "pixel"}
-        content["segmenters"]["official"] = {"backbone": "swin-base", "backend": "mask2former"}
+        content["segmenters"]["fcn"] = {"backbone": "resnet-mini", "architecture": "pixel"}
+        content["segmenters"]["official"] = {
+            "backbone": "swin-base", "architecture": "mask2former-official", "engine": "detectron2",
+        }  # fmt: skip
         rows(content).append({"label": "careful", "recipe": "careful", "segmenter": segmenter, "benchmark": "voc"})
 
     return change
@@ -435,7 +437,9 @@ def test_what_a_robust_recipe_tells_the_training() -> None:
 
 def test_a_robust_recipe_must_fit() -> None:
     assert study(robust("fcn")).is_robust("careful")
-    assert "has backend 'mask2former'.\nRobust training knows transformers and pixel" in problem(robust("official"))
+    assert "segmenter 'official' cannot be trained robustly.\nUse one with engine 'seediff'" in problem(
+        robust("official")
+    )
     assert "between 0 and 1" in problem(robust(share=2.0))
     assert "unknown key" in problem(robust(shares=0.5))
     assert "unknown key" in problem(lambda content: content["recipes"]["exact"].update(robust={}))
@@ -448,7 +452,7 @@ def test_a_robust_recipe_must_fit() -> None:
         return change
 
     assert "two networks and not one" in problem(start("careful"))
-    assert "which has another head" in problem(start("mixed", "fcn"))
+    assert "which has another architecture" in problem(start("mixed", "fcn"))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from seediff.prompts.prompt_sets import too_few
 from seediff.prompts.synonyms.variety import vary
 from seediff.prompts.synonyms.vocabulary import shipped_words
 from seediff.prompts.words import PLACE, place_word, split_words
-from seediff.segmenter.settings import ROBUST_BACKENDS
+from seediff.segmenter.settings import ROBUST_ARCHITECTURES
 from seediff.workflow.study.clashes import check_clashes
 from seediff.workflow.study.mask_sets import mask_sets
 from seediff.workflow.study.outputs import Column, Figures, Row, Table
@@ -277,15 +277,15 @@ def _check_row(study: Study, table: Table, row: Row, where: str) -> None:
     _known("segmenter", row.segmenter, study.segmenters, where)
     _known("benchmark", row.benchmark, study.benchmarks, where)
     recipe, segmenter = row.recipe, row.segmenter
-    if study.is_robust(recipe) and (backend := study.segmenters[segmenter].backend) not in ROBUST_BACKENDS:
+    if study.is_robust(recipe) and not study.segmenters[segmenter].trains_robustly:
         raise SeediffError(
-            f"{where}: recipe {recipe!r} is robust, but segmenter {segmenter!r} has backend {backend!r}.\n"
-            f"Robust training knows {' and '.join(ROBUST_BACKENDS)}."
+            f"{where}: recipe {recipe!r} is robust, but segmenter {segmenter!r} cannot be trained robustly.\n"
+            f"Use one with engine 'seediff' and architecture {' or '.join(map(repr, ROBUST_ARCHITECTURES))}."
         )
     while start := study.recipes[recipe].start:
         ours, theirs = study.segmenters[segmenter], study.segmenters[start.segmenter]
-        if ours.backbone != theirs.backbone or (ours.backend == "pixel") != (theirs.backend == "pixel"):
-            part = "backbone" if ours.backbone != theirs.backbone else "head"
+        if (ours.backbone, ours.architecture) != (theirs.backbone, theirs.architecture):
+            part = "backbone" if ours.backbone != theirs.backbone else "architecture"
             raise SeediffError(
                 f"{where}: segmenter {segmenter!r} cannot start from {start.segmenter!r}, which has another {part}."
             )
