@@ -13,7 +13,7 @@ from seediff.cli.terminal import plan_text, say, show_tables, status_text
 from seediff.errors import SeediffError
 from seediff.names import nearest
 
-Model = Annotated[str, typer.Option(help="Stable Diffusion id or folder")]
+Model = Annotated[str, typer.Option(help="Stable Diffusion id or folder, or pictograms: the model of seediff's wheel")]
 StudyName = Annotated[str, typer.Option(help="name of a study, or its file")]
 Output = Annotated[Path, typer.Option(parser=folder, help="folder to write to")]
 RngSeed = Annotated[int, typer.Option(help="every random number follows from it")]
@@ -32,7 +32,7 @@ def add_to(app: typer.Typer) -> None:
 
 def generate(
     model: Model,
-    classes: Annotated[list[str], typer.Option("--class", help="class to draw; repeat it")],
+    classes: Annotated[list[str], typer.Option("--class", metavar="TEXT", help="class to draw; repeat it")],
     output: Output,
     number: Annotated[int, typer.Option(help="images of each class")] = 20,
     template: Annotated[str, typer.Option(help="prompt, with {word} for the class")] = "a photo of a {word}",
@@ -72,14 +72,17 @@ def generate(
 def adapter(
     model: Model,
     images: Annotated[Path, typer.Option(parser=file, help="folder of target images (PNG, JPEG, WebP, ...)")],
-    prompts: Annotated[list[str], typer.Option("--prompt", help="of the images; repeat it")],
+    prompts: Annotated[list[str], typer.Option("--prompt", metavar="TEXT", help="of the images; repeat it")],
     output: Output,
     rank: int = 4,
     iterations: int = 1000,
     batch_size: int = 4,
     learning_rate: float = 1e-4,
     target_modules: Annotated[
-        list[str], typer.Option("--target-module", help="such as to_q; repeat it; all attention layers if left out")
+        list[str],
+        typer.Option(
+            "--target-module", metavar="TEXT", help="such as to_q; repeat it; all attention layers if left out"
+        ),
     ] = [],  # noqa: B006 - typer copies it
     rng_seed: RngSeed = 0,
 ) -> None:
