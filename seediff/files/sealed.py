@@ -1,7 +1,7 @@
 """Writing files whole or not at all, and reading only what was written: the forms that the stages share.
 
-JSON holds its seal (``seals.py``) as its last key, CSV as its last column, and Markdown and HTML as a comment in
-their last line.
+JSON holds its seal (``seals.py``) as its last key, CSV in the last column of its first row, and Markdown and HTML as a
+comment in their last line.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def parse_json(path: Path, what: str) -> Any:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of the same columns, one at least, each with a seal that also counts them.
+    """Write rows of the same columns, one at least. The first row ends with the file's seal.
 
     Cells that a spreadsheet would run are written as text; ``read_csv`` gives them back as they were.
     """
@@ -97,9 +98,8 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     with partial(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [*texts[0], "seal"])
         writer.writeheader()
-        for number, row in enumerate(texts):
-            cells = {column: escaped(text) for column, text in row.items()}
-            writer.writerow({**cells, "seal": seal(name, _of_row(row, number, len(texts)))})
+        for row, end in zip_longest(texts, [seal(name, _cells(texts))]):
+            writer.writerow({column: escaped(text) for column, text in row.items()} | {"seal": end})
 
 
 def read_csv(path: Path, what: str) -> list[dict[str, str]]:
@@ -111,14 +111,16 @@ def read_csv(path: Path, what: str) -> list[dict[str, str]]:
     rows = [
         {column: unescaped(cell) if isinstance(cell, str) else cell for column, cell in row.items()} for row in rows
     ]
-    for number, row in enumerate(rows or [{}]):
-        stored = row.pop("seal", None)
-        check_seal(path, what, name_of(path), stored, _of_row(row, number, len(rows)))
+    stored, *others = [row.pop("seal", None) for row in rows or [{}]]
+    intact = not any(others) and all(isinstance(cell, str) for row in rows for cell in row.values())
+    check_seal(path, what, name_of(path), stored if intact else None, _cells(rows))
     return rows
 
 
-def _of_row(row: Mapping[str, Any], number: int, of: int) -> list[bytes]:
-    return [str(part).encode() for part in (number, of, *row.keys(), *row.values())]
+def _cells(rows: Sequence[Mapping[str, Any]]) -> Iterator[bytes]:
+    """Row after row, the number of its cells, its columns and its texts."""
+    for row in rows:
+        yield from (str(part).encode() for part in (len(row), *row.keys(), *row.values()))
 
 
 def write_page(path: Path, text: str) -> None:

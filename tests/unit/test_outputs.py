@@ -23,7 +23,7 @@ from seediff.files.spreadsheets import escaped, unescaped
 from seediff.names import cut, reason
 from seediff.prompts.prompt_sets import make_prompts, read_prompts, write_prompts
 from seediff.workflow.reporting.charts import bar_chart
-from seediff.workflow.reporting.formats import Heading, Note, TextGrid, html, latex, markdown, plain
+from seediff.workflow.reporting.formats import Heading, Note, TextGrid, html, latex, markdown
 from seediff.workflow.reporting.report import write_report
 from seediff.workflow.reporting.specs import MaskQualityTable
 from seediff.workflow.reporting.tables import write_table
@@ -104,10 +104,13 @@ def test_a_table_holds_no_control_characters(form: Any) -> None:
     assert text.count("x1b") == 2 * 6 + 2, "two in each of seven texts, and all of them can be seen"
 
 
-def test_no_entity_of_html_in_markdown() -> None:
+def test_no_entity_of_html_in_markdown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grid = TextGrid("t", "&lt;b&gt; & &#60;", "", (Heading("", numeric=False),), (("&amp;",),))
     assert markdown(grid).splitlines()[0] == r"### \&lt;b\&gt; & \&#60;".replace("#60", r"\#60")
-    assert "&amp;" in plain(markdown(grid)) and "&lt;b&gt; & &#60;" in plain(markdown(grid))
+    write_page(tmp_path / "t.md", markdown(grid))
+    assert main(["show", str(tmp_path / "t.md")]) == 0
+    shown = capsys.readouterr().out
+    assert "&amp;" in shown and "&lt;b&gt; & &#60;" in shown
 
 
 def test_the_report_holds_no_control_characters(tmp_path: Path) -> None:
