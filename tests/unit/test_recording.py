@@ -17,8 +17,7 @@ from torch import Tensor
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.recording import record_attention, record_unet
 from seediff.attention.tokens import tokenize
-from seediff.embedded.denoiser import TEXT_WIDTH, build_scheduler, build_text_encoder
-from seediff.embedded.tokenizer import build_tokenizer
+from seediff.embedded.pipeline import TEXT_WIDTH, build_scheduler, build_text_encoder, build_tokenizer
 from seediff.errors import SeediffError
 
 Layers = dict[tuple[str, int], list[Tensor]]
