@@ -34,7 +34,7 @@ class NotFiniteError(SeediffError):
 
 @contextmanager
 def naming(images: Sequence[str]) -> Iterator[None]:
-    """What is not finite inside the with-block is of one of these images, a batch in its order."""
+    """Name the image in errors raised inside the with-block; ``images`` are those of the batch, in its order."""
     try:
         yield
     except NotFiniteError as error:
@@ -45,7 +45,7 @@ def naming(images: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def within(whole: str) -> Iterator[None]:
-    """What is not finite inside the with-block belongs to ``whole``, such as a variant."""
+    """Add ``whole``, such as a variant, to the part that errors inside the with-block name."""
     try:
         yield
     except NotFiniteError as error:
@@ -99,7 +99,7 @@ def check_step(losses: Mapping[str, Tensor], norms: Sequence[Tensor], iteration:
 
 
 def remedy(precision: dtype, other: str) -> str:
-    """What to try where a network that computes in ``precision`` came to a value that is not finite."""
+    """What to try if a network that computes in ``precision`` gave a value that is not finite."""
     name = str(precision).removeprefix("torch.")
     if name == "float16":
         return f"float16 ends at 65504: try the dtype bfloat16 or float32, or {other}."

@@ -80,7 +80,7 @@ def image_side(pipe: StableDiffusionPipeline) -> int:
 
 
 def noised_views(pipe: StableDiffusionPipeline, images: Unlabelled, prompts: int, rng_seed: int) -> NoisedViews:
-    """The images as the pipeline is shown them, under one of so many prompts."""
+    """Views of the images at the size of the pipeline, each under one of ``prompts`` prompts."""
     config = pipe.unet.config
     latents = (config.in_channels, config.sample_size, config.sample_size)
     timesteps = pipe.scheduler.config.num_train_timesteps

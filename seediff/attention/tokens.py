@@ -123,7 +123,7 @@ def _expand(pipe: Any, prompt: str) -> _Expanded:
 
 
 def _vectors(token: str, added: Mapping[str, int]) -> Iterator[str]:
-    """The tokens that stand for one: itself and, of a textual inversion, those of its further vectors."""
+    """The tokens that stand for a token: itself and, of a textual inversion, those of its further vectors."""
     yield token
     yield from takewhile(added.__contains__, (f"{token}_{number}" for number in count(1)) if token in added else ())
 

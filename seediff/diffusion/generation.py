@@ -1,4 +1,4 @@
-"""Image-mask pairs of anyone's classes, as plain files: what ``seediff generate`` does."""
+"""Image-mask pairs of any classes, as plain files: what ``seediff generate`` does."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def generate(
     sampling = Sampling(num_inference_steps, guidance_scale, batch_size)
     _check_template(template)
     _check_classes(classes)
-    named_steps(variant)  # a misspelt variant is said before anything is drawn
+    named_steps(variant)  # an unknown variant is an error before anything is drawn
     prompts = make_prompts("generate", classes, number, template, rng_seed=rng_seed)
     settings = {
         "classes": list(classes), "template": template, "variant": variant, "dtype": dtype,
@@ -110,7 +110,7 @@ def _check_classes(classes: Sequence[str]) -> None:
     if not classes:
         raise SeediffError("There is no class to draw. Name one at least.")
     if named := [name for name in classes if name.casefold() == BACKGROUND]:
-        raise SeediffError(f"{named[0]!r} is the name of what belongs to no class, and cannot be drawn.\nLeave it out.")
+        raise SeediffError(f"{named[0]!r} is the name of the background, and cannot be drawn.\nLeave it out.")
     if len(classes) > MOST_CLASSES:
         raise SeediffError(f"There are {len(classes)} classes, but masks have room for {MOST_CLASSES}.")
     if len({slug(name).lower() for name in classes}) < len(classes):
@@ -118,9 +118,10 @@ def _check_classes(classes: Sequence[str]) -> None:
 
 
 def _unfinished_batches(folder: Path, prompts: Sequence[Prompt], size: int) -> list[Prompt]:
-    """Every prompt of the batches that lack an image: in other company its last digits might be others."""
+    """Every prompt of the batches that lack an image: in another batch, the last digits of an image can differ."""
     batches = [prompts[start : start + size] for start in range(0, len(prompts), size)]
-    return [prompt for batch in batches if not all(_is_finished(folder, one) for one in batch) for prompt in batch]
+    unfinished = [batch for batch in batches if not all(_is_finished(folder, prompt) for prompt in batch)]
+    return [prompt for batch in unfinished for prompt in batch]
 
 
 def _is_finished(folder: Path, prompt: Prompt) -> bool:
@@ -128,12 +129,10 @@ def _is_finished(folder: Path, prompt: Prompt) -> bool:
 
 
 def _check_folder(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Images of other settings must not be taken for those that are asked for."""
+    """Raise ``SeediffError`` if the folder holds images that were made with other settings."""
     if not (folder / SETTINGS).exists():
         if any((folder / kind).exists() for kind in (*FOLDERS, *EARLIER)):
-            raise SeediffError(
-                f"{folder} holds images, but no {SETTINGS}: of which settings, nobody knows.\nDelete it."
-            )
+            raise SeediffError(f"{folder} holds images, but no {SETTINGS}, so their settings are unknown.\nDelete it.")
         return
     if any((folder / kind).exists() for kind in EARLIER):
         raise SeediffError(
@@ -150,7 +149,7 @@ def _check_folder(folder: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _check_model(folder: Path, checksums: Mapping[str, str]) -> None:
-    """Nor those of another model, wherever the two lie: what counts is what the files hold."""
+    """Raise ``SeediffError`` if the folder holds images of another model, by the content of the models' files."""
     if not (folder / SETTINGS).exists():
         return
     before = _settings(folder).get("checksums")

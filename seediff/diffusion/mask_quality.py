@@ -3,7 +3,7 @@
 An image of a benchmark is encoded, noised to a few timesteps, and shown to the UNet with a prompt that names its
 classes. The attention of those calls goes through every variant, and the mask is compared with the exact one.
 Two baselines stand beside them: a disc in the centre, which looks at nothing, and SeeDiff with every
-self-attention row replaced by mere distance, which has the seeds of its cross-attention and nothing else.
+self-attention row replaced by mere distance, which keeps only the seeds of its cross-attention.
 """
 
 from __future__ import annotations
@@ -97,13 +97,14 @@ def record_annotated(
     pipe: StableDiffusionPipeline, batch: Sequence[Annotated], timesteps: Sequence[int], rng_seed: int
 ) -> list[AttentionMaps]:
     """Attention of the UNet on the noised images, averaged over ``timesteps``."""
-    prompts = [one.prompt for one in batch]
+    prompts = [annotated.prompt for annotated in batch]
     text = encode_text(pipe, prompts)
-    pixels = torch.from_numpy(np.stack([one.image for one in batch])).movedim(-1, 1).to(pipe.device, text.dtype)
+    images = torch.from_numpy(np.stack([annotated.image for annotated in batch]))
+    pixels = images.movedim(-1, 1).to(pipe.device, text.dtype)
     latents = encode_images(pipe, pixels / 127.5 - 1)
     with record_unet(pipe.unet) as accumulator:
         for timestep in timesteps:
-            noise = torch.stack([_noise(latents.shape[1:], rng_seed, one.index, timestep) for one in batch])
+            noise = torch.stack([_noise(latents.shape[1:], rng_seed, annotated.index, timestep) for annotated in batch])
             steps = torch.full((len(batch),), timestep, device=latents.device)
             noised = pipe.scheduler.add_noise(latents, noise.to(latents), steps)
             pipe.unet(noised, steps, encoder_hidden_states=text)
@@ -195,16 +196,16 @@ def measure(
     comparisons: dict[str, list[tuple[str, Comparison]]] = {}
     for start in tqdm(range(0, len(chosen), batch_size), unit="batch", mininterval=5):
         batch = chosen[start : start + batch_size]
-        with naming([one.name for one in batch]):
+        with naming([annotated.name for annotated in batch]):
             recorded = record_annotated(pipe, batch, timesteps, rng_seed)
-        for one, maps in zip(batch, recorded, strict=True):
-            for name, place in zip(one.classes, one.starts, strict=True):
-                truth, valid = one.labels == labels[name], one.labels != IGNORE_LABEL
-                with naming([one.name]):
+        for annotated, maps in zip(batch, recorded, strict=True):
+            for name, place in zip(annotated.classes, annotated.starts, strict=True):
+                truth, valid = annotated.labels == labels[name], annotated.labels != IGNORE_LABEL
+                with naming([annotated.name]):
                     scores = scores_of(maps.for_word(words[name], [place]), variants)
                 for variant, score in scores.items():
                     for key, refinement in refinements.items():
-                        soft = refine(score, one.image, refinement)
+                        soft = refine(score, annotated.image, refinement)
                         result = compare(soft.numpy(), truth, valid, refinement.final_threshold)
                         comparisons.setdefault(f"{variant}-{key}", []).append((name, result))
     return {"images": len(chosen), "variants": {name: summarise(found) for name, found in comparisons.items()}}

@@ -1,4 +1,4 @@
-"""Shards of images, of scores and of masks: written while the images are drawn, and one made of the others."""
+"""Shards of images and of scores, drawn together, and shards of masks, made of both."""
 
 from __future__ import annotations
 

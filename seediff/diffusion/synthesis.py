@@ -1,4 +1,4 @@
-"""From prompts to images and scores: one denoising run an image feeds every variant asked for."""
+"""From prompts to images and scores: a single denoising run per image feeds every variant."""
 
 from __future__ import annotations
 

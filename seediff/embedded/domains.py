@@ -1,11 +1,11 @@
-"""The embedded benchmarks: three domains of pictogram scenes, written in the formats of the real data sets.
+"""The embedded benchmarks: domains of pictogram scenes, written in the formats of the real data sets.
 
     voc         the natural scenes the diffusion model was trained on: the near domain
     cityscapes  a street in dull colours with small traffic in its lower half: the far domain
     ade20k      rooms, with the seven of the ten classes that ADE20K has
-    imagenet_s  an object of one of five classes, for which its folder is named, and sometimes a thing of no class
+    imagenet_s  an object of one of five classes, in the folder of its class, and sometimes an object of no class
 
-A stand-in is read by the same reader as the real thing, and every image depends on its own place in it alone.
+A stand-in is read by the same reader as the real data set. Every image follows from the seed and its own number alone.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from seediff.datasets.classes import IGNORE_LABEL
 from seediff.datasets.formats import STAND_IN_SIGN, Format
 from seediff.datasets.images import Pair, encode_ids, encode_jpeg, encode_labels, encode_mask, encode_png
 from seediff.datasets.items import RECORD
-from seediff.embedded.backgrounds import SIDE, road, room
-from seediff.embedded.scenes import RADII, Placement, natural_scene, render, scatter
+from seediff.embedded.scenes import RADII, SIDE, Placement, natural_scene, render, road, room, scatter
 from seediff.embedded.vocabulary import CLASSES
 from seediff.errors import SeediffError
 from seediff.files.sealed import disk_full, is_disk_full, write_json, write_text
@@ -49,7 +48,7 @@ STREET_RADII = (6.0, 12.0)
 PORTRAYED = tuple(name for name in CLASSES if imagenet_s.FORMATS[0].own_names(name))
 """The classes of ImageNet-S."""
 BYSTANDER_ODDS = 0.3
-"""How often a portrait has a thing of another class beside it."""
+"""How often a portrait has an object of another class beside it."""
 INDOOR_CLASSES = tuple(name for name in CLASSES if ade20k.FORMAT.own_names(name))
 
 _SIGN_TEXT = """\
@@ -69,8 +68,8 @@ class Domain:
 def write_domain(format: str, folder: Path, train: int, val: int, rng_seed: int) -> None:
     """Write ``train`` and ``val`` images of the format's domain as ``folder``, whole or not at all.
 
-    ``domain.json`` in it records what was drawn. An earlier stand-in is replaced; any other folder that is not
-    empty is a ``SeediffError``, as are an unknown format and a full disk.
+    ``domain.json`` in it records what was drawn. An earlier stand-in is replaced. Raises ``SeediffError`` if the folder
+    holds anything else, for an unknown format, and if the disk is full.
     """
     if format not in DOMAINS:
         raise SeediffError(f"There is no embedded domain in the format {format!r}.\n{nearest(format, DOMAINS)}")
@@ -86,9 +85,9 @@ def write_domain(format: str, folder: Path, train: int, val: int, rng_seed: int)
 def _whole_folder(folder: Path) -> Iterator[Path]:
     """A temporary neighbour of ``folder``, which takes its place on success and is removed on failure."""
     if not folder.name:
-        raise SeediffError(f"{str(folder)!r} is not the name of a folder to be made.")
+        raise SeediffError(f"{str(folder)!r} cannot be the name of a new folder.")
     if folder.exists() and any(folder.iterdir()) and not (folder / STAND_IN_SIGN).is_file():
-        raise SeediffError(f"{folder} holds something else than a stand-in and is left alone.\nMove it or delete it.")
+        raise SeediffError(f"{folder} holds something other than a stand-in and is left alone.\nMove it or delete it.")
     unfinished, outdated = (folder.with_name(folder.name + suffix) for suffix in (".partial", ".outdated"))
     for leftover in (unfinished, outdated):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -122,14 +121,14 @@ def _write_split(format: str, folder: Path, split: str, number: int, rng_seed: i
 
 
 def _some_classes(rng: Generator, index: int, classes: tuple[str, ...]) -> list[str]:
-    """One to three classes without repetition; the first goes round, so that all are equally frequent."""
+    """One to three different classes. The first follows from the index, so that all are equally frequent."""
     others = [name for name in rng.permutation(classes).tolist() if name != classes[index % len(classes)]]
     count = 1 + int(rng.choice(len(OBJECT_ODDS), p=OBJECT_ODDS))
     return [classes[index % len(classes)], *others][:count]
 
 
 def natural_pair(rng: Generator, index: int) -> Pair:
-    """A natural scene with VOC's labels and a void of one pixel along the edges."""
+    """A natural scene with VOC's labels and a void line, one pixel wide, along the edges."""
     scene = natural_scene(rng, _some_classes(rng, index, CLASSES))
     labels = _VOC_LABELS[scene.labels]
     labels[edges(scene.labels)] = IGNORE_LABEL
@@ -139,7 +138,7 @@ def natural_pair(rng: Generator, index: int) -> Pair:
 def edges(labels: Array) -> NDArray[np.bool_]:
     """Pixels (H, W) whose right or lower neighbour has another label.
 
-    A line one pixel wide that runs as often inside an object as outside, and so favours neither.
+    The line is one pixel wide and runs inside an object as often as outside, so it favours neither.
     """
     found = np.zeros(labels.shape, bool)
     found[:, :-1] |= labels[:, :-1] != labels[:, 1:]
@@ -184,7 +183,7 @@ def indoor_pair(rng: Generator, index: int) -> Pair:
 
 
 def portrait_pair(subset: int, rng: Generator, index: int) -> tuple[Array, NDArray[np.uint16]]:
-    """A natural scene of one of ImageNet-S' classes with its subset's ids, edges ignored as VOC's void is."""
+    """A natural scene of one of ImageNet-S' classes with its subset's ids; edges are ignored, like VOC's void."""
     others = [name for name in CLASSES if name not in PORTRAYED]
     beside = [str(rng.choice(others))] if rng.random() < BYSTANDER_ODDS else []
     scene = natural_scene(rng, [_portrayed(index), *beside])

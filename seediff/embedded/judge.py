@@ -2,9 +2,9 @@
 
     python -m seediff.embedded.judge --model assets/pictograms --folder work/judge --samples docs/samples.png
 
-A reference segmenter is trained on rendered scenes with exact labels, which the diffusion model's own attention
-never touches. Its accuracy on held-out rendered scenes is stated beside what it says of generated images. How good
-the masks are is measured elsewhere: the study's ``mask_quality`` table.
+A reference segmenter is trained on rendered scenes with exact labels, independently of the diffusion model's attention.
+Its accuracy on held-out rendered scenes is printed beside what it finds in generated images. The quality of the masks
+is measured elsewhere, by the study's ``mask_quality`` table.
 """
 
 from __future__ import annotations
@@ -81,6 +81,7 @@ def share_correct(segmenter: Segmenter, images: Sequence[Array], wanted: Sequenc
 
 
 def sample_grid(images: Sequence[Array], columns: int, enlarge: int = 2) -> Image.Image:
+    """Square images of the same size, row by row."""
     side = images[0].shape[0]
     grid = Image.new("RGB", (columns * side, -(-len(images) // columns) * side), "white")
     for index, image in enumerate(images):
@@ -98,7 +99,7 @@ def judge(model: Path, folder: Path, samples: Path, per_class: int, iterations: 
     counted = [count_pixels("", s.labels, p, len(CLASSES) + 1) for s, p in zip(scenes, predicted, strict=True)]
     print(f"reference on 300 held-out scenes: {rendered.mean():.1%} classes right, mIoU {miou(sum(counted)):.1%}")
     prompts = make_prompts("judge", CLASSES, per_class)
-    drawn = [one.image for one in draw(load(model), prompts, sampling)]
+    drawn = [sample.image for sample in draw(load(model), prompts, sampling)]
     right = share_correct(segmenter, drawn, [CLASSES.index(prompt.class_name) + 1 for prompt in prompts])
     by_class = {name: float(right[k * per_class : (k + 1) * per_class].mean()) for k, name in enumerate(CLASSES)}
     print(f"generated images that show their class: {right.mean():.1%} of {len(drawn)}")

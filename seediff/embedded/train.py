@@ -2,41 +2,172 @@
 
     torchrun --nproc-per-node 2 -m seediff.embedded.train --folder work/pictograms --images 400000
 
-One process a GPU where there are any; on a CPU, one process a core is fastest. The folder ends up with the
-parts that ``seediff.embedded.pipeline`` puts together; ``docs/embedded-model.md`` tells the whole story.
+One process per GPU if there are GPUs; on a CPU, one process per core is fastest. Batches are rendered as they are
+needed. Everything random in a batch follows from the seed and the step, so a resumed run sees what an uninterrupted run
+would have seen, and several processes together see what a single process would see. The folder ends up with the parts
+that ``seediff.embedded.pipeline`` puts together (docs/embedded-model.md).
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import DDIMScheduler, UNet2DConditionModel
+from safetensors import safe_open
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
+from transformers import CLIPTextModel
 
-from seediff.diffusion.releases import load_text_encoder
-from seediff.embedded.batches import BATCH, Batch, make_batch
-from seediff.embedded.denoiser import build_scheduler, build_text_encoder, build_unet, tie_self_attention
-from seediff.embedded.latents import LatentCode, fit_latent_code
-from seediff.embedded.level_dropout import TextReach, limit_text
-from seediff.embedded.scaffold import class_of_token, scaffold_loss, show_coarse_attention
-from seediff.embedded.tokenizer import build_tokenizer
-from seediff.embedded.training_state import STATE, TrainingState
+from seediff.diffusion.releases import CLIPTokenizer, load_text_encoder
+from seediff.embedded.autoencoder import CHANNELS, LatentCode, fit_latent_code, to_tensor
+from seediff.embedded.coarse_attention import (
+    TextReach,
+    class_of_token,
+    draw_reach,
+    limit_text,
+    scaffold_loss,
+    show_coarse_attention,
+)
+from seediff.embedded.pipeline import (
+    LATENT_SIDE,
+    build_scheduler,
+    build_text_encoder,
+    build_tokenizer,
+    build_unet,
+    tie_self_attention,
+)
+from seediff.embedded.scenes import training_scene
+from seediff.files.sealed import partial
 from seediff.finite import check_step
 from seediff.training.processes import Processes
+
+EMA = 0.999
+STATE = "state.safetensors"
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+def named_parameters(unet: nn.Module, text_encoder: nn.Module) -> dict[str, nn.Parameter]:
+    modules = {"unet": unet, "text_encoder": text_encoder}
+    return {f"{prefix}.{name}": weight for prefix, part in modules.items() for name, weight in part.named_parameters()}
+
+
+@dataclass
+class TrainingState:
+    """Everything that a resumed run needs: weights, their moving average, Adam's moments, and the step."""
+
+    unet: UNet2DConditionModel
+    text_encoder: CLIPTextModel
+    optimizer: torch.optim.AdamW
+    average: dict[str, Tensor]
+    step: int = 0
+
+    @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        return named_parameters(self.unet, self.text_encoder)
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Count one step and move the averages towards the weights, faster at the beginning."""
+        self.step += 1
+        decay = min(EMA, (1 + self.step) / (10 + self.step))
+        weights = [parameter.data for parameter in self.parameters.values()]
+        torch._foreach_lerp_(list(self.average.values()), weights, 1 - decay)
+
+    def save(self, folder: Path) -> None:
+        """Write one safetensors file, whole or not at all."""
+        tensors = {f"model/{name}": parameter.detach() for name, parameter in self.parameters.items()}
+        tensors |= {f"average/{name}": value for name, value in self.average.items()}
+        for name, parameter in self.parameters.items():
+            moments = self.optimizer.state.get(parameter, {})
+            tensors |= {f"{key}/{name}": torch.as_tensor(value) for key, value in moments.items()}
+        with partial(folder / STATE) as unfinished:
+            whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+            unfinished.write_bytes(save(whole, {"step": str(self.step)}))
+
+    def load(self, folder: Path) -> None:
+        """Restore what ``save`` wrote; parameters that are never trained stay as built."""
+        tensors = load_file(folder / STATE)
+        with safe_open(folder / STATE, "pt") as file:
+            self.step = int(file.metadata()["step"])
+        for name, parameter in self.parameters.items():
+            if not parameter.requires_grad:
+                continue
+            parameter.data.copy_(tensors[f"model/{name}"])
+            self.average[name].copy_(tensors[f"average/{name}"])
+            if f"exp_avg/{name}" in tensors:
+                moments = {key: tensors[f"{key}/{name}"].to(parameter.device) for key in _MOMENTS}
+                self.optimizer.state[parameter] = moments | {"step": moments["step"].cpu()}
+
+    def export(self, tokenizer: CLIPTokenizer, scheduler: DDIMScheduler, folder: Path) -> None:
+        """Write the averaged networks, the tokenizer and the scheduler in diffusers' format."""
+        unet = UNet2DConditionModel.from_config(self.unet.config)
+        text_encoder = CLIPTextModel(self.text_encoder.config)
+        for name, parameter in named_parameters(unet, text_encoder).items():
+            parameter.data.copy_(self.average[name])
+        for name, part in {
+            "unet": unet, "text_encoder": text_encoder, "tokenizer": tokenizer, "scheduler": scheduler,
+        }.items():  # fmt: skip
+            part.save_pretrained(folder / name)
+
+
+BATCH = 32
+"""Images per step, over all processes."""
+PROMPT_DROPOUT = 0.1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The n images that one process gets.
+
+    ``latents``, ``noise``: (n, 4, 32, 32); ``timesteps``: (n,); ``reach``: (n, 3) levels that get the text;
+    ``tokens``: (n, length); ``labels``: (n, 64, 64), 0 background, k + 1 for class k.
+    """
+
+    latents: Tensor
+    noise: Tensor
+    timesteps: Tensor
+    reach: Tensor
+    tokens: Tensor
+    labels: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+def make_batch(step: int, rank: int, world: int, code: LatentCode, tokenizer: CLIPTokenizer, rng_seed: int) -> Batch:
+    """The share of process ``rank`` of ``world`` in global batch ``step``."""
+    mine = slice(rank, BATCH, world)
+    scenes = [training_scene(np.random.default_rng([rng_seed, 1, step * BATCH + k])) for k in range(BATCH)[mine]]
+    generator = torch.Generator().manual_seed(rng_seed * 1_000_003 + step)
+    noise = torch.randn(BATCH, CHANNELS, LATENT_SIDE, LATENT_SIDE, generator=generator)
+    timesteps = torch.randint(0, 1000, (BATCH,), generator=generator)
+    reach = draw_reach(BATCH, generator)
+    dropped = torch.rand(BATCH, generator=generator) < PROMPT_DROPOUT
+    prompts = ["" if drop else scene.prompt for scene, drop in zip(scenes, dropped[mine].tolist(), strict=True)]
+    return Batch(
+        latents=code.encode(to_tensor([scene.image for scene in scenes])),
+        noise=noise[mine],
+        timesteps=timesteps[mine],
+        reach=reach[mine],
+        tokens=tokenizer(prompts, padding="max_length", return_tensors="pt").input_ids,
+        labels=torch.from_numpy(np.stack([scene.labels for scene in scenes])).long(),
+    )
+
 
 LEARNING_RATE = 8e-4
 WARMUP = 100
 DECAY = 0.2
-"""Share of the training, at its end, in which the learning rate falls to nothing."""
+"""The last part of the training, in which the learning rate falls."""
 SCAFFOLD_WEIGHT = 0.2
 
 
 def learning_rate(step: int, first: int, last: int) -> float:
-    """Linear warm-up from where this run began, constant, then linear decay to 2 %."""
+    """Linear warm-up from the first step of this run, then constant, then linear decay to 2 %."""
     warm = min(1.0, (step - first + 1) / WARMUP)
     return LEARNING_RATE * warm * min(1.0, max(0.02, (1 - step / last) / DECAY))
 
@@ -52,7 +183,7 @@ def velocity_loss(state: TrainingState, reach: TextReach, batch: Batch, alphas: 
 
 
 def start(folder: Path, device: torch.device, continue_from: Path | None) -> TrainingState:
-    """Networks as new, or of the pipeline folder ``continue_from``; then the saved state, if there is one."""
+    """New networks, or those of the pipeline folder ``continue_from``; then the saved state, if there is one."""
     if continue_from:
         unet = UNet2DConditionModel.from_pretrained(continue_from / "unet", torch_dtype=torch.float32)
         text_encoder = load_text_encoder(continue_from / "text_encoder", torch.float32)
@@ -80,7 +211,7 @@ def latent_code(folder: Path) -> LatentCode:
 def train(
     folder: Path, images: int, scaffold_images: int, rng_seed: int, save_every: int, continue_from: Path | None
 ) -> None:
-    """Train until ``images`` have been seen, the scaffold loss being on for the first ``scaffold_images`` of them."""
+    """Train until ``images`` have been seen; the scaffold loss is on for the first ``scaffold_images`` of them."""
     processes = Processes()
     device = processes.device
     folder.mkdir(parents=True, exist_ok=True)

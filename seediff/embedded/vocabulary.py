@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from numpy.random import Generator
 
-from seediff.prompts.synonyms.embedded import CLASS_WORDS
+from seediff.prompts.synonyms.shipped import CLASS_WORDS
 
 CLASSES: tuple[str, ...] = tuple(CLASS_WORDS)
 """Class names in label order: label k + 1 is ``CLASSES[k]``, label 0 is the background."""

@@ -1,4 +1,4 @@
-"""Prompt sets: one row an image, with everything that decides what the image will be."""
+"""Prompt sets: one row per image, with everything that determines the image."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The training loop, written once: a training can be stopped at any moment and goes on to the very same weights.
+"""The training loop of segmenters and adapters: it can be stopped at any moment, and resumes to the same weights.
 
-Order, views and random numbers follow from the seed and the iteration alone, so a run that was interrupted ends in
-exactly the weights of one that was not.
+Order, views and random numbers follow from the seed and the iteration alone, so an interrupted run ends with exactly
+the weights of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Task:
 
 
 class Trainer:
-    """A task on its way: ``iteration`` and the rows of its history.
+    """A task in progress: its ``iteration``, and the rows of its history.
 
     ``run`` identifies it: a state in the file ``state`` that another run left is not resumed from. Raises
     ``SeediffError`` when the state is damaged, or a batch cannot be shared by the processes.
@@ -86,7 +86,7 @@ class Trainer:
         self.processes.wait()
 
     def batches(self, workers: int) -> Iterator[Any]:
-        """This process's share of every batch still to come, with progress if this is the process that speaks."""
+        """This process's share of every batch still to come, with progress shown by the first process."""
         length, pinned = self.task.length, self.processes.device.type == "cuda"
         first, last = (done * length.batch_size for done in (self.iteration, length.iterations))
         numbers = range(first + self.processes.rank, last, self.processes.count)
@@ -145,7 +145,7 @@ class Trainer:
 
 
 Engine = Callable[[Trainer, int], None]
-"""Takes every step that a trainer still has to take, its views read by so many processes (0: by this one)."""
+"""Takes every step that is left, given the trainer and the number of processes that read its views (0: this one)."""
 
 
 def run(trainer: Trainer, workers: int) -> None:

@@ -1,6 +1,6 @@
-"""Training in several processes, a GPU each: who does which part of a batch, and how their numbers become one.
+"""Training in several processes, one per GPU: how they share a batch, and average their results.
 
-A process that was started alone is the only one; ``accelerate launch`` and ``torchrun`` start several.
+A process that was started alone is the only process; ``accelerate launch`` and ``torchrun`` start several.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """The one that writes files and speaks."""
+        """Whether this process writes files and prints."""
         return self.rank == 0
 
     def share(self, images: int) -> int:

@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNe
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from seediff.embedded.tokenizer import build_tokenizer
+from seediff.embedded.pipeline import build_tokenizer
 
 TOKENS = 77
 SHARPNESS = 6

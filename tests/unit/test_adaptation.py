@@ -186,7 +186,7 @@ def test_a_square_is_cut_from_the_image(height: int, width: int, seed: int) -> N
         for top in range(height - edge + 1)
         for left in range(width - edge + 1)
     ]
-    assert any(np.array_equal(found, one) or np.array_equal(found[:, ::-1], one) for one in cuts)
+    assert any(np.array_equal(found, cut) or np.array_equal(found[:, ::-1], cut) for cut in cuts)
     assert square(np.random.default_rng(seed), image, 8).shape == (8, 8, 3)
 
 
@@ -202,7 +202,7 @@ def test_training_lowers_the_loss_on_its_images(images: Unlabelled, plain: Any, 
 def test_only_the_targets_are_adapted() -> None:
     unet = seediff.load(MODEL).unet
     parameters = add_adapter(unet, SETTINGS)
-    layers = {name.partition(".lora_")[0] for name, one in unet.named_parameters() if one.requires_grad}
+    layers = {name.partition(".lora_")[0] for name, weight in unet.named_parameters() if weight.requires_grad}
     assert layers and all(name.endswith(("to_k", "attn2.to_v", "conv1")) for name in layers)
     assert any("attn1.to_k" in name for name in layers) and not any("attn1.to_v" in name for name in layers)
     assert len(parameters) == 2 * len(layers)
@@ -232,10 +232,10 @@ def test_diffusers_itself_loads_the_adapter(adapter: Path) -> None:
     ours = seediff.load(MODEL, adapter=adapter)
     latents, text = torch.randn(1, 4, 32, 32), encode_text(ours, [PROMPT])
     with torch.no_grad():
-        one, other = (pipe.unet(latents, 500, encoder_hidden_states=text).sample for pipe in (ours, theirs))
+        first, second = (pipe.unet(latents, 500, encoder_hidden_states=text).sample for pipe in (ours, theirs))
         untouched = seediff.load(MODEL).unet(latents, 500, encoder_hidden_states=text).sample
-    torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
-    assert (one - untouched).abs().max() > 1e-2
+    torch.testing.assert_close(first, second, rtol=1e-3, atol=1e-4)
+    assert (first - untouched).abs().max() > 1e-2
 
 
 def test_an_adapted_model_is_recorded_like_any_other(adapter: Path) -> None:
@@ -257,12 +257,12 @@ def test_the_adapter_says_where_it_comes_from(adapter: Path, images: Unlabelled)
 
 
 def wider(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: torch.cat([one, one], 1) if "lora_A" in name else one for name, one in stored.items()}
+    return {name: torch.cat([weight, weight], 1) if "lora_A" in name else weight for name, weight in stored.items()}
 
 
 def of_more_layers(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """As an adapter of a deeper model: some of its layers are here, others are not."""
-    return stored | {name.replace("attentions.0", "attentions.7"): one.clone() for name, one in stored.items()}
+    return stored | {name.replace("attentions.0", "attentions.7"): weight.clone() for name, weight in stored.items()}
 
 
 def test_images_of_an_adapter_that_has_changed_at_its_path_are_not_gone_on_with(adapter: Path, tmp_path: Path) -> None:
@@ -284,7 +284,9 @@ def test_an_adapter_that_does_not_fit(adapter: Path, tmp_path: Path, change: Any
 
 
 def test_an_adapter_whose_weights_are_not_finite_is_refused(adapter: Path, tmp_path: Path) -> None:
-    save_file({name: one * float("nan") for name, one in load_file(adapter / WEIGHTS).items()}, tmp_path / WEIGHTS)
+    save_file(
+        {name: weight * float("nan") for name, weight in load_file(adapter / WEIGHTS).items()}, tmp_path / WEIGHTS
+    )
     with pytest.raises(SeediffError, match=r"The adapter .* holds a weight that is not finite, in 'unet\..*'"):
         seediff.load(MODEL, adapter=tmp_path)
 

@@ -24,7 +24,7 @@ from seediff.datasets.shards import Sample, open_shard, read_shard, write_shard
 from seediff.datasets.training_sets import load_training_set
 from seediff.diffusion.releases import CLIPImageProcessor
 from seediff.diffusion.shards import refine_shards
-from seediff.embedded.tokenizer import build_tokenizer
+from seediff.embedded.pipeline import build_tokenizer
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_csv
 from seediff.filtering.measures import agreement, area, connectedness, contrast, load_clip

@@ -109,7 +109,9 @@ def test_drawing_ends_with_the_image_and_the_part(pipe: Any, prompts: list[Promp
     message = rf"^cat-000000 \('a photo of a cat'\): {part} is not finite\.\n.*another (model|VAE)\.$"
     with spoilt(pipe, weight), pytest.raises(SeediffError, match=message):
         list(draw(pipe, prompts, Sampling(2, 2.0, 2)))
-    assert [one.prompt for one in draw(pipe, prompts[:1], Sampling(1, 2.0, 1))] == prompts[:1]  # and is all as before
+    assert [drawn.prompt for drawn in draw(pipe, prompts[:1], Sampling(1, 2.0, 1))] == prompts[
+        :1
+    ]  # and is all as before
 
 
 def test_infinity_is_no_white_pixel(pipe: Any, prompts: list[Prompt]) -> None:
@@ -167,7 +169,7 @@ def test_a_shard_is_whole_or_absent(
 
 
 @pytest.mark.parametrize("value", [NAN, LARGEST], ids=["nan", "overflow"])
-@pytest.mark.parametrize("weight", [one for one in PARTS if "text" not in one], ids=["unet", "vae"])
+@pytest.mark.parametrize("weight", [part for part in PARTS if "text" not in part], ids=["unet", "vae"])
 def test_generate_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str], weight: str, value: float) -> None:
     model = spoilt_folder(tmp_path / "model", weight, value)
     options = ["--model", str(model), "--class", "cat", "--number", "1", "--steps", "1"]

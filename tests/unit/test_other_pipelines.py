@@ -33,8 +33,7 @@ import seediff
 from seediff.attention.recording import record_attention
 from seediff.cli import main
 from seediff.diffusion.synthesis import MOVED, SD2_BASE
-from seediff.embedded.denoiser import TEXT_WIDTH, build_scheduler, build_text_encoder
-from seediff.embedded.tokenizer import build_tokenizer
+from seediff.embedded.pipeline import TEXT_WIDTH, build_scheduler, build_text_encoder, build_tokenizer
 from seediff.errors import SeediffError
 from seediff.filtering.measures import load_clip
 from seediff.segmenter.backbones import load_pretrained

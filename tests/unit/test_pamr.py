@@ -66,8 +66,8 @@ def random_pair(seed: int, n: int = 1, c: int = 1, height: int = 5, width: int =
 def test_equals_the_loop(dilations: tuple[int, ...], iterations: int, sigma_factor: float) -> None:
     image, score = random_pair(1, n=2, c=2)
     refined = pamr(image, score, iterations=iterations, dilations=dilations, sigma_factor=sigma_factor)
-    for one_image, one_score, result in zip(image, score, refined, strict=True):
-        expected = slow_pamr(one_image, one_score, iterations, dilations, sigma_factor)
+    for pixels, labels, result in zip(image, score, refined, strict=True):
+        expected = slow_pamr(pixels, labels, iterations, dilations, sigma_factor)
         torch.testing.assert_close(result, expected, atol=1e-9, rtol=0)
 
 

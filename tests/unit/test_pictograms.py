@@ -10,15 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from seediff.embedded.autoencoder import build_autoencoder
-from seediff.embedded.batches import BATCH, make_batch
-from seediff.embedded.denoiser import SIMILARITY_GAIN, build_unet
-from seediff.embedded.latents import LatentCode, fit_latent_code, to_tensor
-from seediff.embedded.level_dropout import limit_text
-from seediff.embedded.scaffold import class_of_token, coverage, scaffold_loss, show_coarse_attention
+from seediff.embedded.autoencoder import LatentCode, build_autoencoder, fit_latent_code, to_tensor
+from seediff.embedded.coarse_attention import class_of_token, coverage, limit_text, scaffold_loss, show_coarse_attention
+from seediff.embedded.pipeline import SIMILARITY_GAIN, build_tokenizer, build_unet
 from seediff.embedded.scenes import natural_scene, training_scene
-from seediff.embedded.tokenizer import build_tokenizer
-from seediff.embedded.train import start, train
+from seediff.embedded.train import BATCH, make_batch, start, train
 from seediff.embedded.vocabulary import CLASS_WORDS, CLASSES, MAX_TOKENS
 
 MODEL = Path(__file__).parents[2] / "assets" / "pictograms"
@@ -68,7 +64,7 @@ def test_the_autoencoder_has_the_code_s_shape() -> None:
     assert autoencoder.encode(torch.zeros(1, 3, 64, 64)).latent_dist.mean.shape == (1, 4, 32, 32)
 
 
-def test_processes_share_the_batch_one_would_see(code: LatentCode) -> None:
+def test_processes_share_the_batch_that_a_single_one_would_see(code: LatentCode) -> None:
     tokenizer = build_tokenizer()
     whole = make_batch(7, 0, 1, code, tokenizer, rng_seed=0)
     halves = [make_batch(7, rank, 2, code, tokenizer, rng_seed=0) for rank in range(2)]
@@ -93,7 +89,7 @@ def test_text_stays_out_of_levels_it_does_not_reach() -> None:
     nothing = call(text, False, False, False)
     assert torch.equal(nothing, call(reach.empty.expand(2, -1, -1), True, True, True))
     alone = [call(text, *(level == only for level in range(3))) for only in range(3)]
-    assert not any(torch.equal(one, other) for one, other in combinations([nothing, *alone], 2))
+    assert not any(torch.equal(first, second) for first, second in combinations([nothing, *alone], 2))
 
 
 def test_the_scaffold_rewards_attention_on_the_object() -> None:
@@ -128,7 +124,7 @@ def test_training_goes_on_from_its_saved_state(tmp_path: Path, code: LatentCode)
     saved = start(tmp_path, torch.device("cpu"), None)
     assert saved.step == 2
     fresh = start(tmp_path / "elsewhere", torch.device("cpu"), None)
-    moved = [name for name, one in saved.parameters.items() if not torch.equal(one, fresh.parameters[name])]
+    moved = [name for name, weight in saved.parameters.items() if not torch.equal(weight, fresh.parameters[name])]
     moments = saved.optimizer.state
     assert moved and all(int(moments[saved.parameters[name]]["step"]) == 2 for name in moved)
     train(tmp_path, 3 * BATCH, 0, rng_seed=0, save_every=100, continue_from=None)
@@ -140,13 +136,13 @@ def test_training_goes_on_from_its_saved_state(tmp_path: Path, code: LatentCode)
 
 def test_self_attention_compares_features_as_they_are() -> None:
     unet = build_unet()
-    frozen = {name for name, one in unet.named_parameters() if not one.requires_grad}
+    frozen = {name for name, weight in unet.named_parameters() if not weight.requires_grad}
     assert frozen and all("attn1.to_" in name or "norm1" in name for name in frozen)
 
 
 def test_the_shipped_weights_have_the_gain_that_is_written_down() -> None:
     shipped = load_file(MODEL / "unet" / "diffusion_pytorch_model.safetensors")
-    tied = {name: one for name, one in shipped.items() if "attn1.to_q" in name or "attn1.to_k" in name}
+    tied = {name: weight for name, weight in shipped.items() if "attn1.to_q" in name or "attn1.to_k" in name}
     assert len(tied) == 18
     for weight in tied.values():
         channels = len(weight)

@@ -17,8 +17,7 @@ from torch import Tensor
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.recording import record_attention, record_unet
 from seediff.attention.tokens import tokenize
-from seediff.embedded.denoiser import TEXT_WIDTH, build_scheduler, build_text_encoder
-from seediff.embedded.tokenizer import build_tokenizer
+from seediff.embedded.pipeline import TEXT_WIDTH, build_scheduler, build_text_encoder, build_tokenizer
 from seediff.errors import SeediffError
 
 Layers = dict[tuple[str, int], list[Tensor]]
@@ -135,10 +134,10 @@ def assert_equal_to_oracle(maps: AttentionMaps, layers: Layers, row: int, tolera
         torch.testing.assert_close(tensor.double(), averaged(layers, kind, side, row), atol=tolerance, rtol=0)
 
 
-def assert_same_maps(one: AttentionMaps, other: AttentionMaps, tolerance: float = 1e-5) -> None:
-    assert (one.text, one.latent_side) == (other.text, other.latent_side)
+def assert_same_maps(first: AttentionMaps, second: AttentionMaps, tolerance: float = 1e-5) -> None:
+    assert (first.text, first.latent_side) == (second.text, second.latent_side)
     for kind in ("cross_attention", "self_attention"):
-        ours, theirs = getattr(one, kind), getattr(other, kind)
+        ours, theirs = getattr(first, kind), getattr(second, kind)
         assert ours.keys() == theirs.keys()
         for r in ours:
             torch.testing.assert_close(ours[r], theirs[r], atol=tolerance, rtol=0)
@@ -380,7 +379,7 @@ def test_prompts_that_are_not_the_recorded_ones_are_an_error(plain_pipe: StableD
     with pytest.raises(SeediffError, match="Recorded 2 images"):
         accumulator.maps(tokenized[:1])
     with pytest.raises(SeediffError, match=r"\[24\] tokens"):
-        accumulator.maps([replace(one, tokens=one.tokens[:5], spans=one.spans[:5]) for one in tokenized])
+        accumulator.maps([replace(prompt, tokens=prompt.tokens[:5], spans=prompt.spans[:5]) for prompt in tokenized])
 
 
 def test_attention_that_is_not_fused_is_an_error(plain_pipe: StableDiffusionPipeline) -> None:

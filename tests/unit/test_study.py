@@ -18,7 +18,7 @@ from seediff.diffusion.synthesis import Sampling
 from seediff.errors import SeediffError
 from seediff.masks.variants import resolve
 from seediff.prompts.prompt_sets import make_prompts
-from seediff.prompts.synonyms.curated import CURATED
+from seediff.prompts.synonyms.shipped import CURATED
 from seediff.segmenter.settings import RobustTraining
 from seediff.workflow import plan
 from seediff.workflow.study import Study

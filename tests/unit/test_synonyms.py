@@ -17,8 +17,7 @@ from seediff.embedded.vocabulary import CLASS_WORDS, CLASSES
 from seediff.errors import SeediffError
 from seediff.names import check_text
 from seediff.prompts.prompt_sets import Prompt, make_prompts, read_prompts, write_prompts
-from seediff.prompts.synonyms.ambiguous import AMBIGUOUS
-from seediff.prompts.synonyms.curated import CURATED
+from seediff.prompts.synonyms.shipped import AMBIGUOUS, CURATED
 from seediff.prompts.synonyms.variety import phrase, phrasings
 from seediff.prompts.synonyms.vocabulary import class_words, shipped_words
 from seediff.prompts.synonyms.wordnet import kin, read_lexicon
@@ -30,13 +29,17 @@ CONTEXTS = ("on grass", "at night", "in the rain")
 
 
 def augmentation(classes: Sequence[str], **settings: Any) -> dict[str, Any]:
-    one = PromptAugmentation(**settings)
-    return {**one.model_dump(), "shipped": shipped_words(one.source, classes, one.words)}
+    section = PromptAugmentation(**settings)
+    return {**section.model_dump(), "shipped": shipped_words(section.source, classes, section.words)}
 
 
 def made(classes: Sequence[str], per_class: int, **settings: Any) -> list[Prompt]:
     names = settings.pop("names", {})
     return make_prompts("varied", classes, per_class, words=names, augmentation=augmentation(classes, **settings))
+
+
+def texts(prompts: Sequence[Prompt]) -> list[str]:
+    return [prompt.prompt for prompt in prompts]
 
 
 def refusal(classes: Sequence[str], per_class: int = 1, **settings: Any) -> str:
@@ -48,12 +51,12 @@ def refusal(classes: Sequence[str], per_class: int = 1, **settings: Any) -> str:
 
 def used(classes: Sequence[str], **settings: Any) -> dict[str, list[str]]:
     words = class_words(classes, {name: name for name in classes}, augmentation(classes, **settings))
-    return {name: [one.word for one in some.used] for name, some in words.items()}
+    return {name: [word.word for word in found.used] for name, found in words.items()}
 
 
 def reasons(classes: Sequence[str], **settings: Any) -> dict[str, str | None]:
     words = class_words(classes, {name: name for name in classes}, augmentation(classes, **settings))
-    return {one.word: one.refusal for some in words.values() for one in some.refused}
+    return {word.word: word.refusal for found in words.values() for word in found.refused}
 
 
 # --- the lists that come with the program
@@ -119,20 +122,23 @@ def test_prompts_are_distinct_balanced_and_have_their_word(
 
     prompts = run(per_class, [*words])
     assert prompts == run(per_class, [*words])
-    assert Counter(one.class_name for one in prompts) == dict.fromkeys(words, per_class)
+    assert Counter(prompt.class_name for prompt in prompts) == dict.fromkeys(words, per_class)
     for name in words:
-        of_class = [one for one in prompts if one.class_name == name]
-        assert len({one.prompt for one in of_class}) == per_class and {one.prompt for one in of_class} <= every[name]
-        times = Counter(one.class_word for one in of_class)
+        of_class = [prompt for prompt in prompts if prompt.class_name == name]
+        different = set(texts(of_class))
+        assert len(different) == per_class and different <= every[name]
+        times = Counter(prompt.class_word for prompt in of_class)
         assert {*times} <= {name, *words[name]}
         if len(every[name]) == (1 + len(words[name])) * len({*phrasings(["some {word}", *templates], contexts)}):
             rounds = per_class // (1 + len(words[name]))
             assert all(rounds <= times[word] <= rounds + 1 for word in (name, *words[name]))
-    for one in prompts:
-        (start,) = one.word_starts
-        assert one.prompt.startswith(one.class_word, start) and place_word(one.prompt, one.class_word, [start])
-    assert [one for one in prompts if one.index == 0] == run(1, [*words])
-    assert len({one.rng_seed for one in prompts}) == len(prompts)
+    for prompt in prompts:
+        (start,) = prompt.word_starts
+        assert prompt.prompt.startswith(prompt.class_word, start) and place_word(
+            prompt.prompt, prompt.class_word, [start]
+        )
+    assert [prompt for prompt in prompts if prompt.index == 0] == run(1, [*words])
+    assert len({prompt.rng_seed for prompt in prompts}) == len(prompts)
     if len({*map(len, every.values())}) == 1:
         with pytest.raises(SeediffError, match=rf"{most + 1} different prompts of class .*, but there are {most}\."):
             run(most + 1, [*words])
@@ -141,31 +147,31 @@ def test_prompts_are_distinct_balanced_and_have_their_word(
 @given(st.integers(1, 20))
 def test_a_larger_set_begins_with_the_smaller(number: int) -> None:
     few, many = (made(["cat", "car"], count, contexts=CONTEXTS) for count in (number, 24))
-    assert few == [one for one in many if one.index < number]
+    assert few == [prompt for prompt in many if prompt.index < number]
 
 
 def test_a_class_does_not_depend_on_the_others() -> None:
     alone, among = made(["cat"], 9, contexts=CONTEXTS), made(["car", "cat"], 9, contexts=CONTEXTS)
-    assert alone == [one for one in among if one.class_name == "cat"]
+    assert alone == [prompt for prompt in among if prompt.class_name == "cat"]
 
 
 def test_repeated_prompts_have_seeds_of_their_own() -> None:
     first, again = 8, 18
     prompts = made(["cat"], again, repeat=True)
-    assert [one.prompt for one in prompts[:first]] == [one.prompt for one in prompts[first : 2 * first]]
-    assert len({one.prompt for one in prompts}) == first and len({one.rng_seed for one in prompts}) == again
+    assert texts(prompts[:first]) == texts(prompts[first : 2 * first])
+    assert len(set(texts(prompts))) == first and len({prompt.rng_seed for prompt in prompts}) == again
 
 
 def test_two_words_that_make_one_prompt_make_it_once() -> None:
     own = augmentation(["motor"], source="listed", words={"motor": ["motor van"]}, templates=["a {word} van"])
     prompts = make_prompts("x", ["motor"], 3, "a {word}", augmentation=own)
-    assert {one.prompt for one in prompts} == {"a motor", "a motor van", "a motor van van"}
+    assert set(texts(prompts)) == {"a motor", "a motor van", "a motor van van"}
     with pytest.raises(SeediffError, match="4 different prompts of class 'motor' were asked for, but there are 3"):
         make_prompts("x", ["motor"], 4, "a {word}", augmentation=own)
 
 
 def test_prompts_are_the_same_on_every_machine() -> None:
-    assert [one.prompt for one in made(["cat"], 4, contexts=CONTEXTS)] == [
+    assert texts(made(["cat"], 4, contexts=CONTEXTS)) == [
         "a photo of a kitten on grass",
         "a photo of a house cat at night",
         "a photo of a cat in the rain",
@@ -271,15 +277,15 @@ def lmf() -> str:
             lemmas.setdefault(word, []).append(synset)
     entries = "".join(
         f'<LexicalEntry id="t-{n}"><Lemma writtenForm="{word}" partOfSpeech="n"/>'
-        + "".join(f'<Sense id="t-{n}-{one}" synset="t-{one}"/>' for one in FIRST.get(word, synsets))
+        + "".join(f'<Sense id="t-{n}-{synset}" synset="t-{synset}"/>' for synset in FIRST.get(word, synsets))
         + "</LexicalEntry>"
         for n, (word, synsets) in enumerate(lemmas.items())
     )
     synsets = "".join(
-        f'<Synset id="t-{one}" ili="" partOfSpeech="n"><Definition>{text}</Definition>'
+        f'<Synset id="t-{synset}" ili="" partOfSpeech="n"><Definition>{text}</Definition>'
         + (f'<SynsetRelation relType="hypernym" target="t-{above}"/>' if above else "")
         + "</Synset>"
-        for one, (above, text, _) in SYNSETS.items()
+        for synset, (above, text, _) in SYNSETS.items()
     )
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -297,7 +303,7 @@ def lexicon(tmp_path: Path) -> str:
 
 
 def test_wordnet_keeps_to_the_sense_that_is_meant(lexicon: str) -> None:
-    found = {one.word: (one.relation, one.refusal) for one in kin(read_lexicon(lexicon), "bus", None, 1)}
+    found = {offer.word: (offer.relation, offer.refusal) for offer in kin(read_lexicon(lexicon), "bus", None, 1)}
     assert found == {
         "coach": ("synonym", "means something else first: someone in charge of training"),
         "motorcoach": ("synonym", None),
@@ -306,9 +312,9 @@ def test_wordnet_keeps_to_the_sense_that_is_meant(lexicon: str) -> None:
         "wagon": ("hyponym", None),
     }
     assert reasons(["bus"], source="wordnet", lexicon=lexicon)["wagon"] == "ambiguous: a cart, a part of a train"
-    deeper = {one.word: one.refusal for one in kin(read_lexicon(lexicon), "bus", None, 2)}
+    deeper = {offer.word: offer.refusal for offer in kin(read_lexicon(lexicon), "bus", None, 2)}
     assert deeper["microbus"] is None and deeper["bus no. 2"] == "no plain word"
-    assert [one.word for one in kin(read_lexicon(lexicon), "bus", None, 0)] == ["coach", "motorcoach"]
+    assert [offer.word for offer in kin(read_lexicon(lexicon), "bus", None, 0)] == ["coach", "motorcoach"]
 
 
 def test_a_sense_may_be_named(lexicon: str) -> None:
@@ -322,7 +328,7 @@ def test_a_sense_may_be_named(lexicon: str) -> None:
 
 def test_prompts_of_a_wordnet(lexicon: str) -> None:
     prompts = made(["bus", "mouse"], 4, source="wordnet", lexicon=lexicon, words={"mouse": []}, contexts=CONTEXTS)
-    assert {one.class_word for one in prompts} <= {"bus", "motorcoach", "minibus", "school bus", "mouse"}
+    assert {prompt.class_word for prompt in prompts} <= {"bus", "motorcoach", "minibus", "school bus", "mouse"}
     assert "no noun 'lorry'" in refusal(["lorry"], source="wordnet", lexicon=lexicon)
 
 

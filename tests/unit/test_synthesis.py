@@ -38,9 +38,9 @@ def images(pipe: Any, prompts: list[Prompt], batch_size: int) -> list[np.ndarray
 
 def test_an_image_is_the_same_in_any_batch(pipe: Any, prompts: list[Prompt]) -> None:
     alone, together = images(pipe, prompts, 1), images(pipe, prompts, 3)
-    for one, other in zip(alone, together, strict=True):
+    for single, batched in zip(alone, together, strict=True):
         # Kernels round differently with the batch size; a grey level out of 255 is all that may show.
-        assert np.abs(one.astype(int) - other).max() <= 1
+        assert np.abs(single.astype(int) - batched).max() <= 1
     assert np.abs(alone[0].astype(int) - alone[1]).max() > 50
 
 
@@ -51,7 +51,7 @@ def test_an_image_is_the_same_in_any_shard(pipe: Any, prompts: list[Prompt]) -> 
 
 def test_seeds_depend_on_what_an_image_is() -> None:
     few, many = make_prompts("basic", ["cat"], 2), make_prompts("basic", ["bus", "cat"], 5)
-    assert [one.rng_seed for one in few] == [one.rng_seed for one in many if one.class_name == "cat"][:2]
+    assert [prompt.rng_seed for prompt in few] == [prompt.rng_seed for prompt in many if prompt.class_name == "cat"][:2]
     seeds = {derive_seed(*parts) for parts in ((0, "a", 1), (0, "b", 1), (1, "a", 1), (0, "a", 2), ("0a", 1))}
     assert len(seeds) == 5
 
@@ -65,7 +65,10 @@ def test_prompts_survive_their_file(tmp_path: Path) -> None:
 
 def test_a_prompt_set_says_where_the_word_is_only_if_its_prompts_do_not(tmp_path: Path) -> None:
     once, twice = (make_prompts("basic", ["train", "bus"], 1, f"a {word} on a {{word}}") for word in ("seat", "train"))
-    assert [one.word_starts for one in once] == [(12,), (12,)] and [one.word_starts for one in twice] == [(13,), (13,)]
+    assert [prompt.word_starts for prompt in once] == [(12,), (12,)] and [prompt.word_starts for prompt in twice] == [
+        (13,),
+        (13,),
+    ]
     for prompts, name in ((once, "once.csv"), (twice, "twice.csv")):
         write_prompts(prompts, tmp_path / name)
         assert read_prompts(tmp_path / name) == prompts
@@ -74,7 +77,7 @@ def test_a_prompt_set_says_where_the_word_is_only_if_its_prompts_do_not(tmp_path
     header, *rows = (tmp_path / "twice.csv").read_text().splitlines()
     assert header == f"{columns},word_starts,seal"
     assert [row.split(",")[-2] for row in rows] == ["13", ""]  # 'a train on a bus' has its word once
-    assert [json.loads(json.dumps(one.row())).get("word_starts") for one in twice] == [[13], None]
+    assert [json.loads(json.dumps(prompt.row())).get("word_starts") for prompt in twice] == [[13], None]
 
 
 def test_of_several_places_none_is_guessed(tmp_path: Path) -> None:

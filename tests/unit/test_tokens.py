@@ -16,7 +16,7 @@ from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from seediff.attention.tokens import TokenizedPrompt, tokenize
 from seediff.diffusion.releases import CLIPTokenizer
-from seediff.embedded.tokenizer import build_tokenizer
+from seediff.embedded.pipeline import build_tokenizer
 from seediff.errors import SeediffError
 
 KOT = "\u043a\u043e\u0442"  # Russian

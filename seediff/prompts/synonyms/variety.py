@@ -30,7 +30,7 @@ def phrasings(templates: Sequence[str], contexts: Sequence[str]) -> list[str]:
 
 
 def phrase(phrasing: str, word: str) -> Filled:
-    """The phrasing with the word in its place, and 'a' or 'an' before it as the word has it."""
+    """The phrasing with the word in its place, and the right article ('a' or 'an') before it."""
     article = "an " if _VOWEL.match(word) else "a "
     return fill(_ARTICLE.sub(lambda found: found[0][0] + article[1:], phrasing), word)
 

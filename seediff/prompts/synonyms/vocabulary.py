@@ -8,17 +8,9 @@ from typing import Any
 
 from seediff.errors import SeediffError
 from seediff.names import nearest
-from seediff.prompts.synonyms.ambiguous import AMBIGUOUS
-from seediff.prompts.synonyms.curated import CURATED, Kin
-from seediff.prompts.synonyms.embedded import CLASS_WORDS
+from seediff.prompts.synonyms.shipped import AMBIGUOUS, SHIPPED, Kin
 from seediff.prompts.synonyms.wordnet import kin, read_lexicon
 from seediff.prompts.words import split_words
-
-SHIPPED: dict[str, Mapping[str, Kin]] = {
-    "curated": CURATED,
-    "embedded": {name: Kin(words, ()) for name, words in CLASS_WORDS.items()},
-}
-"""Sources that come with the program; 'embedded' is the closed language of the embedded model."""
 
 
 @dataclass(frozen=True)

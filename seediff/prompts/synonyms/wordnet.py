@@ -1,4 +1,4 @@
-"""Synonyms and hyponyms from a WordNet of one's own, a local file in the format WN-LMF.
+"""Synonyms and hyponyms from a WordNet, a local file in the format WN-LMF.
 
 The package ``wn`` reads it. A word has many senses, so two rules keep to the one that is meant: a class is taken in its
 word's first sense (WordNets put the most frequent one first) unless the study names another, and a word is added only
@@ -34,7 +34,7 @@ class Lexicon:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A word that the lexicon offers; ``refusal`` says why it is not one for the class."""
+    """A word that the lexicon offers; ``refusal`` says why it is not used for the class."""
 
     word: str
     relation: str
@@ -43,7 +43,7 @@ class Candidate:
 
 @lru_cache(maxsize=1)
 def read_lexicon(path: str) -> Lexicon:
-    """Read a WN-LMF file; ``SeediffError`` if it is missing, is none, or the package ``wn`` is not installed."""
+    """Read a WN-LMF file; ``SeediffError`` if it is missing or no WordNet, or if ``wn`` is not installed."""
     require_extra("wordnet")
     from wn import lmf
 
@@ -94,8 +94,8 @@ def _frozen(lists: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
 def kin(lexicon: Lexicon, word: str, sense: str | None, depth: int) -> list[Candidate]:
     """What the lexicon offers for a word: synonyms, then hyponyms down to ``depth``.
 
-    ``sense``: the id of the synset that is meant, the word's first one if none is given. Raises ``SeediffError`` if the
-    lexicon has not got it.
+    ``sense``: the id of the synset that is meant, the word's first if none is given. Raises ``SeediffError`` if the
+    lexicon does not have it.
     """
     synset = _synset(lexicon, word, sense)
     family = {member for member, _ in _descendants(lexicon, synset, None)}

@@ -1,22 +1,73 @@
-"""The scaffold: an early training loss that shows coarse cross-attention where to look.
+"""Two devices of the embedded model's training that make its coarse cross-attention look where the object is.
 
-At Stable Diffusion's scale the class token's coarse cross-attention finds its object by itself. A model of a
-few million parameters, trained for hours, reads the prompt at its finest level and merely broadcasts it at the
-coarse ones. So for the first part of training, and at the coarse levels alone, the attention a place gives to
-a class word is compared with the share of that place the class covers. The loss is then taken away, and the
-rest of the training is diffusion alone. Wherever the model's numbers appear this is said (docs/embedded-model.md).
+At Stable Diffusion's scale the class token's coarse cross-attention, which seeds the masks, finds its object by
+itself. A model of a few million parameters, trained for hours, reads the prompt at its finest level and merely
+broadcasts it at the coarse levels. Therefore:
+
+- Text dropout by level: for some images, only some levels of the UNet are given the text. If the coarser levels were
+  left alone with it too often, the finest would forget how to read it.
+- The scaffold loss: for the first part of the training, at the coarse levels alone, the attention that a place gives to
+  a class word is compared with the share of that place that the class covers. The loss is then taken away, and the
+  rest of the training is diffusion alone. Wherever the model's numbers appear this is said (docs/embedded-model.md).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, binary_cross_entropy, one_hot
 
 from seediff.diffusion.releases import CLIPTokenizer
 from seediff.embedded.vocabulary import CLASS_WORDS, CLASSES
+
+LEVEL_ODDS: dict[tuple[bool, bool, bool], float] = {
+    (True, True, True): 0.4,
+    (False, True, True): 0.15,
+    (False, False, True): 0.2,
+    (True, False, False): 0.25,
+}
+"""Text dropout: the share of images whose text reaches these levels, finest first."""
+
+
+def draw_reach(number: int, generator: torch.Generator) -> Tensor:
+    """(number, levels) bool: which levels of each image are given the text."""
+    chosen = torch.multinomial(torch.tensor([*LEVEL_ODDS.values()]), number, replacement=True, generator=generator)
+    return torch.tensor([*LEVEL_ODDS])[chosen]
+
+
+@dataclass
+class TextReach:
+    """What the hooks read at each call: ``levels`` (n, levels) bool says which levels the text reaches, ``empty``
+    (1, tokens, width) is the empty prompt's embedding, which stands in at the others."""
+
+    levels: Tensor
+    empty: Tensor
+
+
+def limit_text(unet: UNet2DConditionModel) -> TextReach:
+    """Install hooks that keep the text from levels; set the fields of the result before each call of ``unet``."""
+    reach = TextReach(torch.empty(0), torch.empty(0))
+    channels = unet.config["block_out_channels"]
+    for name, module in unet.named_modules():
+        if name.endswith("attn2"):
+            hook = _swap_in_empty(reach, channels.index(module.to_q.weight.shape[0]))
+            module.register_forward_pre_hook(hook, with_kwargs=True)
+    return reach
+
+
+def _swap_in_empty(reach: TextReach, level: int) -> Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]:
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        text = kwargs["encoder_hidden_states"]
+        shown = reach.levels[:, level].view(-1, 1, 1)
+        return args, kwargs | {"encoder_hidden_states": torch.where(shown, text, reach.empty.to(text.dtype))}
+
+    return hook
 
 
 class VisibleAttention:
@@ -35,7 +86,7 @@ class VisibleAttention:
 
 
 def show_coarse_attention(unet: UNet2DConditionModel) -> list[tuple[int, VisibleAttention]]:
-    """Make cross-attention below the finest level visible; returns (level, processor) pairs."""
+    """Make cross-attention at the coarse levels visible; returns (level, processor) pairs."""
     channels = unet.config["block_out_channels"]
     processors, shown = dict(unet.attn_processors), []
     for name in processors:
