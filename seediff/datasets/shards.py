@@ -296,10 +296,10 @@ def shards_by_key(paths: Iterable[Path]) -> dict[str, ShardIndex]:
     return homes
 
 
-def check_same_keys(first: Mapping[str, ShardIndex], second: Mapping[str, ShardIndex], one: str, other: str) -> None:
-    """Raise ``SeediffError`` unless both hold the same keys; ``one`` and ``other`` say what there is under each."""
+def check_same_keys(first: Mapping[str, ShardIndex], second: Mapping[str, ShardIndex], what: str, other: str) -> None:
+    """Raise ``SeediffError`` unless both hold the same keys; ``what`` and ``other`` name what they hold."""
     for key in sorted(first.keys() ^ second.keys()):
-        lacking, present = (other, first) if key in first else (one, second)
+        lacking, present = (other, first) if key in first else (what, second)
         raise SeediffError(f"{key} in {present[key].path} has no {lacking}.\nDelete what is outdated and run again.")
 
 

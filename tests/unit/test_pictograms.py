@@ -93,7 +93,7 @@ def test_text_stays_out_of_levels_it_does_not_reach() -> None:
     nothing = call(text, False, False, False)
     assert torch.equal(nothing, call(reach.empty.expand(2, -1, -1), True, True, True))
     alone = [call(text, *(level == only for level in range(3))) for only in range(3)]
-    assert not any(torch.equal(one, other) for one, other in combinations([nothing, *alone], 2))
+    assert not any(torch.equal(first, second) for first, second in combinations([nothing, *alone], 2))
 
 
 def test_the_scaffold_rewards_attention_on_the_object() -> None:
@@ -128,7 +128,7 @@ def test_training_goes_on_from_its_saved_state(tmp_path: Path, code: LatentCode)
     saved = start(tmp_path, torch.device("cpu"), None)
     assert saved.step == 2
     fresh = start(tmp_path / "elsewhere", torch.device("cpu"), None)
-    moved = [name for name, one in saved.parameters.items() if not torch.equal(one, fresh.parameters[name])]
+    moved = [name for name, weights in saved.parameters.items() if not torch.equal(weights, fresh.parameters[name])]
     moments = saved.optimizer.state
     assert moved and all(int(moments[saved.parameters[name]]["step"]) == 2 for name in moved)
     train(tmp_path, 3 * BATCH, 0, rng_seed=0, save_every=100, continue_from=None)
@@ -140,13 +140,13 @@ def test_training_goes_on_from_its_saved_state(tmp_path: Path, code: LatentCode)
 
 def test_self_attention_compares_features_as_they_are() -> None:
     unet = build_unet()
-    frozen = {name for name, one in unet.named_parameters() if not one.requires_grad}
+    frozen = {name for name, weights in unet.named_parameters() if not weights.requires_grad}
     assert frozen and all("attn1.to_" in name or "norm1" in name for name in frozen)
 
 
 def test_the_shipped_weights_have_the_gain_that_is_written_down() -> None:
     shipped = load_file(MODEL / "unet" / "diffusion_pytorch_model.safetensors")
-    tied = {name: one for name, one in shipped.items() if "attn1.to_q" in name or "attn1.to_k" in name}
+    tied = {name: weights for name, weights in shipped.items() if "attn1.to_q" in name or "attn1.to_k" in name}
     assert len(tied) == 18
     for weight in tied.values():
         channels = len(weight)

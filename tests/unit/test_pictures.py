@@ -390,8 +390,8 @@ def test_bits_are_looked_up_where_they_stand(decode: Callable[[bytes, str], obje
 def test_labels_that_move_are_refused(decode: Callable[[bytes, str], object], own_first: bool) -> None:
     """Nobody knows which of the pictures is meant."""
     kind = "L" if decode is decode_mask else "RGB"
-    one, other = Image.new(kind, (4, 4)), Image.new(kind, (4, 4), 1 if kind == "L" else (1, 0, 0))
-    content = saved(one, "PNG", save_all=True, append_images=[other], default_image=own_first)
+    first, second = Image.new(kind, (4, 4)), Image.new(kind, (4, 4), 1 if kind == "L" else (1, 0, 0))
+    content = saved(first, "PNG", save_all=True, append_images=[second], default_image=own_first)
     assert "2 pictures" in str(refusal(lambda: decode(content, "sample 7")))
 
 

@@ -95,7 +95,9 @@ def test_scores_of_windows_are_averaged(segmenter):
 
 def test_predict_does_not_depend_on_the_batch(segmenter):
     batch = images(3, 32, 32)
-    assert np.array_equal(predict(segmenter, batch), np.concatenate([predict(segmenter, one[None]) for one in batch]))
+    assert np.array_equal(
+        predict(segmenter, batch), np.concatenate([predict(segmenter, image[None]) for image in batch])
+    )
 
 
 def test_confusion_counts_pixels_row_truth_column_prediction(segmenter, monkeypatch):
