@@ -1,4 +1,4 @@
-"""What a study's varied prompts are made of, for people to look at before anything is drawn."""
+"""The words of a study's varied prompts, to be looked at before anything is drawn."""
 
 from __future__ import annotations
 
