@@ -44,27 +44,27 @@ REPORTED = told(STAGES["report"].inputs, STUDY, {})
 CLASSES = {slug(name): name for name in STUDY.every_class()}
 
 
-def one_of(names):
+def any_of(names):
     """A wildcard pattern that matches exactly these names."""
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
 wildcard_constraints:
-    adaptation=one_of(STUDY.adaptations),
-    image_set=one_of(STUDY.image_sets),
-    pass_name=one_of(STUDY.passes),
-    class_slug=one_of(CLASSES),
+    adaptation=any_of(STUDY.adaptations),
+    image_set=any_of(STUDY.image_sets),
+    pass_name=any_of(STUDY.passes),
+    class_slug=any_of(CLASSES),
     block=r"\d{4}\d*",
     part=r"\d{4}\d*",
-    variant=one_of(plan.variant_names(STUDY)),
-    refinement=one_of(STUDY.refinements),
+    variant=any_of(plan.variant_names(STUDY)),
+    refinement=any_of(STUDY.refinements),
     reliability=f"({WITH_RELIABILITY})?",  # masks with a reliability beside them
-    filter=one_of(STUDY.filters),
-    recipe=one_of(STUDY.recipes),
-    segmenter=one_of(STUDY.segmenters),
+    filter=any_of(STUDY.filters),
+    recipe=any_of(STUDY.recipes),
+    segmenter=any_of(STUDY.segmenters),
     repeat=r"\d+",
-    benchmark=one_of(STUDY.benchmarks),
-    table=one_of(plan.table_names(STUDY)),
+    benchmark=any_of(STUDY.benchmarks),
+    table=any_of(plan.table_names(STUDY)),
 
 
 def ranges_of(key):

@@ -1,11 +1,11 @@
 """DiffuMask's augmentation of image-mask pairs: splicing, perspective, occlusion, blur and noise.
 
-The order is that in which a photograph comes about, and fixed: the scene is put together (splice) and seen from
-some angle (perspective), something stands before it (occlusion), the lens softens all of it (blur), and the sensor
-adds its grain (noise).
+The order is fixed, and is that of taking a photograph: the scene is put together (splice) and seen from an angle
+(perspective), something stands in front of it (occlusion), the lens softens everything (blur), and the sensor adds
+grain (noise).
 
-DiffuMask's released code splices, and says how many pictures of each grid it made: ``_GRIDS``. It holds none of the
-other augmentations, so their strengths here are ours.
+DiffuMask's released code splices, and says how many pictures of each grid it made: ``_GRIDS``. It has none of the
+other augmentations, so their strengths are ours.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _RANGES = {
     "perspective_shift": (0, 0.25),  # beyond a quarter the corners can form a shape that folds the picture
     "occlusion_patches": (1, 100),
 }
-"""Lowest and highest value where it is not 0 and 1."""
+"""Lowest and highest value of settings whose range is not 0 to 1."""
 
 
 def _check(key: str, value: Any, kind: Any) -> None:
@@ -78,7 +78,7 @@ def _check(key: str, value: Any, kind: Any) -> None:
 def augmented(rng: Generator, pairs: Pairs, index: int, augmentation: Augmentation) -> Pair:
     """Pair ``index``, spliced with random others and changed, each with its probability; its size stays.
 
-    The arrays may be those of ``pairs``, so do not write into them.
+    The arrays may be those of ``pairs``: do not write into them.
     """
     pair = pairs[index]
     if rng.random() < augmentation.splice:
@@ -103,7 +103,7 @@ _GRIDS = {(1, 2): 1.5, (2, 1): 1.5, (2, 2): 3, (3, 3): 4, (5, 5): 3, (6, 6): 2, 
 
 
 def random_grid(rng: Generator, largest: int) -> tuple[int, int]:
-    """Rows and columns of a splice, at most ``largest``, as often as DiffuMask has them."""
+    """Rows and columns of a splice, at most ``largest``, with DiffuMask's frequencies."""
     grids = [grid for grid in _GRIDS if max(grid) <= largest]
     weights = np.array([_GRIDS[grid] for grid in grids])
     return grids[rng.choice(len(grids), p=weights / weights.sum())]
@@ -168,8 +168,8 @@ def occlude(rng: Generator, image: Array, labels: Array, augmentation: Augmentat
     """Rectangles in front of the scene: background, as the object is not seen there; 255 stays 255.
 
     They are of one plain random colour, which looks the same at every resolution; noise would fade to grey when
-    training scales the image down. Ignored pixels stay ignored because no augmentation should teach what the mask
-    has left open.
+    training scales the image down. Ignored pixels stay ignored, because an augmentation should not teach what the mask
+    leaves open.
     """
     image, labels = image.copy(), labels.copy()
     for _ in range(rng.integers(augmentation.occlusion_patches) + 1):

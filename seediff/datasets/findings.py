@@ -1,4 +1,4 @@
-"""What a check of a data set found: problems of one kind are one finding, said by the first file that has it."""
+"""The findings of a data set check: problems of the same kind make one finding, which names the first file."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ AGAIN = "Unpack the archive again; `seediff data list` says which, and where to 
 
 @dataclass(frozen=True)
 class Finding:
-    """``severity`` error: numbers from this copy would be wrong, or there would be none."""
+    """``severity`` error: results from this copy would be wrong or impossible."""
 
     severity: Literal["error", "warning", "note"]
     text: str
     remedy: str = ""
 
     def __str__(self) -> str:
-        """A line or two, whatever the names of files in it hold."""
+        """One or two lines, even if file names contain control characters."""
         return f"{self.severity}: {visible(self.text)}" + (f"\n  {visible(self.remedy)}" if self.remedy else "")
 
 
 @dataclass(frozen=True)
 class Report:
-    """``checked`` says of each split what was looked at."""
+    """``checked``: for each split, what was checked."""
 
     heading: str
     checked: tuple[str, ...]
@@ -56,7 +56,7 @@ class Report:
 
 
 class Problem(Enum):
-    """What may be wrong with a file, and what to do about it."""
+    """Kinds of problems with a file, each with its remedy."""
 
     NO_IMAGE = "missing image", AGAIN
     NO_LABELS = "missing label file", AGAIN
@@ -65,7 +65,7 @@ class Problem(Enum):
     UNREADABLE = "file that cannot be read", "Check its permissions and the disk."
     BROKEN = "broken or cut off file", AGAIN
     UNUSUAL = "image that cannot be taken as RGB", "Save it as one picture of 8 bits a colour, without transparency."
-    NO_PNG = "label file that is no PNG", "Other formats may change labels when they are saved. " + AGAIN
+    NO_PNG = "label file that is not a PNG", "Other formats may change labels when they are saved. " + AGAIN
     PALETTE = "label file in colours of its own", "Save the label ids as grey PNG, or in VOC's colours."
     PICTURE = "colour picture in place of label ids", "Use the label files of 8-bit label ids, not renderings of them."
     NO_IDS = "label file without class ids", "Use the label files as they come: RGB, red + 256 green, without blue."
@@ -75,7 +75,7 @@ class Problem(Enum):
         "Save it the way it was annotated, without the orientation.",
     )
     SIZE = "image of a size that the data set does not have", "Was it resized or converted? " + AGAIN
-    VALUES = "values that are no labels of the data set", "Were the labels converted or resized smoothly? " + AGAIN
+    VALUES = "values that are not labels of the data set", "Were the labels converted or resized smoothly? " + AGAIN
 
 
 class Problems:
@@ -85,7 +85,7 @@ class Problems:
         self._cases: defaultdict[Problem, list[str]] = defaultdict(list)
 
     def add(self, problem: Problem, case: str) -> None:
-        """``case``: the file, and what it has if that is not clear."""
+        """``case``: the file, with details if needed."""
         self._cases[problem].append(case)
 
     def drop(self, problem: Problem) -> None:

@@ -32,16 +32,16 @@ ENDINGS = {
     "PPM": (".ppm",),
     "AVIF": (".avif",),
 }
-"""Format -> what the names of its files end in, in lower case."""
+"""Format -> suffixes of its files, in lower case."""
 PHOTOGRAPHS = tuple(ENDINGS)
-"""What a photograph may be, whatever its name ends in. Formats that are programs, such as EPS, are never opened."""
+"""Formats of photographs, whatever their names. Formats that are programs, such as EPS, are never opened."""
 
 _MODES = ("1", "L", "P", "RGB", "LA", "PA", "RGBA", "RGBX", "CMYK", "YCbCr")
-"""What is turned into RGB: all that a byte holds. CMYK becomes what Pillow makes of it, whatever its colour profile."""
+"""Modes that are converted to RGB: all of 8 bits per colour. Pillow converts CMYK, without its colour profile."""
 
 
 class PictureError(SeediffError):
-    """A file that is not taken as a photograph or as labels: the kind of its ``problem``, and the ``detail`` of it."""
+    """A file that cannot be used as a photograph or as labels: the kind of ``problem``, and its ``detail``."""
 
     def __init__(self, message: str, problem: Problem, detail: str = "") -> None:
         super().__init__(message)
@@ -54,7 +54,7 @@ def encode_png(image: Array) -> bytes:
 
 
 def encode_picture(picture: Image.Image) -> bytes:
-    """A picture for people to look at as PNG, as small as it goes."""
+    """A picture for readers as PNG, as small as possible."""
     return _saved(picture, format="PNG", optimize=True)
 
 
@@ -107,7 +107,7 @@ _TURNS: dict[int, Callable[[Array], Array]] = {
 
 @dataclass(frozen=True)
 class Photograph:
-    """``stored``: its pixels (H, W, 3) uint8 as the file has them; ``orientation``: how EXIF wants them turned."""
+    """``stored``: its pixels (H, W, 3) uint8 as stored in the file; ``orientation``: how EXIF says to turn them."""
 
     stored: Array
     orientation: int
@@ -157,7 +157,7 @@ def decode_rgb(content: bytes, name: str) -> Array:
 def displayed_size(path: Path) -> tuple[int, int]:
     """Width and height of a photograph as a viewer shows it, from the head of its file.
 
-    Raises ``PictureError`` if the head alone says that ``decode_photograph`` will.
+    Raises ``PictureError`` if the head already shows that ``decode_photograph`` will fail.
     """
     try:
         with Image.open(path, formats=PHOTOGRAPHS) as picture:
@@ -200,7 +200,7 @@ def _has_transparent_places(picture: Image.Image) -> bool:
 
 
 def _orientation(picture: Image.Image) -> int:
-    """EXIF's orientation; 1, as it is, where there is none, or where the tags are broken, which viewers pass over."""
+    """EXIF's orientation; 1 (unchanged) if there is none or if the tags are broken, which viewers ignore."""
     try:
         found = picture.getexif().get(ExifTags.Base.Orientation, 1)
     except Exception:  # as many types as there are ways to be broken
@@ -260,7 +260,7 @@ _HEADER, _BIT_DEPTH = slice(12, 16), 24
 
 
 def _pixels(picture: Image.Image, content: bytes) -> str:
-    """What a PNG's pixels are: its mode, and what keeps them from being labels.
+    """The kind of a PNG's pixels: its mode, and what makes them unusable as labels.
 
     Pillow spreads grey of less than a byte over one, cuts colours of 16 bits down to one, and shows the first of many.
     """
@@ -270,7 +270,7 @@ def _pixels(picture: Image.Image, content: bytes) -> str:
 
 
 def _label_picture(content: bytes, name: str) -> Image.Image:
-    """The decoded PNG; no other format keeps labels as they were for certain."""
+    """The decoded PNG; other formats may change labels."""
     try:
         picture = _opened(content, name, ("PNG",))
         if content[_HEADER] == b"IHDR":
@@ -287,7 +287,7 @@ def _label_picture(content: bytes, name: str) -> Image.Image:
 
 
 def _format(content: bytes) -> str | None:
-    """What the bytes are by their head, if it is known here."""
+    """The format of the bytes according to their head, if known."""
     try:
         with Image.open(BytesIO(content), formats=PHOTOGRAPHS) as picture:
             return picture.format
@@ -325,7 +325,7 @@ def read_file(path: Path) -> bytes:
 
 
 def read_png(path: Path) -> bytes:
-    """The content of a PNG file, once the checksums in it have proved right; ``SeediffError`` naming it otherwise."""
+    """The content of a PNG file; ``SeediffError``, naming the file, if a checksum in it is wrong."""
     content = read_file(path)
     try:
         Image.open(BytesIO(content), formats=("PNG",)).verify()
@@ -350,7 +350,7 @@ def check_same_size(image: Array, labels: NDArray[Any], image_name: str, labels_
 
 
 class Pairs(Protocol):
-    """Anything that has a length and gives a pair by its index."""
+    """A sequence of pairs, with a length and access by index."""
 
     def __len__(self) -> int: ...
 

@@ -17,10 +17,10 @@ from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
 
 RECORD = "domain.json"
-"""Where an embedded stand-in says which files it is made of, split by split, with the sha256 of each."""
+"""In an embedded stand-in, the list of its files by split, with the sha256 of each."""
 
 PICTURES = frozenset(chain.from_iterable(ENDINGS.values()))
-"""What names of pictures end in, in lower case."""
+"""Suffixes of picture files, in lower case."""
 
 
 class Item(NamedTuple):
@@ -38,10 +38,10 @@ def check_folder(folder: Path, what: str) -> None:
 
 
 def check_items(items: Sequence[Item], folder: Path, source: Path) -> list[Item]:
-    """The items, once it is sure that there are some, and that their files are there and no others in their place.
+    """The items, checked: there are some, their files exist, and no other files compete with them.
 
-    ``folder`` is the data set's, ``source`` what in it says which items there are. Raises ``SeediffError`` naming the
-    first file with the first kind of problem, and how many more have it.
+    ``folder`` is the data set's, ``source`` is the file or folder in it that lists the items. Raises ``SeediffError``
+    naming the first file with the first kind of problem, and how many more have it.
     """
     if not items:
         raise SeediffError(f"{source} lists no images.")
@@ -55,7 +55,7 @@ def check_items(items: Sequence[Item], folder: Path, source: Path) -> list[Item]
 
 
 def check_twins(files: Iterable[Path]) -> None:
-    """Raise ``SeediffError`` if names of files differ in case or ending alone: one image would count twice."""
+    """Raise ``SeediffError`` if names of files differ only in case or suffix: an image would count twice."""
     first: dict[str, Path] = {}
     problems = Problems()
     for path in files:
@@ -67,7 +67,7 @@ def check_twins(files: Iterable[Path]) -> None:
 
 
 def item_problems(items: Iterable[Item]) -> Iterator[tuple[Problem, Path, str]]:
-    """What is wrong with the names of the items and their files: the problem, the file, and a remark or nothing."""
+    """Problems with the items' names and files: the problem, the file, and a remark, which may be empty."""
     names: set[str] = set()
     alike = cache(files_by_stem)
     for item in items:
@@ -84,10 +84,10 @@ def item_problems(items: Iterable[Item]) -> Iterator[tuple[Problem, Path, str]]:
 
 
 def pairs_below(images: Path, image_suffix: str, labels: Path, label_suffix: str) -> list[Item]:
-    """Images with their label files, by place below the two folders, wherever there is at least one of the two.
+    """Images with their label files, matched by their path below the two folders, if at least one of the two exists.
 
-    Places are in the folders themselves and in the folders in them. A picture of another spelling or format holds a
-    place as well, so that the file that should be there is missed.
+    The two folders and their direct subfolders are searched. A picture with another spelling or format counts as well,
+    so that the expected file is reported as missing.
     """
     places = _places(labels, label_suffix) | _places(images, image_suffix)
     items = [
@@ -98,7 +98,7 @@ def pairs_below(images: Path, image_suffix: str, labels: Path, label_suffix: str
 
 
 def _places(folder: Path, suffix: str) -> dict[str, Path]:
-    """In lower case -> as it is spelt; what differs in case alone is one place, by a file that ends as it should."""
+    """Lower-case path -> its spelling; of spellings that differ only in case, that with the right suffix."""
     below = [entry.name for entry in _entries(folder) if _is_folder(entry)]
     spelt = [
         (entry.name.endswith(suffix), Path(inner, stem))
@@ -110,10 +110,10 @@ def _places(folder: Path, suffix: str) -> dict[str, Path]:
 
 
 def files_by_stem(folder: Path, suffix: str) -> Mapping[str, set[str]]:
-    """The pictures in the folder by what they are of, in lower case: 'a.jpg' and 'A.PNG' are both of 'a'.
+    """The pictures in the folder by stem, in lower case: 'a.jpg' and 'A.PNG' both have the stem 'a'.
 
-    ``suffix``: how their names should end, such as '.jpg' or '_labelIds.png'. Its case and its part after the dot make
-    no difference; pictures without its part before the dot are of something else.
+    ``suffix``: how their names should end, such as '.jpg' or '_labelIds.png'. Case and the part after the dot do not
+    matter; pictures without the part before the dot are left out.
     """
     found: dict[str, set[str]] = defaultdict(set)
     for entry in _entries(folder):
@@ -123,16 +123,16 @@ def files_by_stem(folder: Path, suffix: str) -> Mapping[str, set[str]]:
 
 
 def _stem(name: str, suffix: str) -> str:
-    """The name without the suffix, however it is written; nothing if it has none."""
+    """The name without the suffix in any spelling; empty if it does not have it."""
     stem, ending = os.path.splitext(name)
     tail = suffix.rpartition(".")[0].lower()
     return stem[: len(stem) - len(tail)] if ending.lower() in PICTURES and stem.lower().endswith(tail) else ""
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in the folder, but what a dot hides, such as a Mac's '._a.jpg' beside every 'a.jpg'.
+    """The folder's entries, without hidden ones such as a Mac's '._a.jpg' beside every 'a.jpg'.
 
-    Nothing where it is not there or may not be looked into, so that its files are missed.
+    Empty if the folder is missing or not readable, so that its files are reported as missing.
     """
     try:
         return [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
@@ -148,9 +148,9 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def recorded_checksums(folder: Path, split: str, items: Sequence[Item]) -> dict[Path, str]:
-    """sha256 of every file of a stand-in's split; nothing for a data set that keeps no record of its files.
+    """sha256 of every file of a stand-in's split; empty for a data set without a record of its files.
 
-    Raises ``SeediffError`` unless the items are those of the record.
+    Raises ``SeediffError`` unless the items match the record.
     """
     if not (folder / RECORD).exists():
         return {}
@@ -167,9 +167,9 @@ def recorded_checksums(folder: Path, split: str, items: Sequence[Item]) -> dict[
 def fingerprint(folder: Path, files: Iterable[Path]) -> str:
     """A checksum over the names and sizes of a data set's files in their order, without reading them.
 
-    It tells a copy of a data set from another: a changed list and an added, missing or re-encoded file show, a file
-    replaced by another of the very same size does not. Time stamps are left out, so that a copy on another machine
-    counts as the same. ``seediff data check`` reads the files.
+    It tells copies of a data set apart: it changes with the list of files, and with an added, missing or re-encoded
+    file, but not if a file is replaced by another of the same size. Time stamps do not count, so a copy on another
+    machine is the same. ``seediff data check`` reads the files.
     """
     digest = hashlib.sha256()
     for path in files:

@@ -1,11 +1,11 @@
 """Shards: many samples in one tar file, in WebDataset's layout (``<key>.<extension>``, a sample's files together).
 
-Why tar and not parquet: a tar streams while it is written, holds images and tensors as they are, is read with any
-tool, and, its members being uncompressed, is read at random by offset as cheaply as in order. The offsets are in
-the manifest, ``x.json`` beside ``x.tar``, with a checksum of every member; it is sealed (``seals.py``), and so the
-shard is, by its checksum.
+Why tar and not parquet: a tar can be written as a stream, stores images and tensors unchanged, and can be read with any
+tool. Its members are not compressed, so random access by offset is as cheap as reading in order. The offsets are in the
+manifest, ``x.json`` beside ``x.tar``, with a checksum of every member. The manifest is sealed (``seals.py``), and its
+checksum of the tar seals the shard.
 
-The manifest appears last and goes first: whenever a writer is killed, what it leaves is refused by the readers.
+The manifest is written last and deleted first: readers refuse whatever a killed writer leaves.
 Members are read into memory and never extracted, and their names must be plain names.
 (Other readers of WebDataset take a name's first dot for the end of the key; here it is the last.)
 """
@@ -33,7 +33,7 @@ from seediff.names import check_name
 
 FORMAT_VERSION = 1
 FLAW = "flaw"
-"""The column of a prompt row that only images with a flaw have (``flaws``)."""
+"""The key that is added to the prompt row of an image with a flaw (``flaws``)."""
 _BLOCK = 512
 """Size in bytes of a tar header, and what everything in a tar is padded to."""
 _EXTENSION = re.compile(r"[A-Za-z0-9_]{1,16}")
@@ -67,10 +67,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a whole shard holds; ``size`` and ``sha256`` are those of the tar file.
+    """The content of a shard; ``size`` and ``sha256`` are those of the tar file.
 
-    ``model``: the checksums of the model that drew it (``model_files.identity``); nothing where none did, or where
-    it was not noted.
+    ``model``: the checksums of the model that drew it (``model_files.identity``); empty if no model did, or if they
+    were not recorded.
     """
 
     size: int
@@ -80,7 +80,7 @@ class Manifest:
 
 
 def manifest_path(path: Path) -> Path:
-    """Where the manifest of a shard is; ``SeediffError`` for a path that no shard has."""
+    """The path of a shard's manifest; ``SeediffError`` if the path cannot be a shard's."""
     if path.suffix != ".tar":
         raise SeediffError(f"{path} is not the name of a shard: it has to end in .tar.")
     return path.with_suffix(".json")
@@ -103,7 +103,7 @@ def write_shard(path: Path, samples: Iterable[Sample], model: Mapping[str, str] 
 
 
 class _HashedWriter:
-    """Knows how much went into a file, and its checksum."""
+    """Counts the bytes written to a file, and computes their checksum."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self.digest, self.position = file, hashlib.sha256(), 0
@@ -167,7 +167,7 @@ def _content(manifest: Manifest) -> dict[str, Any]:
 
 
 def _samples(members: Iterable[Member]) -> int:
-    """How many samples there are, a sample being what stands together under one key."""
+    """The number of samples: runs of members with the same key."""
     return sum(1 for _ in groupby(members, key=lambda member: member.key))
 
 
@@ -255,7 +255,7 @@ def _read_member(file: BinaryIO, member: Member, path: Path) -> bytes:
 
 @dataclass(frozen=True)
 class ShardIndex:
-    """Random access to a shard of checksum ``sha256``. It holds no open file, so other processes can have it.
+    """Random access to a shard of checksum ``sha256``. It has no open file, so it can be passed to other processes.
 
     ``model``: as in the manifest.
     """
@@ -296,17 +296,17 @@ def shards_by_key(paths: Iterable[Path]) -> dict[str, ShardIndex]:
     return homes
 
 
-def check_same_keys(first: Mapping[str, ShardIndex], second: Mapping[str, ShardIndex], one: str, other: str) -> None:
-    """Raise ``SeediffError`` unless both hold the same keys; ``one`` and ``other`` say what there is under each."""
+def check_same_keys(first: Mapping[str, ShardIndex], second: Mapping[str, ShardIndex], what: str, other: str) -> None:
+    """Raise ``SeediffError`` unless both hold the same keys; ``what`` and ``other`` name what they hold."""
     for key in sorted(first.keys() ^ second.keys()):
-        lacking, present = (other, first) if key in first else (one, second)
+        lacking, present = (other, first) if key in first else (what, second)
         raise SeediffError(f"{key} in {present[key].path} has no {lacking}.\nDelete what is outdated and run again.")
 
 
 def check_same_model(models: Iterable[tuple[Path, Mapping[str, str]]]) -> None:
     """Raise ``SeediffError`` unless the shards, each with its manifest's ``model``, were drawn by the same model.
 
-    One without a note, as earlier versions wrote them, goes with any.
+    Shards without these checksums, written by earlier versions, match any.
     """
     known: tuple[Path, Mapping[str, str]] | None = None
     for path, model in models:

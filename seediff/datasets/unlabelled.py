@@ -1,4 +1,4 @@
-"""Images without labels: those of a benchmark's split, whose labels stay unread, or of a plain folder."""
+"""Images without labels: those of a benchmark's split, whose labels are not read, or of a plain folder."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from seediff.datasets.registry import find_format
 from seediff.errors import SeediffError
 
 BESIDE = frozenset({".csv", ".json", ".jsonl", ".md", ".txt", ".xml"})
-"""What the names of notes and captions that lie beside images end in."""
+"""Suffixes of notes and captions beside images."""
 LEFT_BY_SYSTEMS = frozenset({"desktop.ini", "thumbs.db"})
-"""Files that systems leave in folders of images without being asked, in lower case; others are hidden by a dot."""
+"""Files that operating systems put into folders of images, in lower case; others start with a dot."""
 PREVIEWS = frozenset({"@eadir", "__macosx"})
 """Folders with previews or attributes of the images beside them, in lower case."""
 
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """Image ``files`` in a fixed order; ``checksums``: the sha256 of those whose content is known beforehand."""
+    """Image ``files`` in a fixed order; ``checksums``: the sha256 of files whose content is known in advance."""
 
     files: tuple[Path, ...]
     checksums: Mapping[Path, str] = field(default_factory=dict, repr=False)
@@ -31,7 +31,7 @@ class Unlabelled:
         return len(self.files)
 
     def __getitem__(self, index: int) -> Array:
-        """Image (H, W, 3) uint8; ``SeediffError`` naming the file if it is broken or has changed."""
+        """Image (H, W, 3) uint8. Raises ``SeediffError``, naming the file, if it is broken or has changed."""
         path = self.files[index]
         content = read_file(path)
         if path in self.checksums and hashlib.sha256(content).hexdigest() != self.checksums[path]:
@@ -45,13 +45,13 @@ class Unlabelled:
         return hashlib.sha256(sizes.encode(errors="surrogateescape")).hexdigest()
 
     def check_size(self, side: int) -> None:
-        """Raise ``SeediffError`` for a file that is no photograph, or one with an edge below ``side`` pixels."""
+        """Raise ``SeediffError`` for a file that is not a photograph, or has an edge below ``side`` pixels."""
         for path in self.files:
             width, height = displayed_size(path)
             if min(width, height) < side:
                 raise SeediffError(
                     f"{path} is {width} x {height} pixels, smaller than the {side} x {side} that the model draws.\n"
-                    "Take it out, or give it larger."
+                    "Remove it, or replace it by a larger one."
                 )
 
 
@@ -62,10 +62,11 @@ def benchmark_images(format: str, folder: Path, split: str) -> Unlabelled:
 
 
 def folder_images(folder: Path) -> Unlabelled:
-    """Every file in the folder and below it, by path; whether each is a photograph, ``check_size`` finds out.
+    """Every file in the folder and below it, by path; ``check_size`` tests whether each is a photograph.
 
-    Left out are what a dot hides, notes beside the images (``BESIDE``), and what systems leave (``LEFT_BY_SYSTEMS``,
-    ``PREVIEWS``). Raises ``SeediffError`` if nothing is there, something that is no file, or an image twice.
+    Hidden files, notes beside the images (``BESIDE``) and files of operating systems (``LEFT_BY_SYSTEMS``,
+    ``PREVIEWS``) are left out. Raises ``SeediffError`` if there are no files, or if something is not a file or an image
+    comes twice.
     """
     check_folder(folder, "the target images, and no other files but notes")
     files = tuple(path for path in sorted(folder.rglob("*")) if _is_meant(path, folder))
@@ -73,13 +74,13 @@ def folder_images(folder: Path) -> Unlabelled:
         raise SeediffError(f"{folder} holds no image.")
     for path in files:
         if not path.is_file():
-            raise SeediffError(f"{path} is no file.\nTake it out, or put there what it leads to.")
+            raise SeediffError(f"{path} is not a file.\nRemove it, or put the file in its place.")
     check_twins(files)
     return Unlabelled(files)
 
 
 def _is_meant(path: Path, folder: Path) -> bool:
-    """Whether what is there is one of the folder's images; a link to a folder, which is not followed, may be many."""
+    """Whether the path counts as an image. Links to folders do, because they are not followed and may hide images."""
     if path.is_dir() and not path.is_symlink():
         return False
     hidden = any(part.startswith(".") or part.lower() in PREVIEWS for part in path.relative_to(folder).parts)

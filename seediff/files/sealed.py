@@ -28,7 +28,7 @@ def disk_full(path: object) -> SeediffError:
 
 
 def is_disk_full(error: OSError) -> bool:
-    """Whether the disk, or one's share of it, is used up."""
+    """Whether the disk or the user's quota is used up."""
     return error.errno in _FULL
 
 
@@ -36,7 +36,7 @@ def is_disk_full(error: OSError) -> bool:
 def partial(path: Path) -> Iterator[Path]:
     """A temporary neighbour of ``path`` to write to; renamed to it on success, removed on failure.
 
-    Raises ``SeediffError`` where the disk is full, or where ``path`` is no name of a file.
+    Raises ``SeediffError`` if the disk is full, or if ``path`` cannot be the name of a file.
     """
     if not path.name or path.name == "..":
         raise SeediffError(f"{str(path)!r} is a folder, but has to be the name of a file.")
@@ -139,7 +139,7 @@ def read_page(path: Path, what: str) -> str:
 
 def _text(path: Path, what: str) -> str:
     if path.exists() and not path.is_file():  # a pipe would be waited for without end
-        raise SeediffError(f"{what} {path} is no regular file.\nDelete it and run the workflow again.")
+        raise SeediffError(f"{what} {path} is not a regular file.\nDelete it and run the workflow again.")
     try:
         return path.read_bytes().decode()
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""Seals: what a file of a run says of itself, so that nothing else is taken for it.
+"""Seals: the name and checksum in every file of a run, by which a changed or exchanged file is recognised.
 
 Every file that one stage writes for another holds its name, such as ``metrics/caa/swin/0/voc.json``, and a sha256 of
-the name and the content. Its reader notices changed bytes as well as a whole file that stands in another's place. The
-name does not say in which study's results the file is, so that a results folder can be moved whole.
+the name and the content. Its reader notices changed bytes, and also an intact file in the place of another. The
+name does not include the study, so that a results folder can be moved as a whole.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def name_of(path: Path) -> str:
 
 
 def seal(name: str, contents: Iterable[Bytes]) -> str:
-    """The checksum of a name and what goes by it; where one piece ends and the next begins matters."""
+    """The checksum of a name and its contents; the boundaries between the pieces count."""
     digest = hashlib.sha256()
     for piece in (name.encode(), *contents):
         digest.update(len(piece).to_bytes(8, "big"))

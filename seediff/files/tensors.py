@@ -1,4 +1,4 @@
-"""Reading safetensors files that anyone may have written: their tensors, and the JSON in their metadata."""
+"""Reading safetensors files from any source: their tensors, and the JSON in their metadata."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch import Tensor
 
 
 def read_tensors(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors by name, and the JSON object that the metadata hold under ``key``; an empty one if they hold none.
+    """The tensors by name, and the JSON object under ``key`` in the metadata; an empty one if there is none.
 
     Raises ``ValueError`` with the reason for a file that is missing, broken, or something else.
     """
     try:
         if path.exists() and not path.is_file():  # a pipe would be waited for without end
-            raise ValueError("it is no regular file")
+            raise ValueError("it is not a regular file")
         with safe_open(path, "pt") as file:
             about = json.loads((file.metadata() or {}).get(key, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is not a mapping)
     except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(str(error)) from None
     except RecursionError:
         raise ValueError(f"its metadata {key!r} are nested too deeply") from None
     if not isinstance(about, dict):
-        raise ValueError(f"its metadata {key!r} are no JSON object")
+        raise ValueError(f"its metadata {key!r} are not a JSON object")
     return tensors, about

@@ -36,7 +36,7 @@ class Shard:
 
     @property
     def wildcards(self) -> dict[str, str]:
-        """Those of its files."""
+        """The wildcards of its files."""
         return {"class_slug": slug(self.class_name), "block": f"{self.block:04d}"}
 
     @property
@@ -59,7 +59,7 @@ class Run:
 
     @property
     def wildcards(self) -> dict[str, str]:
-        """Those of its files."""
+        """The wildcards of its files."""
         return {name: str(value) for name, value in asdict(self).items()}
 
 
@@ -83,7 +83,7 @@ def parts(study: Study, image_set: str) -> list[list[Shard]]:
 
 
 def part(study: Study, image_set: str, number: int) -> list[Shard]:
-    """The same as ``parts`` at that place, without making the others; ``IndexError`` if there is no such part."""
+    """``parts(...)[number]``, without making the others; ``IndexError`` if there is no such part."""
     section, classes = study.image_sets[image_set], study.image_set_classes(image_set)
     blocks = ceil(study.prompt_set_of(image_set).per_class / section.shard_size)
     every = range(len(classes) * blocks)
@@ -115,7 +115,7 @@ def mask_files(study: Study, masks: MaskSet) -> list[str]:
 
 
 def filter_table(study: Study, filtered: Filtered) -> str:
-    """The file that says which pairs are kept."""
+    """The table of the pairs that are kept."""
     return fill(layout.FILTER, study=study.name, filter=filtered.filter, **filtered.masks.wildcards)
 
 
@@ -124,13 +124,13 @@ def variants_by_class(study: Study, image_set: str, variant: str) -> dict[str, s
 
 
 def variant_names(study: Study) -> list[str]:
-    """Every variant that masks can be made of."""
+    """Every variant from which masks can be made."""
     fed = (name for image_set in study.image_sets for name in study.fed_variants(image_set))
     return list(dict.fromkeys([*fed, *study.variants_by_class]))
 
 
 def adapter_files(study: Study, image_set: str) -> list[str]:
-    """The weights that adapt the model to an image set; nothing where the model draws it as it is."""
+    """The weights of an image set's adapter; empty if it has none."""
     adaptation = study.image_sets[image_set].adaptation
     return [fill(layout.ADAPTER_WEIGHTS, study=study.name, adaptation=adaptation)] if adaptation else []
 
@@ -141,7 +141,7 @@ def benchmark_folder(study: Study, benchmark: str) -> str:
 
 
 def domain_files(study: Study, benchmark: str) -> list[str]:
-    """The file that says a stand-in is drawn; nothing for a benchmark that is there already."""
+    """The list of files of a stand-in; empty for a real benchmark."""
     drawn = fill(layout.DOMAIN, study=study.name, benchmark=benchmark)
     return [drawn] if study.benchmarks[benchmark].embedded else []
 
@@ -157,7 +157,7 @@ def network_inputs(model: str) -> list[str]:
 
 
 def lacking(study: Study, benchmark: str, classes: Sequence[str]) -> tuple[str, ...]:
-    """The classes that are looked for in a benchmark though it is said not to have them."""
+    """The classes that are tested on a benchmark although it lacks them."""
     return tuple(name for name in classes if name in study.benchmarks[benchmark].lacks)
 
 

@@ -65,7 +65,7 @@ def record_file(output: Path) -> Path:
 
 @contextmanager
 def recorded(digest: str, outputs: Sequence[Path]) -> Iterator[None]:
-    """Record what is made within; until it is whole there is no record."""
+    """Record the files that are made in the context; there is no record until all of them are complete."""
     path = record_file(outputs[0])
     path.unlink(missing_ok=True)
     yield
@@ -75,7 +75,7 @@ def recorded(digest: str, outputs: Sequence[Path]) -> Iterator[None]:
 
 
 def is_made(job: Job, digest: str, find: Callable[[str], Path] = Path) -> bool:
-    """Whether what is there of the job's files was made as it would be now; ``find`` knows where a path is.
+    """Whether the job's existing files were made as they would be made now; ``find`` locates a path.
 
     A file is read only if it has been written to since it was recorded.
     """
@@ -94,14 +94,14 @@ def _is_as_recorded(output: Path, recorded: tuple[int, str] | None, written: int
     try:
         now = output.stat()
     except OSError:
-        return True  # whether it is missed is for the workflow to say
+        return True  # the workflow decides whether a missing file is needed
     if recorded is None or now.st_size != recorded[0]:
         return False
     return now.st_mtime_ns <= written or sha256(output) == recorded[1]
 
 
 def made(jobs: Iterable[Job], digests: Mapping[str, str], find: Callable[[str], Path] = Path) -> set[str]:
-    """The files that are there, made as they would be now."""
+    """The existing files that were made as they would be made now."""
     like = (job for job in jobs if is_made(job, digests[job.title], find))
     return {output for job in like for output in job.outputs if find(output).exists()}
 

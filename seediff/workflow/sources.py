@@ -1,4 +1,4 @@
-"""Which models of the hub and which real data sets a study uses.
+"""The models of the hub and the real data sets that a study uses.
 
 A hub id stands for another model whenever somebody uploads one. So the process that plans a run asks once which commit
 each id stands for, and tells every job. ``sources.json`` among the results keeps the answers for later runs, and the
@@ -102,7 +102,7 @@ class _Noted(BaseModel):
 
 
 def read_sources(results: Path) -> Sources:
-    """What an earlier run noted in its results; nothing if there was none."""
+    """The sources recorded by an earlier run; empty if there was none."""
     path = results / FILE
     if not path.exists():
         return Sources()
@@ -155,7 +155,7 @@ def hub_models(study: Study) -> list[str]:
 
 
 def check_commits(study: Study, commits: Mapping[str, str]) -> None:
-    """Raise ``SeediffError`` if a hub id may mean anything."""
+    """Raise ``SeediffError`` if the commit of a hub id is unknown."""
     for model in hub_models(study):
         if model not in commits:
             name, _ = split_reference(model)
@@ -166,7 +166,7 @@ def check_commits(study: Study, commits: Mapping[str, str]) -> None:
 
 
 def check_named(study: Study, data: Iterable[Data], without: str) -> None:
-    """Raise ``SeediffError`` if something that the study names is not there; ``without`` plans without it."""
+    """Raise ``SeediffError`` if something that the study names is missing; ``without``: how to plan without it."""
     try:
         check_paths(study)
         check_data(data)
@@ -202,7 +202,7 @@ def pinned(study: Study, sources: Sources) -> Study:
 
 
 def real_data(study: Study) -> list[Data]:
-    """Every split and folder that is read and not drawn by the workflow."""
+    """Every split and folder that the workflow reads and does not draw."""
     return list(dict.fromkeys(_real_data(study)))
 
 

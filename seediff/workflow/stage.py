@@ -1,4 +1,4 @@
-"""What a stage is: a module that says what its jobs read, make and are told, and runs one of them.
+"""The interface of a stage: a module that defines the files and settings of its jobs, and runs one of them.
 
 ``spec``, ``inputs`` and ``run`` name what they need as parameters: wildcards of the stage's files, or its options.
 """
@@ -16,11 +16,11 @@ from pydantic import BaseModel, ConfigDict
 from seediff.workflow.study import Study
 
 Files = Mapping[str, str | list[str]]
-"""Paths by the names that the stage's rule has for them."""
+"""Paths by their names in the stage's rule."""
 
 
 class Spec(BaseModel):
-    """Exactly what a stage depends on, defaults written out: a job whose spec has changed runs again."""
+    """All settings that a stage depends on, with defaults written out: a job whose spec has changed runs again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -30,7 +30,7 @@ Told = TypeVar("Told")
 
 @dataclass(frozen=True)
 class Work:
-    """One job of a stage: its wildcards, and how much it has to do.
+    """One job of a stage: its wildcards and its amount of work.
 
     Jobs of one stage and ``kind`` take about equally long for each unit of ``amount`` (images or iterations).
     """
@@ -70,7 +70,7 @@ class Stage(Protocol):
 
 
 def told(function: Callable[..., Told], study: Study, wildcards: Mapping[str, str]) -> Told:
-    """What ``function`` says of the study and those of the wildcards that it has parameters for."""
+    """``function`` called with the study and with those wildcards that it has parameters for."""
     return function(study, **{name: wildcards[name] for name in wildcards_of(function)})
 
 

@@ -1,4 +1,4 @@
-"""How far each job of a study is, from the study's files alone: neither a workflow nor a scheduler is asked.
+"""The state of each job of a study, from the study's files only, without a workflow or a scheduler.
 
 A job whose files are there, or are no longer needed, is done. Of the others, a job whose log ends in an error has
 failed. A job whose log, partial output or training state has changed recently is running; a job that has been silent
@@ -129,7 +129,7 @@ def _outdated(jobs: Sequence[Job], begun: Sequence[Job]) -> set[str]:
 
 
 def measured_pace(jobs: Sequence[Job], results: Results) -> Pace:
-    """What the benchmark files say; a file that cannot be read is ignored."""
+    """The times in the benchmark files; unreadable files are ignored."""
     slowest: dict[str, float] = {}
     sums: dict[tuple[str, ...], tuple[float, int]] = {}
     for job in jobs:
@@ -180,7 +180,7 @@ def _changed(path: Path) -> float | None:
 
 
 def _written(job: Job, results: Results) -> Iterator[Path]:
-    """What a running job writes besides its log."""
+    """The files that a running job writes besides its log."""
     for file in (*job.outputs, *filter(None, [job.state])):
         path = results.path(file)
         yield path

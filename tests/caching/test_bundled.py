@@ -175,7 +175,7 @@ def test_published_results_are_had_back_after_a_finished_rerun(pulled: Repositor
 
 def test_metrics_are_the_numbers_of_table_2(pulled: Repository) -> None:
     shown = json.loads(pulled.run("dvc", "metrics", "show", "--json"))
-    (data,) = [one["data"] for one in shown[""]["data"].values()]
+    (data,) = [metrics["data"] for metrics in shown[""]["data"].values()]
     assert set(data) == {"CAA", "IRE", "SeeDiff"}
     assert all(0 <= row["mIoU"] <= 100 for row in data.values())
 

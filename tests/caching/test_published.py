@@ -32,7 +32,7 @@ def test_every_file_of_a_job_lies_in_an_artifact_or_is_derived() -> None:
     files = [file for job in jobs for file in (*job.outputs, str(record_file(Path(job.outputs[0]))))]
     held = [*DERIVED, *(f"{folder}/" for folder in folders)]
     assert [file for file in files if file not in folders and not file.startswith((*held,))] == []
-    assert [one for one in folders if not any(file == one or file.startswith(f"{one}/") for file in files)] == []
+    assert [folder for folder in folders if not any(f"{file}/".startswith(f"{folder}/") for file in files)] == []
 
 
 def objects() -> list[str]:
@@ -42,7 +42,7 @@ def objects() -> list[str]:
     stages = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"].values()
     outputs = [out["md5"] for stage in stages for out in stage["outs"]]
     members = [json.loads(stored(md5).read_bytes()) for md5 in outputs if md5.endswith(".dir")]
-    return [*outputs, *(one["md5"] for folder in members for one in folder)]
+    return [*outputs, *(member["md5"] for folder in members for member in folder)]
 
 
 def stored(md5: str) -> Path:

@@ -116,4 +116,4 @@ def test_its_evaluator_gives_our_miou_on_fixed_predictions(registered: str) -> N
     theirs = evaluator.evaluate()["sem_seg"]
     ious = iou(ours)
     assert theirs["mIoU"] == pytest.approx(100 * np.mean(ious), abs=1e-9)
-    assert [theirs[f"IoU-{name}"] for name in CLASSES] == pytest.approx([100 * one for one in ious])
+    assert [theirs[f"IoU-{name}"] for name in CLASSES] == pytest.approx([100 * value for value in ious])

@@ -127,8 +127,8 @@ def save_and_load(backbone: str, kind: str, folder: Path) -> int:
     torch.manual_seed(2)
     model = build(segmenter_settings(backbone, pretrained=str(folder)), len(CLASSES))
     arrived, expected = (
-        {name.removeprefix(prefix): tensor for name, tensor in one.state_dict().items()}
-        for one in (model.model.pixel_level_module.encoder, source)
+        {name.removeprefix(prefix): tensor for name, tensor in network.state_dict().items()}
+        for network in (model.model.pixel_level_module.encoder, source)
     )
     shared = expected.keys() & arrived.keys()
     assert all(name.startswith("classifier.") for name in expected.keys() - shared)

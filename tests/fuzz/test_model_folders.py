@@ -68,7 +68,7 @@ def with_index(**parts: Any) -> Callable[[Path], None]:
     def change(model: Path) -> None:
         path = model / "model_index.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), **parts}))
-        for folder in (model, *(one for one in model.iterdir() if one.is_dir()), model.parent):
+        for folder in (model, *(part for part in model.iterdir() if part.is_dir()), model.parent):
             (folder / "evil.py").write_text(f"{CODE}\nclass Evil:\n    pass\n")
 
     return change

@@ -109,7 +109,7 @@ def test_a_damaged_tar(data: st.DataObject) -> None:
 @cases(200)
 @given(
     image=st.just(IMAGE) | damaged(IMAGE),
-    about=st.just(ABOUT) | damaged(ABOUT) | tampered({"class_name": "cat"}).map(lambda one: json.dumps(one).encode()),
+    about=st.just(ABOUT) | damaged(ABOUT) | tampered({"class_name": "cat"}).map(lambda row: json.dumps(row).encode()),
     score=st.just(SCORE) | damaged(SCORE) | st.just(pickle.dumps({"caa": 1})),
 )
 def test_hostile_content_under_a_sound_manifest(image: bytes, about: bytes, score: bytes) -> None:
@@ -211,7 +211,7 @@ def forge(path: Path, edit: Edit) -> None:
     """Rewrite a shard with its first picture's header edited, and its manifest to go with it."""
     manifest = json.loads(manifest_path(path).read_text())
     content = bytearray(path.read_bytes())
-    member = next(one for one in manifest["members"] if one["name"].endswith("png"))
+    member = next(member for member in manifest["members"] if member["name"].endswith("png"))
     start = member["offset"] - 512
     header = tarfile.TarInfo.frombuf(bytes(content[start : start + 512]), "utf-8", "strict")
     edit(header)

@@ -77,8 +77,8 @@ def swap_pair(rng: random.Random, path: Path) -> Damage:
     damage = swap(rng, path)
     if path.suffix != ".tar":
         return damage
-    one, other = (place.with_suffix(".json") for place in damage)
-    return {**damage, one: other.read_bytes(), other: one.read_bytes()}
+    first, second = (place.with_suffix(".json") for place in damage)
+    return {**damage, first: second.read_bytes(), second: first.read_bytes()}
 
 
 DAMAGES = (flip, flip, truncate, zero, delete, swap, swap_pair)
@@ -99,7 +99,7 @@ class Tampering:
         self.capsys, self.rng = capsys, random.Random(seed)
         self.counts: Counter[str] = Counter()
 
-    def try_one(self, job: Job, files: list[Path]) -> None:
+    def try_damage(self, job: Job, files: list[Path]) -> None:
         damaging = self.rng.choice(DAMAGES)
         damage = damaging(self.rng, self.rng.choice(files))
         outputs = [Path(name) for name in job.outputs]
@@ -132,7 +132,7 @@ class Tampering:
 
 def names(message: str, path: Path) -> bool:
     """Whether the message names the file, its other half, or, where files are missing, the folder they are in."""
-    return any(str(one) in message for one in (path, path.with_suffix(".tar"), path.with_suffix(".json"))) or (
+    return any(str(named) in message for named in (path, path.with_suffix(".tar"), path.with_suffix(".json"))) or (
         path.parts[0] == "data" and str(Path(*path.parts[:3])) in message
     )
 
@@ -162,7 +162,7 @@ def test_damaged_inputs(in_reference: Reference, rule: str, capsys: pytest.Captu
     tampering = Tampering(capsys, seed=list(CASES).index(rule))
     for number in range(CASES[rule]):
         job = jobs[number % len(jobs)]
-        tampering.try_one(job, readable(job))
+        tampering.try_damage(job, readable(job))
     print(f"{rule}: {dict(sorted(tampering.counts.items()))}")
     assert tampering.refused >= CASES[rule] // 4
 
@@ -178,7 +178,7 @@ def test_damaged_training_states(in_reference: Reference, capsys: pytest.Capture
         process.join()
     tampering = Tampering(capsys, seed=0)
     for number in range(STATES):
-        tampering.try_one(jobs[number % 2], [state_of(jobs[number % 2])])
+        tampering.try_damage(jobs[number % 2], [state_of(jobs[number % 2])])
     for job in jobs:
         state_of(job).unlink()
     print(f"states: {dict(sorted(tampering.counts.items()))}")

@@ -87,9 +87,9 @@ def test_training_resumes_from_its_checkpoint(reference: Reference, tmp_path: Pa
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
     """SIGKILL for the process and all that it started."""
     tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    for one in tree:
+    for member in tree:
         with suppress(psutil.NoSuchProcess):
-            one.kill()
+            member.kill()
     process.wait()
 
 

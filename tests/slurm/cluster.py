@@ -129,8 +129,8 @@ class Cluster:
 
     def kill_node(self, node: str) -> None:
         """SIGKILL, all at once, to the node's slurmd and to everything that runs on it."""
-        here = [one for one in self._processes() if _environment(one).get("SLURMD_NODENAME") == node]
-        shepherds = [parent for one in here for parent in one.parents() if "slurmstepd" in parent.name()]
+        here = [process for process in self._processes() if _environment(process).get("SLURMD_NODENAME") == node]
+        shepherds = [parent for process in here for parent in process.parents() if "slurmstepd" in parent.name()]
         for process in (psutil.Process(self._daemons[node].pid), *shepherds, *here):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -232,9 +232,9 @@ def _free_ports(number: int) -> list[int]:
     """Ports nobody listens on, all open at once so that they differ."""
     sockets = [socket.socket() for _ in range(number)]
     try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for listener in sockets:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in sockets]
     finally:
-        for one in sockets:
-            one.close()
+        for listener in sockets:
+            listener.close()

@@ -83,6 +83,6 @@ class Head:
 
 @pytest.fixture
 def head(cluster: Cluster, tmp_path: Path) -> Iterator[Head]:
-    one = Head(make_workspace(tmp_path / "study").folder, cluster)
-    yield one
-    one.kill()
+    head = Head(make_workspace(tmp_path / "study").folder, cluster)
+    yield head
+    head.kill()

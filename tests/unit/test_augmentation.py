@@ -375,7 +375,7 @@ def test_no_blur_and_no_noise_change_nothing() -> None:
 def test_noise_is_gaussian_and_goes_up_to_its_share_of_the_range() -> None:
     (image, labels), rng = plain_pair(80, 60, 128), default_rng(0)
     noise = [add_noise(rng, image, labels, Augmentation(noise_std=0.1))[0] - 128.0 for _ in range(200)]
-    deviations = np.array([one.std() for one in noise]) / 255
+    deviations = np.array([pixels.std() for pixels in noise]) / 255
     assert 0.095 < deviations.max() < 0.103 and deviations.min() < 0.005
     assert deviations.mean() == pytest.approx(0.05, abs=0.007)
     loudest = noise[int(deviations.argmax())] / (255 * deviations.max())

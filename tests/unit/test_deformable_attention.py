@@ -26,7 +26,7 @@ def theirs(value: Tensor, at: Tensor, attention: Tensor, shapes: Shapes) -> Tens
 
 def outcome(way: Callable[..., Tensor], inputs: list[Tensor], shapes: Shapes) -> list[Tensor]:
     """Output and the gradients of all inputs."""
-    inputs = [one.clone().requires_grad_() for one in inputs]
+    inputs = [tensor.clone().requires_grad_() for tensor in inputs]
     output = way(*inputs, shapes)
     upstream = torch.linspace(-1, 2, output.numel(), dtype=output.dtype).view(output.shape)
     return [output, *torch.autograd.grad((output * upstream).sum(), inputs)]

@@ -85,7 +85,7 @@ def test_drawing_again_gives_the_same_bytes_and_more_images_the_same_first_ones(
         files(longer)[name] == content for name, content in files(folder).items() if not name.endswith(different)
     )
     write_domain(format, other, train=12, val=20, rng_seed=4)
-    records = [json.loads((one / "domain.json").read_text())["splits"] for one in (folder, other)]
+    records = [json.loads((place / "domain.json").read_text())["splits"] for place in (folder, other)]
     assert len(records[0]["val"]) == 2 * 20 and records[0]["val"].keys() == records[1]["val"].keys()
     assert all(
         records[0]["val"][name] != records[1]["val"][name] for name in records[0]["val"] if "images" in name.lower()

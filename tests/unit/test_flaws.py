@@ -62,11 +62,11 @@ def test_a_dark_a_white_and_a_dull_image() -> None:
     plain = np.full((4, 4, 3), 255, np.uint8)
     dull = plain // 2
     dull[0, 0, 0] = 126
-    assert [flaw_of(one) for one in (plain // 32, plain, dull)] == ["black", "constant", None]
+    assert [flaw_of(image) for image in (plain // 32, plain, dull)] == ["black", "constant", None]
 
 
 def test_the_embedded_model_s_images_have_none(pipe: Any, prompts: list[Prompt]) -> None:
-    assert flaws_of((one.prompt.key, one.image) for one in draw(pipe, prompts, Sampling(10, 2.0, 4))) == {}
+    assert flaws_of((drawn.prompt.key, drawn.image) for drawn in draw(pipe, prompts, Sampling(10, 2.0, 4))) == {}
 
 
 def test_what_a_safety_checker_blacks_out_is_black(prompts: list[Prompt]) -> None:
@@ -77,7 +77,7 @@ def test_what_a_safety_checker_blacks_out_is_black(prompts: list[Prompt]) -> Non
     checker.concept_embeds_weights.data.fill_(-2)  # no cosine is below: everything is unsafe
     edges = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
     pipe.safety_checker, pipe.feature_extractor = checker, CLIPImageProcessor(**edges)
-    assert [flaw_of(one.image) for one in draw(pipe, prompts[:2], Sampling(1, 2.0, 2))] == ["black", "black"]
+    assert [flaw_of(drawn.image) for drawn in draw(pipe, prompts[:2], Sampling(1, 2.0, 2))] == ["black", "black"]
 
 
 def test_few_are_named() -> None:
@@ -152,7 +152,7 @@ def test_a_table_says_what_its_models_have_learnt_from(tmp_path: Path, flaw: str
         about = {"class_name": "cat", **({"flaw": flaw} if flaw and index == 1 else {})}
         picture = encode_png(rng.integers(0, 256, (64, 64, 3)).astype(np.uint8))
         samples.append(Sample(f"cat-{index:06d}", {"png": picture, "json": json.dumps(about).encode()}))
-    masks = [Sample(one.key, {"png": encode_mask(np.eye(64, dtype=np.uint8))}) for one in samples]
+    masks = [Sample(sample.key, {"png": encode_mask(np.eye(64, dtype=np.uint8))}) for sample in samples]
     write_shard(tmp_path / "images.tar", samples)
     write_shard(tmp_path / "masks.tar", masks)
     assemble([tmp_path / "images.tar"], [tmp_path / "masks.tar"], None, tmp_path / "set.json")

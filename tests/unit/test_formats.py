@@ -74,7 +74,7 @@ def test_a_new_format_is_checked(tiny: Path) -> None:
     assert check_dataset("tiny", tiny).ok
     (tiny / "val" / "a_labels.png").write_bytes(encode_mask(np.full((3, 4), 7, np.uint8)))
     text = check_dataset("tiny", tiny).text
-    assert "val: values that are no labels of the data set: val/a_labels.png (7)" in text
+    assert "val: values that are not labels of the data set: val/a_labels.png (7)" in text
     (tiny / "val" / "b_image.png").unlink()
     assert "val: missing image: val/b_image.png" in check_dataset("tiny", tiny).text
 

@@ -335,7 +335,7 @@ def test_values_outside_the_classes(copy: Callable[[str], Path], name: str, valu
     labels = FORMATS[name].decode(path.read_bytes(), path.name)
     labels[0, 0], labels[0, 1] = value, (other := value + 40)
     path.write_bytes((encode_mask if name in BY_BYTES else encode_ids)(labels))
-    expected = f"val: values that are no labels of the data set: {path.relative_to(folder)} ({value}, {other})"
+    expected = f"val: values that are not labels of the data set: {path.relative_to(folder)} ({value}, {other})"
     assert only_error(name, folder) == expected
 
 
@@ -362,7 +362,7 @@ def test_labels_of_imagenet_s_that_hold_no_ids(copy: Callable[[str], Path], kind
 
 def test_a_larger_subset_given_for_a_smaller_one(copy: Callable[[str], Path]) -> None:
     """Their folders are alike, their ids are not."""
-    assert "values that are no labels of the data set" in " ".join(
+    assert "values that are not labels of the data set" in " ".join(
         errors(check_dataset("imagenet_s50", copy("imagenet_s919")))
     )
 
@@ -403,7 +403,7 @@ def test_labels_that_leave_out_the_background(copy: Callable[[str], Path], name:
         path.write_bytes(encode_labels(np.where(labels == 255, labels, labels - 1)))
     report = check_dataset(name, folder, ["val"])
     assert "val: 88% of the sampled pixels are ignored" in report.text and "1 warning" in report.text
-    assert [text.split(": ")[1] for text in errors(report)] == ["values that are no labels of the data set"] * (
+    assert [text.split(": ")[1] for text in errors(report)] == ["values that are not labels of the data set"] * (
         name == "ade20k"
     )
     assert check_dataset(name, folder, ["train"]).text.endswith("No problem was found.")
@@ -442,5 +442,5 @@ def test_every_kind_of_problem_is_told_at_once(copy: Callable[[str], Path]) -> N
         "broken or cut off file",
         "colour picture in place of label ids",
         "image and label file of different sizes",
-        "values that are no labels of the data set",
+        "values that are not labels of the data set",
     }

@@ -174,11 +174,11 @@ def test_a_folder_may_hold_notes_beside_its_images(tmp_path: Path) -> None:
     with pytest.raises(SeediffError, match=r"b\.heic is not a readable PNG"):
         folder_images(tmp_path).check_size(1)
     (tmp_path / "below" / "c.png").symlink_to(tmp_path / "gone.png")
-    with pytest.raises(SeediffError, match=r"c\.png is no file"):
+    with pytest.raises(SeediffError, match=r"c\.png is not a file"):
         folder_images(tmp_path)
     (tmp_path / "below" / "c.png").unlink()
     (tmp_path / "below" / "more").symlink_to(tmp_path / ".hidden")
-    with pytest.raises(SeediffError, match="more is no file"):
+    with pytest.raises(SeediffError, match="more is not a file"):
         folder_images(tmp_path)
 
 
@@ -390,8 +390,8 @@ def test_bits_are_looked_up_where_they_stand(decode: Callable[[bytes, str], obje
 def test_labels_that_move_are_refused(decode: Callable[[bytes, str], object], own_first: bool) -> None:
     """Nobody knows which of the pictures is meant."""
     kind = "L" if decode is decode_mask else "RGB"
-    one, other = Image.new(kind, (4, 4)), Image.new(kind, (4, 4), 1 if kind == "L" else (1, 0, 0))
-    content = saved(one, "PNG", save_all=True, append_images=[other], default_image=own_first)
+    first, second = Image.new(kind, (4, 4)), Image.new(kind, (4, 4), 1 if kind == "L" else (1, 0, 0))
+    content = saved(first, "PNG", save_all=True, append_images=[second], default_image=own_first)
     assert "2 pictures" in str(refusal(lambda: decode(content, "sample 7")))
 
 
@@ -464,7 +464,7 @@ def test_the_check_names_every_kind(voc: Path) -> None:
         "val: image that its EXIF orientation turns, and whose labels fit it either way: JPEGImages/val_000001.jpg "
         "(EXIF orientation 3)",
         "val: label file in colours of its own: SegmentationClass/val_000003.png ((1, 2, 3) is the colour of no label)",
-        "val: label file that is no PNG: SegmentationClass/val_000002.png (JPEG)",
+        "val: label file that is not a PNG: SegmentationClass/val_000002.png (JPEG)",
     ]
 
 

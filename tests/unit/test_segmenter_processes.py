@@ -85,11 +85,11 @@ def arguments(training_set: Path, folder: Path, batch: int = 4) -> list[str]:
 def test_two_processes_give_the_loss_curve_of_one(training_set: Path, tmp_path: Path) -> None:
     assert main(arguments(training_set, tmp_path / "one")) == 0
     assert main([*arguments(training_set, tmp_path / "two"), "--processes", "2"]) == 0
-    one, two = (pd.read_csv(tmp_path / name / "out/history.csv").loss for name in ("one", "two"))
-    assert len(one) == len(two) == 6
+    alone, shared = (pd.read_csv(tmp_path / name / "out/history.csv").loss for name in ("one", "two"))
+    assert len(alone) == len(shared) == 6
     # They sample different points of the masks: with 1024 of them the losses agree within a few per cent.
-    np.testing.assert_allclose(two, one, rtol=0.1)
-    assert one.iloc[-1] < 0.9 * one.iloc[0]
+    np.testing.assert_allclose(shared, alone, rtol=0.1)
+    assert alone.iloc[-1] < 0.9 * alone.iloc[0]
 
 
 @pytest.mark.slow

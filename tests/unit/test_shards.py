@@ -66,11 +66,11 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, samples: list[Samp
 
 def test_equal_samples_give_equal_bytes(tmp_path: Path) -> None:
     shuffled = [Sample(sample.key, dict(reversed(sample.files.items()))) for sample in THREE]
-    one, other = tmp_path / "a" / "0000.tar", tmp_path / "b" / "0000.tar"
-    write_shard(one, THREE)
-    write_shard(other, shuffled)
-    assert one.read_bytes() == other.read_bytes()
-    assert manifest_path(one).read_bytes() == manifest_path(other).read_bytes()
+    straight, reordered = tmp_path / "a" / "0000.tar", tmp_path / "b" / "0000.tar"
+    write_shard(straight, THREE)
+    write_shard(reordered, shuffled)
+    assert straight.read_bytes() == reordered.read_bytes()
+    assert manifest_path(straight).read_bytes() == manifest_path(reordered).read_bytes()
 
 
 def test_samples_are_streamed(tmp_path: Path) -> None:
@@ -212,8 +212,8 @@ def test_a_shard_in_the_place_of_another_is_refused(tmp_path: Path) -> None:
     places = [tmp_path / "masks" / "basic" / name / "0000.tar" for name in ("caa-raw", "seediff-raw")]
     for place in places:
         write_shard(place, THREE)
-    for one, other in ((places[0], places[1]), (manifest_path(places[0]), manifest_path(places[1]))):
-        other.write_bytes(one.read_bytes())
+    for source, target in ((places[0], places[1]), (manifest_path(places[0]), manifest_path(places[1]))):
+        target.write_bytes(source.read_bytes())
     assert "written as masks/basic/caa-raw/0000.json" in refusal(places[1])
 
 
@@ -278,13 +278,13 @@ def test_a_manifest_says_which_model_drew_the_shard(tmp_path: Path) -> None:
 
 
 def test_shards_of_two_models_do_not_go_together() -> None:
-    one, other = Path("one.tar"), Path("other.tar")
-    check_same_model([(one, {"weights": "a"}), (Path("older.tar"), {}), (other, {"weights": "a"})])
+    first, second = Path("first.tar"), Path("second.tar")
+    check_same_model([(first, {"weights": "a"}), (Path("older.tar"), {}), (second, {"weights": "a"})])
     check_same_model([])
-    with pytest.raises(SeediffError, match=r"one.tar and other.tar were drawn by different models: other weights\."):
-        check_same_model([(one, {"weights": "a"}), (Path("older.tar"), {}), (other, {"weights": "b"})])
+    with pytest.raises(SeediffError, match=r"first.tar and second.tar were drawn by different models: other weights\."):
+        check_same_model([(first, {"weights": "a"}), (Path("older.tar"), {}), (second, {"weights": "b"})])
     with pytest.raises(SeediffError, match="different models: other adapter"):
-        check_same_model([(one, {"weights": "a"}), (other, {"weights": "a", "adapter": "b"})])
+        check_same_model([(first, {"weights": "a"}), (second, {"weights": "a", "adapter": "b"})])
 
 
 def test_a_manifest_with_a_model_that_makes_no_sense(shard: Path) -> None:

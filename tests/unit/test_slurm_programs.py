@@ -50,7 +50,7 @@ def test_a_job_that_is_taken_goes_through_as_it_is(node: LoginNode) -> None:
     node.program("sbatch", 'printf "<%s>" "$@"; cat')
     arguments = ["--job-name", RUN, "--wrap=echo 'a  b' \"$HOME\"; *\n", "", "/dev/stdin"]
     taken = node.run("sbatch", *arguments, stdin="#!/bin/sh\nscript\n")
-    assert taken.stdout == "".join(f"<{one}>" for one in arguments) + "#!/bin/sh\nscript\n"
+    assert taken.stdout == "".join(f"<{argument}>" for argument in arguments) + "#!/bin/sh\nscript\n"
     assert (taken.returncode, taken.stderr, node.refusals) == (0, "", [])
 
 

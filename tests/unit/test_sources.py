@@ -197,7 +197,7 @@ def test_a_folder_of_images_with_a_broken_link_is_refused(voc: Path, tmp_path: P
     adapted = parse_study(CONTENT | {"adaptations": {"target": adaptation}})
     check_data(real_data(adapted))
     (copy / "link.jpg").symlink_to("nowhere")
-    with pytest.raises(SeediffError, match=r"link\.jpg is no file"):
+    with pytest.raises(SeediffError, match=r"link\.jpg is not a file"):
         check_data(real_data(adapted))
 
 

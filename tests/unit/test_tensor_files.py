@@ -56,7 +56,7 @@ def test_metadata_that_are_none(name: str, content: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["model", "maps", "adapter"])
 def test_a_pipe_is_not_waited_for(name: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.safetensors")
-    with pytest.raises(SeediffError, match="no regular file"):
+    with pytest.raises(SeediffError, match="not a regular file"):
         READERS[name](tmp_path / "x.safetensors")
 
 

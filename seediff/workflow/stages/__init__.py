@@ -1,4 +1,4 @@
-"""The stages of the workflow, in the order in which they run; ``seediff.workflow.stage`` says what a stage is."""
+"""The stages of the workflow, in the order in which they run; ``seediff.workflow.stage`` defines their interface."""
 
 from __future__ import annotations
 

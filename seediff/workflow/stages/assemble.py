@@ -70,7 +70,7 @@ def inputs(study: Study, recipe: str) -> Files:
 
 
 def pairs(study: Study, recipe: str) -> Files:
-    """The images and masks of a recipe; of a stand-in's, the file that says it is drawn."""
+    """The images and masks of a recipe; for a stand-in, its list of files."""
     section = study.recipes[recipe]
     if isinstance(section, RealRecipe):
         return {"images": plan.domain_files(study, section.benchmark), "masks": [], "manifests": []}

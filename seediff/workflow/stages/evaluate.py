@@ -23,8 +23,8 @@ JOB, STATE, TIMED, GPUS = layout.RUN, "", True, 1
 
 
 class Spec(BaseSpec):
-    """``model``: the diffusion model whose images the segmenter has learnt from, if any; ``lacks``: classes that are
-    tested here though the benchmark does not have them."""
+    """``model``: the diffusion model whose images the segmenter was trained on, if any; ``lacks``: classes that are
+    tested although the benchmark does not have them."""
 
     recipe: Name
     segmenter: Name

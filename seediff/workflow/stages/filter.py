@@ -24,7 +24,7 @@ JOB, STATE, TIMED, GPUS = layout.FILTERED, "", True, 0
 
 
 class Spec(BaseSpec):
-    """``variants``: that whose scores belong to the masks, by class."""
+    """``variants``: by class, the variant whose scores made the masks."""
 
     variants: Annotated[dict[Name, Name], Field(min_length=1)]
     filter: Filter

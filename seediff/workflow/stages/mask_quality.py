@@ -1,4 +1,4 @@
-"""Stage: masks against a benchmark's exact annotation, no segmenter in between."""
+"""Stage: masks compared with a benchmark's exact annotation, without a segmenter."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def spec(study: Study, prompt_set: str) -> Spec:
 
 
 def inputs(study: Study, prompt_set: str) -> Files:
-    """``lexicon``: the WordNet that words are taken from, if any; one that is missing is said by the job."""
+    """``lexicon``: the WordNet from which words are taken, if any; if it is missing, the job reports it."""
     augmentation = study.prompt_sets[prompt_set].augmentation
     path = augmentation.lexicon if augmentation else None
     return {"lexicon": [path] if path and Path(path).is_file() else []}

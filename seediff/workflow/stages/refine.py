@@ -1,4 +1,4 @@
-"""Stage: scores to masks, of one variant a class, several shards to a part."""
+"""Stage: masks from scores, with a variant for each class; a part holds several shards."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ JOB, STATE, TIMED, GPUS = layout.MASK_PART, "", True, 0
 
 
 class Spec(BaseSpec):
-    """``variants``: that of each class. ``reliability``: whether it is written beside each mask."""
+    """``variants``: the variant of each class. ``reliability``: whether to write it beside each mask."""
 
     classes: Names
     variants: dict[Name, Name]

@@ -1,4 +1,4 @@
-"""Stage: a finished shard's images drawn again, to the same seeds, for the scores of variants added since."""
+"""Stage: a finished shard's images, drawn again from the same seeds for the scores of variants added since."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run(spec: Spec, prompts: Path, class_name: str, first: int, count: int, scor
 
 
 def replay_shard(spec: Spec, prompts: Sequence[Prompt], scores: Path) -> None:
-    """Draw the prompts again, to the same seeds, for the scores of further variants."""
+    """Draw the prompts again from the same seeds, for the scores of further variants."""
     from seediff.diffusion.shards import draw_shard, write_scores
 
     write_scores(scores, draw_shard(*spec.pipeline(), prompts, spec.variants, spec.checksums))

@@ -1,4 +1,4 @@
-"""Stage: the report's strips, which show every step of SeeDiff on one image a class."""
+"""Stage: the report's strips, which show every step of SeeDiff on one image of each class."""
 
 from __future__ import annotations
 

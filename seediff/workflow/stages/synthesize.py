@@ -28,7 +28,7 @@ JOB, STATE, TIMED, GPUS = layout.SHARD, "", True, 1
 
 
 class Denoising(BaseSpec):
-    """The model, how it samples, and the adapter that it is adapted by, if any."""
+    """The model, its sampling settings, and its adapter, if any."""
 
     diffusion: Diffusion
     adapter: Annotated[Text | None, Field(exclude_if=lambda value: value is None)] = None
@@ -91,7 +91,7 @@ def work(study: Study) -> Iterator[Work]:
 
 
 def run(spec: Spec, prompts: Path, class_name: str, first: int, count: int, images: Path, scores: Path) -> None:
-    """Draw one shard of images and score every variant on the way."""
+    """Draw one shard of images and score every variant."""
     from seediff.prompts.prompt_sets import class_prompts, read_prompts
 
     synthesize_shard(spec, class_prompts(read_prompts(prompts), class_name, first, count), images, scores)
