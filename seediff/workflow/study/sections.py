@@ -282,15 +282,15 @@ class Study(Section):
 
     def recipe_classes(self, recipe: str) -> tuple[str, ...]:
         """The classes that a segmenter trained on the recipe knows, in label order from 1."""
-        one = self.recipes[recipe]
-        return (
-            self.image_set_classes(one.image_set) if isinstance(one, SyntheticRecipe) else one.classes or self.classes
-        )
+        settings = self.recipes[recipe]
+        if isinstance(settings, SyntheticRecipe):
+            return self.image_set_classes(settings.image_set)
+        return settings.classes or self.classes
 
     def is_robust(self, recipe: str) -> bool:
         """Whether the recipe makes two networks of a segmenter."""
-        one = self.recipes[recipe]
-        return isinstance(one, SyntheticRecipe) and one.robust is not None
+        settings = self.recipes[recipe]
+        return isinstance(settings, SyntheticRecipe) and settings.robust is not None
 
     def every_class(self) -> tuple[str, ...]:
         """The study's classes, then those that some prompt set has besides."""
@@ -311,7 +311,7 @@ class Study(Section):
         return tuple(name for name in self.filters[filter].agreement_with if name != variant)
 
     def passes_of(self, image_set: str) -> list[str]:
-        return [name for name, one in self.passes.items() if one.image_set == image_set]
+        return [name for name, later in self.passes.items() if later.image_set == image_set]
 
     def fed_variants(self, image_set: str) -> list[str]:
         """The variants that have scores: those of the image set and of its later passes."""

@@ -8,22 +8,23 @@ from itertools import groupby
 from seediff.prompts.prompt_sets import Prompt, make_prompts
 from seediff.prompts.synonyms.variety import Variety, vary
 from seediff.workflow.stages import prompts
-from seediff.workflow.study import Study
+from seediff.workflow.study.sections import Study
 
 
 def study_words(study: Study) -> str:
     """The words of every prompt set that varies them, how many prompts have each, and the words that were refused."""
-    varied = [name for name, one in study.prompt_sets.items() if one.augmentation]
+    varied = [name for name, prompt_set in study.prompt_sets.items() if prompt_set.augmentation]
     return "\n\n".join(_prompt_set(study, name) for name in varied) or "No prompt set has an augmentation."
 
 
 def _prompt_set(study: Study, name: str) -> str:
     spec = prompts.spec(study, name).model_dump(mode="json")
-    names = {one: spec["words"].get(one, one) for one in spec["classes"]}
+    names = {name: spec["words"].get(name, name) for name in spec["classes"]}
     variety = vary(spec["classes"], spec["template"], names, spec["augmentation"])
     heading = f"{name}: {len(spec['classes'])} classes, {spec['per_class']:,} prompts each, in {_count(variety)}"
-    by_class = {key: list(some) for key, some in groupby(make_prompts(**spec), lambda one: one.class_name)}
-    return "\n".join([heading, *(line for one in spec["classes"] for line in _class(one, variety, by_class[one]))])
+    grouped = groupby(make_prompts(**spec), lambda prompt: prompt.class_name)
+    lines = [line for name, prompts_of_class in grouped for line in _class(name, variety, list(prompts_of_class))]
+    return "\n".join([heading, *lines])
 
 
 def _count(variety: Variety) -> str:
@@ -31,10 +32,10 @@ def _count(variety: Variety) -> str:
 
 
 def _class(name: str, variety: Variety, prompts: list[Prompt]) -> list[str]:
-    words, times = variety.words[name], Counter(one.class_word for one in prompts)
-    different = len({one.prompt for one in prompts})
-    used = [f"    {one.word} ({_origin(one.relation, one.origin)}): {times[one.word]:,}" for one in words.used]
-    refused = [f"    not {one.word} ({_origin(one.relation, one.origin)}): {one.refusal}" for one in words.refused]
+    words, times = variety.words[name], Counter(prompt.class_word for prompt in prompts)
+    different = len({prompt.prompt for prompt in prompts})
+    used = [f"    {word.word} ({_origin(word.relation, word.origin)}): {times[word.word]:,}" for word in words.used]
+    refused = [f"    not {word.word} ({_origin(word.relation, word.origin)}): {word.refusal}" for word in words.refused]
     return [f"  {name}: {len(words.used)} words, {different:,} different prompts", *used, *refused]
 
 
