@@ -24,20 +24,22 @@ MOST_RANK, LARGEST = 1024, 1_000_000
 
 @dataclass(frozen=True)
 class AdapterSettings:
-    """A LoRA adapter and its training.
-
-    ``prompts``: what the target images are shown under, each view under one of them at random. ``rank`` is that of
-    every layer's update, ``target_modules`` are the layers updated, by the end of their names. ``checkpoint_every``:
-    iterations between states that a killed training goes on from.
-    """
+    """A LoRA adapter and its training."""
 
     prompts: tuple[str, ...]
+    """What the target images are shown under, each view under one of them at random."""
     rank: int = 4
+    """The rank of every layer's update."""
     iterations: int = 1000
+    """Iterations of the training."""
     batch_size: int = 4
+    """Views in each iteration."""
     learning_rate: float = 1e-4
+    """Learning rate of the training."""
     target_modules: tuple[str, ...] = ATTENTION
+    """The layers that are updated, by the end of their names."""
     checkpoint_every: int = 100
+    """Iterations between states that a killed training goes on from."""
 
     def __post_init__(self) -> None:
         for name, most in (
@@ -65,11 +67,17 @@ def _check_line(what: str, text: str) -> None:
 
 @dataclass(frozen=True)
 class Adaptation(AdapterSettings):
-    """The same in a study, with the target images: those of a ``benchmark``'s ``split``, or of a plain ``folder``."""
+    """LoRA of the diffusion model from unlabelled images (docs/methods/lora-adaptation.md).
+
+    The target images are those of a ``benchmark``, or of a plain ``folder``.
+    """
 
     benchmark: str | None = None
+    """The data set of the target images, an entry of ``benchmarks``; its labels stay unread."""
     split: str = "train"
+    """The benchmark's split."""
     folder: str | None = None
+    """A folder: every photograph in it and below it, beside which there are only notes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -29,29 +29,34 @@ GREY = 128
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How often each augmentation happens, a probability (0: never), and how strong it is when it does.
-
-    ``splice``: cut into a grid of at most ``splice_grid`` rows and columns, each cell holding another pair.
-    ``perspective``: every corner moves by up to ``perspective_shift`` of the width and of the height.
-    ``occlusion``: one to ``occlusion_patches`` rectangles, each side up to ``occlusion_size`` of the image's.
-    ``blur``: Gaussian, its standard deviation up to ``blur_radius`` of the shorter side. A share and not pixels, so
-    that the same study value hides details of the same size relative to the objects at 64 and at 512 pixels.
-    ``noise``: Gaussian, its standard deviation up to ``noise_std`` of the full range of 255.
+    """DiffuMask's augmentations: how often each happens, a probability, and how strong it is.
 
     Strengths are drawn uniformly, up to the value given.
     """
 
     splice: float = 0.0
+    """Cut the picture into a grid, each cell holding another pair."""
     splice_grid: int = 8
+    """The most rows and columns of the grid, from 2 to 8."""
     perspective: float = 0.0
+    """Move every corner."""
     perspective_shift: float = 0.15
+    """How far: a share of the width and of the height, at most 0.25."""
     occlusion: float = 0.0
+    """Put rectangles before the scene."""
     occlusion_patches: int = 3
+    """The most rectangles, from 1 to 100."""
     occlusion_size: float = 0.3
+    """The longest side of a rectangle, as a share of the image's."""
     blur: float = 0.0
+    """Blur the image by a Gaussian."""
+    # A share and not pixels, so that it hides details of the same size relative to the objects at 64 and at 512 pixels.
     blur_radius: float = 0.015
+    """Its largest standard deviation, as a share of the image's shorter side."""
     noise: float = 0.0
+    """Add Gaussian noise."""
     noise_std: float = 0.1
+    """Its largest standard deviation, as a share of the full range of 255."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

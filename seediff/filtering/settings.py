@@ -13,23 +13,30 @@ MEASURES = ("agreement", "area", "connectedness", "contrast", "clip")
 
 @dataclass(frozen=True)
 class Filter:
-    """Limits on a pair's measures, and the share of each class's images that is kept of those within the limits.
+    """Which image-mask pairs are good enough: limits, and a share of each class's images within them.
 
-    ``keep``: that share, from above 0 to 1; the best come first. ``rank_by``: the measures that say which are best, by
-    the mean of their ranks in the class. ``agreement_with``: the variants whose masks of the same image are compared
-    with this one. ``agreement``, ``connectedness``, ``contrast`` and ``clip``: the least that is accepted; ``area``:
-    the least and the most. ``clip_model``: hub id or folder of a CLIP model; without one nothing is asked of it.
+    docs/methods/quality-filter.md defines the measures.
     """
 
     keep: float = 1.0
+    """The largest share of each class's images that is kept, above 0 and at most 1; the best come first."""
     rank_by: tuple[str, ...] = ("agreement",)
+    """The measures that say which are best, by the mean of their ranks in the class."""
     agreement_with: tuple[str, ...] = ()
+    """The variants whose masks are compared with the recipe's, of the same image set, also of a later pass. The
+    recipe's own is not compared with itself."""
     agreement: float = 0.0
+    """The least agreement with them, from 0 to 1."""
     area: tuple[float, float] = (0.0, 1.0)
+    """The least and the largest share of the image that the object may take."""
     connectedness: float = 0.0
+    """The least share of the mask in its largest component, from 0 to 1."""
     contrast: float = -1.0
+    """The least contrast of the score, from -1 to 1."""
     clip_model: str | None = None
+    """Hub id (``id@revision`` too) or folder of a CLIP model; images are compared with their prompts if it is given."""
     clip: float = -1.0
+    """The least cosine of image and prompt, from -1 to 1."""
 
     def __post_init__(self) -> None:
         if not 0 < self.keep <= 1:

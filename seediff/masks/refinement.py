@@ -23,11 +23,14 @@ MOST_ROUNDS, MOST_DILATIONS, MOST_PIXELS = 100_000, 100, 4096
 
 @dataclass(frozen=True)
 class PamrSettings:
-    """Pixel-adaptive mask refinement: its rounds, its neighbours' distances in pixels, its contrast."""
+    """Pixel-adaptive mask refinement."""
 
     iterations: int = 10
+    """Its rounds."""
     dilations: tuple[int, ...] = (1, 2, 4, 8, 12, 24)
+    """Distances of the neighbours that a pixel is compared with, in pixels."""
     sigma_factor: float = 0.1
+    """Scale of the contrast between a pixel and its neighbours; smaller keeps closer to edges."""
 
     def __post_init__(self) -> None:
         if len(self.dilations) > MOST_DILATIONS:
@@ -43,19 +46,19 @@ class PamrSettings:
 
 @dataclass(frozen=True)
 class Refinement:
-    """From the score at image size to the mask.
-
-    ``pamr``: its settings, or None to go without. ``input``: what PAMR sees, the soft score (S2.4) or the binary
-    mask (S2.5). ``threshold``: beta of Eq. 12; None takes the study's. ``pamr_threshold``: where PAMR's result is
-    cut when its input was binary. ``uncertain_from``: scores from here to the threshold are labelled 255, which the
-    training ignores (Dataset Diffusion's band, 0.5 to 0.6); None for no such band.
-    """
+    """From the score at image size to the mask."""
 
     pamr: PamrSettings | None = PamrSettings()
+    """Settings of PAMR, or null to go without."""
     input: Literal["soft", "binary"] = "soft"
+    """What PAMR sees: the soft score (S2.4) or the binary mask (S2.5)."""
     threshold: float | None = None
+    """Beta of Eq. 12, above 0 and at most 1; the study's if left out."""
     pamr_threshold: float = 0.5
+    """Where PAMR's result is cut when its input was binary."""
     uncertain_from: float | None = None
+    """Scores from here to the threshold are labelled 255, which the training ignores (Dataset Diffusion's band, 0.5 to
+    0.6); no such band if left out."""
 
     def __post_init__(self) -> None:
         for name in ("threshold", "pamr_threshold", "uncertain_from"):
