@@ -129,7 +129,9 @@ def test_an_augmentation_is_named_and_checked() -> None:
     assert spec_of("train", study(), "mixed", "swin", "0")["augmentation"]["blur"] == 0.5
     assert spec_of("train", study(), "caa", "swin", "0")["augmentation"] is None
     assert "names the augmentation 'al'" in problem(lambda content: content["recipes"]["caa"].update(augmentation="al"))
-    assert "between 0 and 1" in problem(lambda content: content["augmentations"]["all"].update(blur=2))
+    assert "'augmentations.all.blur': Input should be less than or equal to 1" in problem(
+        lambda content: content["augmentations"]["all"].update(blur=2)
+    )
     assert "unknown key" in problem(lambda content: content["augmentations"]["all"].update(blurr=0.5))
 
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from seediff.bounds import MOST_TIMESTEPS
-from seediff.workflow.study.values import AtOnce, Count, Name, Names, Section, Text, each_once
+from seediff.settings import AtOnce
+from seediff.workflow.study.values import Count, Name, Names, Section, Text, each_once
 
 Kind = Literal["iou", "mean", "merged", "harmonic"]
 

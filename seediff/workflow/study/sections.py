@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from seediff.adaptation.settings import Adaptation
-from seediff.bounds import MOST_TIMESTEPS
 from seediff.datasets.augmentation import Augmentation
 from seediff.datasets.classes import MOST_CLASSES
 from seediff.datasets.registry import FORMATS
@@ -17,8 +16,9 @@ from seediff.filtering.settings import Filter
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS, Steps, resolve
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, RobustTraining, SegmenterSettings, segmenter_settings
+from seediff.settings import AtOnce, Share, Threshold, Timesteps
 from seediff.workflow.study.outputs import Figures, MaskQuality, Table
-from seediff.workflow.study.values import AnyNames, AtOnce, Count, Name, Names, Repeats, Section, Share, Text
+from seediff.workflow.study.values import AnyNames, Count, Name, Names, Repeats, Section, Text
 
 _UNLESS_EMPTY: Any = Field(exclude_if=lambda value: not value)
 """Not written out where it says nothing, so that a study that leaves it out reads as it did before there was one."""
@@ -29,7 +29,7 @@ class Thresholds(Section):
 
     alpha: Share = 0.5
     """Selects seeds (Eq. 6, 9)."""
-    beta: Annotated[float, Field(gt=0, le=1)] = 0.3
+    beta: Threshold = 0.3
     """Binarises the final score (Eq. 12)."""
 
 
@@ -40,7 +40,7 @@ class Diffusion(Section):
     """Hub id or folder of a Stable Diffusion model."""
     revision: Annotated[Text | None, Field(pattern=r"^[\w./-]+$"), _UNLESS_EMPTY] = None
     """Commit, tag or branch of a hub id; without one, what the id stands for when a run begins."""
-    num_inference_steps: Annotated[int, Field(gt=0, le=MOST_TIMESTEPS)] = 50
+    num_inference_steps: Timesteps = 50
     """Denoising steps of an image."""
     guidance_scale: Annotated[float, Field(gt=1)] = 7.5
     """Scale of classifier-free guidance."""

@@ -6,16 +6,12 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from seediff.bounds import MOST_AT_ONCE
 from seediff.masks.variants import Steps, resolve
 from seediff.names import check_name, check_text, repeated
 
 Count = Annotated[int, Field(gt=0, le=1_000_000)]
 """Of images; what takes more of each has a lower bound of its own."""
 Repeats = Annotated[int, Field(gt=0, le=1000)]
-AtOnce = Annotated[int, Field(gt=0, le=MOST_AT_ONCE)]
-"""What is in memory at one time."""
-Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[
     str,
     AfterValidator(lambda name: check_name("Name", name)),
