@@ -442,7 +442,7 @@ def test_a_robust_recipe_must_fit() -> None:
     assert "segmenter 'official' cannot be trained robustly.\nUse one with engine 'seediff'" in problem(
         robust("official")
     )
-    assert "between 0 and 1" in problem(robust(share=2.0))
+    assert "robust.share': Input should be less than or equal to 1" in problem(robust(share=2.0))
     assert "unknown key" in problem(robust(shares=0.5))
     assert "unknown key" in problem(lambda content: content["recipes"]["exact"].update(robust={}))
 

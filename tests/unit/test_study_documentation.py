@@ -14,7 +14,8 @@ from jsonschema import Draft202012Validator
 from seediff.adaptation.settings import Adaptation
 from seediff.filtering.settings import Filter
 from seediff.masks.variants import VARIANTS
-from seediff.workflow.study.documentation import PAGE, SCHEMA, attribute_docstrings, schema_text, with_tables
+from seediff.segmenter.settings import RobustTraining, SegmenterSettings
+from seediff.workflow.study.documentation import PAGE, SCHEMA, attribute_docstrings, keys, schema_text, with_tables
 from seediff.workflow.study.outputs import Row
 from seediff.workflow.study.sections import PromptSet
 from tests.conftest import ROOT
@@ -72,7 +73,7 @@ def test_the_schema_refuses(change: Callable[[dict[str, Any]], None]) -> None:
     assert not schema().is_valid(study)
 
 
-@pytest.mark.parametrize("section", [Adaptation, Filter, PromptSet, Row])
+@pytest.mark.parametrize("section", [Adaptation, Filter, PromptSet, RobustTraining, Row, SegmenterSettings])
 def test_docstrings_below_attributes_are_read_of_base_classes_too(section: type) -> None:
     docstrings = attribute_docstrings(section)
     assert list(docstrings) == [name for name in fields(section) if name != "augmentation"]
@@ -81,3 +82,8 @@ def test_docstrings_below_attributes_are_read_of_base_classes_too(section: type)
 
 def fields(section: Any) -> list[str]:
     return list(getattr(section, "model_fields", None) or section.__dataclass_fields__)
+
+
+def test_every_key_has_a_meaning_in_the_page() -> None:
+    rows = [line for line in keys().splitlines() if line.startswith("| `")]
+    assert rows and [row for row in rows if row.endswith("|  |")] == []

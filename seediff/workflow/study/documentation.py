@@ -22,6 +22,7 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from seediff.masks.steps import PARAMETERS, STEPS
+from seediff.segmenter.settings import PRESETS_BY_BACKBONE, as_json, segmenter_settings
 from seediff.workflow.study.sections import Study
 
 SCHEMA = Path("config/study.schema.json")
@@ -110,7 +111,7 @@ def _plain(docstring: str) -> str:
 
 def with_tables(page: str) -> str:
     """The page with what is generated between its markers."""
-    for name, text in {"keys": keys(), "steps": steps()}.items():
+    for name, text in {"keys": keys(), "steps": steps(), "backbones": backbones()}.items():
         begin, end = f"<!-- {name}: written by seediff.workflow.study.documentation -->", f"<!-- end of {name} -->"
         before, after = page.split(begin)[0], page.split(end)[1]
         page = f"{before}{begin}\n\n{text}\n\n{end}{after}"
@@ -243,6 +244,17 @@ def _parameter(parameter: inspect.Parameter) -> str:
     """Its name, with its default where it has one that says something."""
     default = "" if parameter.default in (parameter.empty, ()) else f" (`{_written(parameter.default)}`)"
     return f"`{parameter.name}`{default}"
+
+
+def backbones() -> str:
+    """The settings of a segmenter whose defaults depend on the backbone."""
+    presets = {backbone: as_json(segmenter_settings(backbone)) for backbone in PRESETS_BY_BACKBONE}
+    rows = [f"| setting | {' | '.join(f'`{name}`' for name in presets)} |", f"|---|{'---|' * len(presets)}"]
+    for name in as_json(next(map(segmenter_settings, presets))):
+        values = [preset[name] for preset in presets.values()]
+        if name != "backbone" and len({*values}) > 1:
+            rows.append(f"| `{name}` | {' | '.join(f'`{_written(value)}`' for value in values)} |")
+    return "\n".join(rows)
 
 
 if __name__ == "__main__":
