@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from typing import Annotated
 
-from seediff.bounds import MOST_AT_ONCE
+from annotated_types import Ge, Gt, Le, Len
+
 from seediff.errors import SeediffError
 from seediff.names import check_name, check_text, cut, nearest
+from seediff.settings import AtOnce, check_bounds
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 TARGET_MODULES = (
@@ -19,36 +21,30 @@ TARGET_MODULES = (
 WEIGHTS = "pytorch_lora_weights.safetensors"
 """What diffusers calls the file of an adapter."""
 
-MOST_RANK, LARGEST = 1024, 1_000_000
+Iterations = Annotated[int, Ge(1), Le(1_000_000)]
 
 
 @dataclass(frozen=True)
 class AdapterSettings:
-    """A LoRA adapter and its training.
+    """A LoRA adapter and its training."""
 
-    ``prompts``: what the target images are shown under, each view under one of them at random. ``rank`` is that of
-    every layer's update, ``target_modules`` are the layers updated, by the end of their names. ``checkpoint_every``:
-    iterations between states that a killed training goes on from.
-    """
-
-    prompts: tuple[str, ...]
-    rank: int = 4
-    iterations: int = 1000
-    batch_size: int = 4
-    learning_rate: float = 1e-4
-    target_modules: tuple[str, ...] = ATTENTION
-    checkpoint_every: int = 100
+    prompts: Annotated[tuple[str, ...], Len(1)]
+    """What the target images are shown under, each view under one of them at random."""
+    rank: Annotated[int, Ge(1), Le(1024)] = 4
+    """The rank of every layer's update."""
+    iterations: Iterations = 1000
+    """Iterations of the training."""
+    batch_size: AtOnce = 4
+    """Views in each iteration."""
+    learning_rate: Annotated[float, Gt(0)] = 1e-4
+    """Learning rate of the training."""
+    target_modules: Annotated[tuple[str, ...], Len(1)] = ATTENTION
+    """The layers that are updated, by the end of their names."""
+    checkpoint_every: Iterations = 100
+    """Iterations between states that a killed training goes on from."""
 
     def __post_init__(self) -> None:
-        for name, most in (
-            ("rank", MOST_RANK), ("iterations", LARGEST), ("batch_size", MOST_AT_ONCE), ("checkpoint_every", LARGEST),
-        ):  # fmt: skip
-            if not 1 <= getattr(self, name) <= most:
-                raise SeediffError(f"Adaptation: {name} is {getattr(self, name)}, but has to be from 1 to {most:,}.")
-        if not (self.learning_rate > 0 and isfinite(self.learning_rate)):
-            raise SeediffError(f"Adaptation: learning_rate is {self.learning_rate}, but has to be above 0 and finite.")
-        if not self.prompts or not self.target_modules:
-            raise SeediffError("Adaptation: prompts and target_modules need an entry each.")
+        check_bounds("Adaptation", self)
         for prompt in self.prompts:
             _check_line("prompt", prompt)
         for name in self.target_modules:
@@ -65,11 +61,17 @@ def _check_line(what: str, text: str) -> None:
 
 @dataclass(frozen=True)
 class Adaptation(AdapterSettings):
-    """The same in a study, with the target images: those of a ``benchmark``'s ``split``, or of a plain ``folder``."""
+    """LoRA of the diffusion model from unlabelled images (docs/methods/lora-adaptation.md).
+
+    The target images are those of a ``benchmark``, or of a plain ``folder``.
+    """
 
     benchmark: str | None = None
+    """The data set of the target images, an entry of ``benchmarks``; its labels stay unread."""
     split: str = "train"
+    """The benchmark's split."""
     folder: str | None = None
+    """A folder: every photograph in it and below it, beside which there are only notes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -132,7 +132,7 @@ def check(
     drawn = ", ".join(f"{len(shards(loaded, name))} shards of {name}" for name in loaded.image_sets)
     say(f"{study}: {len(loaded.tables)} tables, {len(runs(loaded))} runs, {drawn}")
     if words:
-        from seediff.workflow.study_words import study_words
+        from seediff.workflow.study.words import study_words
 
         say(study_words(loaded))
 

@@ -11,17 +11,18 @@ other augmentations, so their strengths are ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Le
 from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from seediff.datasets.classes import BACKGROUND_LABEL, IGNORE_LABEL
 from seediff.datasets.images import Array, Pair, Pairs, resize_pair
-from seediff.errors import SeediffError
+from seediff.settings import Share, check_bounds
 
 GREY = 128
 """What lies beyond an image's border, in all three channels."""
@@ -29,50 +30,38 @@ GREY = 128
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How often each augmentation happens, a probability (0: never), and how strong it is when it does.
-
-    ``splice``: cut into a grid of at most ``splice_grid`` rows and columns, each cell holding another pair.
-    ``perspective``: every corner moves by up to ``perspective_shift`` of the width and of the height.
-    ``occlusion``: one to ``occlusion_patches`` rectangles, each side up to ``occlusion_size`` of the image's.
-    ``blur``: Gaussian, its standard deviation up to ``blur_radius`` of the shorter side. A share and not pixels, so
-    that the same study value hides details of the same size relative to the objects at 64 and at 512 pixels.
-    ``noise``: Gaussian, its standard deviation up to ``noise_std`` of the full range of 255.
+    """DiffuMask's augmentations: how often each happens, a probability, and how strong it is.
 
     Strengths are drawn uniformly, up to the value given.
     """
 
-    splice: float = 0.0
-    splice_grid: int = 8
-    perspective: float = 0.0
-    perspective_shift: float = 0.15
-    occlusion: float = 0.0
-    occlusion_patches: int = 3
-    occlusion_size: float = 0.3
-    blur: float = 0.0
-    blur_radius: float = 0.015
-    noise: float = 0.0
-    noise_std: float = 0.1
+    splice: Share = 0.0
+    """Cut the picture into a grid, each cell holding another pair."""
+    splice_grid: Annotated[int, Ge(2), Le(8)] = 8
+    """The most rows and columns of the grid."""
+    perspective: Share = 0.0
+    """Move every corner."""
+    # Beyond a quarter the corners can form a shape that folds the picture.
+    perspective_shift: Annotated[float, Ge(0), Le(0.25)] = 0.15
+    """How far: a share of the width and of the height."""
+    occlusion: Share = 0.0
+    """Put rectangles before the scene."""
+    occlusion_patches: Annotated[int, Ge(1), Le(100)] = 3
+    """The most rectangles."""
+    occlusion_size: Share = 0.3
+    """The longest side of a rectangle, as a share of the image's."""
+    blur: Share = 0.0
+    """Blur the image by a Gaussian."""
+    # A share and not pixels, so that it hides details of the same size relative to the objects at 64 and at 512 pixels.
+    blur_radius: Share = 0.015
+    """Its largest standard deviation, as a share of the image's shorter side."""
+    noise: Share = 0.0
+    """Add Gaussian noise."""
+    noise_std: Share = 0.1
+    """Its largest standard deviation, as a share of the full range of 255."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            _check(field.name, getattr(self, field.name), type(field.default))
-
-
-_RANGES = {
-    "splice_grid": (2, 8),
-    "perspective_shift": (0, 0.25),  # beyond a quarter the corners can form a shape that folds the picture
-    "occlusion_patches": (1, 100),
-}
-"""Lowest and highest value of settings whose range is not 0 to 1."""
-
-
-def _check(key: str, value: Any, kind: Any) -> None:
-    """Raise ``SeediffError`` unless the value is a number of the kind, an integer if that is int, in its range."""
-    if isinstance(value, bool) or not isinstance(value, (int, kind)):
-        raise SeediffError(f"Augmentation setting {key} is {value!r}, but has to be of type {kind.__name__}.")
-    lowest, highest = _RANGES.get(key, (0, 1))
-    if not lowest <= value <= highest:
-        raise SeediffError(f"Augmentation setting {key} is {value}, but has to be between {lowest} and {highest}.")
+        check_bounds("Augmentation", self)
 
 
 def augmented(rng: Generator, pairs: Pairs, index: int, augmentation: Augmentation) -> Pair:

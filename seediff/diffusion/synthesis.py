@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Gt
 from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
@@ -17,7 +18,6 @@ from tqdm import tqdm
 from seediff.attention.maps import AttentionMaps, ClassMaps
 from seediff.attention.recording import record_attention
 from seediff.attention.tokens import tokenize
-from seediff.bounds import MOST_AT_ONCE, MOST_TIMESTEPS
 from seediff.diffusion.model_files import INDEX, PARTS, is_local, named_model, not_loaded, split_reference
 from seediff.diffusion.outputs import check_latents, check_text
 from seediff.errors import SeediffError
@@ -26,6 +26,7 @@ from seediff.finite import check_weights, naming, remedy, within
 from seediff.masks.variants import apply
 from seediff.names import reason
 from seediff.prompts.prompt_sets import Prompt
+from seediff.settings import AtOnce, Timesteps, check_bounds
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -47,16 +48,12 @@ OTHERS = (
 class Sampling:
     """How images are sampled; ``batch_size`` images at a time, which changes speed and, at most, last digits."""
 
-    num_inference_steps: int = 50
-    guidance_scale: float = 7.5
-    batch_size: int = 8
+    num_inference_steps: Timesteps = 50
+    guidance_scale: Annotated[float, Gt(1)] = 7.5
+    batch_size: AtOnce = 8
 
     def __post_init__(self) -> None:
-        for name, most in (("num_inference_steps", MOST_TIMESTEPS), ("batch_size", MOST_AT_ONCE)):
-            if not 1 <= getattr(self, name) <= most:
-                raise SeediffError(f"{name} is {getattr(self, name)}, but has to be from 1 to {most:,}.")
-        if not 1 < self.guidance_scale < float("inf"):
-            raise SeediffError(f"guidance_scale is {self.guidance_scale}, but has to be above 1 and finite.")
+        check_bounds("Sampling", self)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from seediff.errors import SeediffError
 from seediff.names import check_text, nearest, repeated
+from seediff.settings import Share, Threshold, check_bounds
+
+Cosine = Annotated[float, Ge(-1), Le(1)]
 
 MEASURES = ("agreement", "area", "connectedness", "contrast", "clip")
 """What is measured of a pair, in the order of the table's columns."""
@@ -13,32 +19,35 @@ MEASURES = ("agreement", "area", "connectedness", "contrast", "clip")
 
 @dataclass(frozen=True)
 class Filter:
-    """Limits on a pair's measures, and the share of each class's images that is kept of those within the limits.
+    """Which image-mask pairs are good enough: limits, and a share of each class's images within them.
 
-    ``keep``: that share, from above 0 to 1; the best come first. ``rank_by``: the measures that say which are best, by
-    the mean of their ranks in the class. ``agreement_with``: the variants whose masks of the same image are compared
-    with this one. ``agreement``, ``connectedness``, ``contrast`` and ``clip``: the least that is accepted; ``area``:
-    the least and the most. ``clip_model``: hub id or folder of a CLIP model; without one nothing is asked of it.
+    docs/methods/quality-filter.md defines the measures.
     """
 
-    keep: float = 1.0
+    keep: Threshold = 1.0
+    """The largest share of each class's images that is kept; the best come first."""
     rank_by: tuple[str, ...] = ("agreement",)
+    """The measures that say which are best, by the mean of their ranks in the class."""
     agreement_with: tuple[str, ...] = ()
-    agreement: float = 0.0
-    area: tuple[float, float] = (0.0, 1.0)
-    connectedness: float = 0.0
-    contrast: float = -1.0
+    """The variants whose masks are compared with the recipe's, of the same image set, also of a later pass. The
+    recipe's own is not compared with itself."""
+    agreement: Share = 0.0
+    """The least agreement with them."""
+    area: tuple[Share, Share] = (0.0, 1.0)
+    """The least and the largest share of the image that the object may take."""
+    connectedness: Share = 0.0
+    """The least share of the mask in its largest component."""
+    contrast: Cosine = -1.0
+    """The least contrast of the score."""
     clip_model: str | None = None
-    clip: float = -1.0
+    """Hub id (``id@revision`` too) or folder of a CLIP model; images are compared with their prompts if it is given."""
+    clip: Cosine = -1.0
+    """The least cosine of image and prompt."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.keep <= 1:
-            raise SeediffError(f"Filter: keep is {self.keep}, but must be above 0 and at most 1.")
-        if not (len(self.area) == 2 and 0 <= self.area[0] <= self.area[1] <= 1):
+        check_bounds("Filter", self)
+        if not (len(self.area) == 2 and self.area[0] <= self.area[1]):
             raise SeediffError(f"Filter: area is {list(self.area)}, but must be [least, most], both from 0 to 1.")
-        for name, least in {"agreement": 0, "connectedness": 0, "contrast": -1, "clip": -1}.items():
-            if not least <= getattr(self, name) <= 1:
-                raise SeediffError(f"Filter: {name} is {getattr(self, name)}, but must be from {least} to 1.")
         self._check_sources()
 
     def _check_sources(self) -> None:

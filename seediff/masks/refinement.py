@@ -7,68 +7,58 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from numbers import Integral
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+from annotated_types import Ge, Gt, Le, Len
 from numpy.typing import NDArray
 
 from seediff.datasets.classes import IGNORE_LABEL
 from seediff.errors import SeediffError
+from seediff.settings import Threshold, check_bounds
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MOST_ROUNDS, MOST_DILATIONS, MOST_PIXELS = 100_000, 100, 4096
-
 
 @dataclass(frozen=True)
 class PamrSettings:
-    """Pixel-adaptive mask refinement: its rounds, its neighbours' distances in pixels, its contrast."""
+    """Pixel-adaptive mask refinement."""
 
-    iterations: int = 10
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 12, 24)
-    sigma_factor: float = 0.1
+    iterations: Annotated[int, Ge(1), Le(100_000)] = 10
+    """Its rounds."""
+    dilations: Annotated[tuple[Annotated[int, Ge(1), Le(4096)], ...], Len(1, 100)] = (1, 2, 4, 8, 12, 24)
+    """Distances of the neighbours that a pixel is compared with, in pixels."""
+    sigma_factor: Annotated[float, Gt(0)] = 0.1
+    """Scale of the contrast between a pixel and its neighbours; smaller keeps closer to edges."""
 
     def __post_init__(self) -> None:
-        if len(self.dilations) > MOST_DILATIONS:
-            raise SeediffError(f"PAMR can have {MOST_DILATIONS} dilations at most, not {len(self.dilations)}.")
-        distances = [0 < distance <= MOST_PIXELS for distance in self.dilations] or [False]
-        if not (0 < self.iterations <= MOST_ROUNDS and all(distances) and 0 < self.sigma_factor < float("inf")):
-            raise SeediffError(
-                f"PAMR cannot run with {self.iterations} iterations, dilations {tuple(self.dilations)} "
-                f"and sigma_factor {self.sigma_factor}.\nAll of them must be above 0, iterations at most "
-                f"{MOST_ROUNDS:,}, dilations {MOST_PIXELS:,}."
-            )
+        check_bounds("PAMR", self)
 
 
 @dataclass(frozen=True)
 class Refinement:
-    """From the score at image size to the mask.
-
-    ``pamr``: its settings, or None to go without. ``input``: what PAMR sees, the soft score (S2.4) or the binary
-    mask (S2.5). ``threshold``: beta of Eq. 12; None takes the study's. ``pamr_threshold``: where PAMR's result is
-    cut when its input was binary. ``uncertain_from``: scores from here to the threshold are labelled 255, which the
-    training ignores (Dataset Diffusion's band, 0.5 to 0.6); None for no such band.
-    """
+    """From the score at image size to the mask."""
 
     pamr: PamrSettings | None = PamrSettings()
+    """Settings of PAMR, or null to go without."""
     input: Literal["soft", "binary"] = "soft"
-    threshold: float | None = None
-    pamr_threshold: float = 0.5
-    uncertain_from: float | None = None
+    """What PAMR sees: the soft score (S2.4) or the binary mask (S2.5)."""
+    threshold: Threshold | None = None
+    """Beta of Eq. 12; the study's if left out."""
+    pamr_threshold: Threshold = 0.5
+    """Where PAMR's result is cut when its input was binary."""
+    uncertain_from: Threshold | None = None
+    """Scores from here to the threshold are labelled 255, which the training ignores (Dataset Diffusion's band, 0.5 to
+    0.6); no such band if left out."""
 
     def __post_init__(self) -> None:
-        for name in ("threshold", "pamr_threshold", "uncertain_from"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value <= 1:
-                raise SeediffError(f"Refinement: {name} is {value}, but must be above 0 and at most 1.")
+        check_bounds("Refinement", self)
         threshold, uncertain_from = self.threshold, self.uncertain_from
         if threshold is not None and uncertain_from is not None and uncertain_from >= threshold:
             raise SeediffError(
                 f"Refinement: uncertain_from is {uncertain_from}, but must be below threshold, {threshold}."
             )
-        if self.input not in ("soft", "binary"):
-            raise SeediffError(f"Refinement: input is {self.input!r}, but must be 'soft' or 'binary'.")
 
     def with_default_threshold(self, beta: float) -> Refinement:
         """The same, with ``beta`` as threshold if it has none of its own."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from math import inf, isfinite
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from seediff.bounds import MOST_AT_ONCE
+from annotated_types import Ge, Le
+
 from seediff.errors import SeediffError
 from seediff.names import nearest
+from seediff.settings import MOST_AT_ONCE, Share, Threshold, check_bounds
 
 LARGEST = 1_000_000_000
 _MOST = {
@@ -35,38 +37,55 @@ _KINDS: dict[str, tuple[type, ...]] = {
 class SegmenterSettings:
     """Backbone, head, optimiser and augmentation of one segmenter.
 
-    ``learning_rate`` rises linearly over ``warmup`` iterations and falls as (1 - t / iterations) ** ``power``.
-    ``crop`` is the side of a square or (height, width). Scales are lengths of the image's shorter edge as fractions of
-    the crop's; ``colour_jitter`` is the strength of the photometric distortion of SSD (0: none, 1: as in Mask2Former).
-    ``test_edge`` is the shorter edge images are resized to for prediction (0: as they are). ``test_window``: images
-    with a longer edge are predicted window by window, each a square of that side (0: always whole).
-    ``architecture``: Mask2Former (``mask2former``), its authors' own implementation (``mask2former-official``), or a
-    per-pixel classifier, which has no queries and no points (``pixel``). ``engine``: the training loop, this package's
-    (``seediff``) or detectron2's (``detectron2``); docs/detectron2.md says which engine trains which architecture.
+    The defaults are Mask2Former's own for ADE20K with ResNet-50; a backbone can have others (docs/papers.md).
     """
 
     backbone: str
+    """Backbone of the network: ``resnet-mini``, ``swin-mini``, ``resnet-50`` or ``swin-base``."""
     architecture: str = "mask2former"
+    """Mask2Former (``mask2former``), its authors' own implementation (``mask2former-official``), or a per-pixel
+    classifier, which has no queries and no points (``pixel``)."""
     engine: str = "seediff"
+    """The training loop: this package's (``seediff``) or detectron2's (``detectron2``). docs/detectron2.md says which
+    engine trains which architecture."""
     pretrained: str | None = None
+    """Hub id (``id@revision`` too) or folder of the backbone's weights; null for random ones."""
     queries: int = 100
+    """Queries of the decoder."""
     points: int = 12544
+    """Points at which masks are compared."""
     iterations: int = 160_000
+    """Iterations of the training."""
     batch_size: int = 16
+    """Images in each iteration."""
     learning_rate: float = 1e-4
+    """Rises linearly over ``warmup`` iterations and falls as (1 - t / iterations) ** ``power``."""
     backbone_lr_factor: float = 0.1
+    """The backbone's learning rate as a multiple of the others'."""
     weight_decay: float = 0.05
+    """Of AdamW."""
     warmup: int = 0
+    """Iterations of the linear warm-up."""
     power: float = 0.9
+    """Of the polynomial decay."""
     clip: float = 0.01
+    """The largest norm of the gradients."""
     crop: int | tuple[int, int] = 512
+    """Random crop: the side of a square, or ``[height, width]``; multiples of 32."""
     scale_min: float = 0.5
+    """The least length of the image's shorter edge, as a multiple of the crop's."""
     scale_max: float = 2.0
+    """The largest."""
     flip: float = 0.5
+    """Probability of a horizontal flip."""
     colour_jitter: float = 1.0
+    """Strength of the photometric distortion of SSD (0: none, 1: as in Mask2Former)."""
     test_edge: int = 512
+    """The shorter edge that images are resized to for prediction (0: as they are)."""
     test_window: int = 0
+    """Images with a longer edge are predicted window by window, each a square of this side (0: always whole)."""
     checkpoint_every: int = 2000
+    """Iterations between states that a killed training goes on from."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -194,38 +213,23 @@ def as_json(settings: SegmenterSettings) -> dict[str, Any]:
 class RobustTraining:
     """Reliability-aware co-training, with attn2mask's values (BECO's, where it gives none).
 
-    ``reliability``: a pixel's label is relied on wholly or not at all (``hard``), or as far as its rank goes
-    (``soft``). ``share``: the part of each label's pixels in an image that hard reliability relies on.
-    ``boundary``: half the width, in pixels, of the boundary around what ClassMix has pasted, and ``boundary_weight``
-    how much more a pixel counts there. ``mix``: the probability of ClassMix for an image, after ``mix_after`` epochs;
-    its labels are those of which the two networks are together surer than ``confidence``.
+    docs/methods/robust-training.md has the equations.
     """
 
     reliability: Literal["hard", "soft"] = "hard"
-    share: float = 0.5
-    boundary: int = 1
-    boundary_weight: float = 0.2
-    mix: float = 0.5
-    mix_after: int = 1
-    confidence: float = 0.95
+    """A pixel's label is relied on wholly or not at all (``hard``, BECO), or as far as its rank goes (``soft``)."""
+    share: Threshold = 0.5
+    """The part of each label's pixels in an image that hard reliability relies on (BECO, attn2mask)."""
+    boundary: Annotated[int, Ge(1), Le(100)] = 1
+    """Half the width, in pixels, of the boundary around what ClassMix has pasted (BECO)."""
+    boundary_weight: Annotated[float, Ge(0), Le(1000)] = 0.2
+    """How much more a pixel counts there (BECO)."""
+    mix: Share = 0.5
+    """Probability of ClassMix for an image (BECO)."""
+    mix_after: Annotated[int, Ge(0), Le(1_000_000)] = 1
+    """Epochs before it. BECO's networks start from pretrained backbones; from scratch take more."""
+    confidence: Share = 0.95
+    """ClassMix's labels are those of which the two networks are together surer than this (BECO)."""
 
     def __post_init__(self) -> None:
-        if self.reliability not in ("hard", "soft"):
-            raise SeediffError(f"Robust training: reliability is {self.reliability!r}, but must be 'hard' or 'soft'.")
-        for field in fields(self)[1:]:
-            _check_robust(field.name, getattr(self, field.name), type(field.default))
-
-
-_ROBUST_RANGES = {"boundary": (1, 100), "boundary_weight": (0, 1000), "mix_after": (0, 1_000_000)}
-"""Lowest and highest value where it is not 0 and 1."""
-
-
-def _check_robust(key: str, value: Any, kind: Any) -> None:
-    """Raise ``SeediffError`` unless the value is a number of the kind, an integer if that is int, in its range."""
-    if isinstance(value, bool) or not isinstance(value, (int, kind)):
-        raise SeediffError(f"Robust training: {key} is {value!r}, but has to be of type {kind.__name__}.")
-    lowest, highest = _ROBUST_RANGES.get(key, (0, 1))
-    if not lowest <= value <= highest:
-        raise SeediffError(f"Robust training: {key} is {value}, but has to be between {lowest} and {highest}.")
-    if key == "share" and value == 0:
-        raise SeediffError("Robust training: share is 0, but some pixels have to be relied on.")
+        check_bounds("Robust training", self)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
-from dataclasses import fields
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import pytest
 import yaml
@@ -119,7 +118,7 @@ def test_every_count_of_settings_has_its_bounds(section: Any) -> None:
         if section is AdapterSettings
         else {}
     )
-    counts = [field.name for field in fields(section) if field.type == "int"]
+    counts = [name for name, kind in get_type_hints(section).items() if kind is int]
     assert counts
     for name in counts:
         for value in (-1, 10**12):

@@ -319,7 +319,7 @@ def test_files_that_are_no_adapter(tmp_path: Path) -> None:
         ({"rank": 0}, "rank is 0"),
         ({"iterations": -1}, "iterations is -1"),
         ({"learning_rate": float("nan")}, "learning_rate is nan"),
-        ({"prompts": ()}, "need an entry"),
+        ({"prompts": ()}, "is empty, but needs an entry"),
         ({"prompts": ("a\nb",)}, "one line"),
         ({"target_modules": ("to_que",)}, "Did you mean 'to_q'"),
     ],

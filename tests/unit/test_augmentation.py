@@ -403,17 +403,17 @@ def test_noise_stops_at_black_and_white(value: int, side: int) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
     [
-        *((name, value, "between 0 and 1") for name in PROBABILITIES for value in (-0.1, 1.5, float("nan"))),
-        *((name, 1.01, "between 0 and 1") for name in ("noise_std", "blur_radius", "occlusion_size")),
-        *((name, -0.1, "between 0 and 1") for name in ("noise_std", "blur_radius", "occlusion_size")),
-        ("perspective_shift", 0.26, "between 0 and 0.25"),
-        ("splice_grid", 1, "between 2 and 8"),
-        ("splice_grid", 9, "between 2 and 8"),
-        ("occlusion_patches", 0, "between 1 and 100"),
-        ("splice", "often", "of type float"),
-        ("noise", True, "of type float"),
-        ("splice_grid", 3.0, "of type int"),
-        ("occlusion_patches", None, "of type int"),
+        *((name, value, "from 0 to 1") for name in PROBABILITIES for value in (-0.1, 1.5, float("nan"))),
+        *((name, 1.01, "from 0 to 1") for name in ("noise_std", "blur_radius", "occlusion_size")),
+        *((name, -0.1, "from 0 to 1") for name in ("noise_std", "blur_radius", "occlusion_size")),
+        ("perspective_shift", 0.26, "from 0 to 0.25"),
+        ("splice_grid", 1, "from 2 to 8"),
+        ("splice_grid", 9, "from 2 to 8"),
+        ("occlusion_patches", 0, "from 1 to 100"),
+        ("splice", "often", "a number from 0 to 1"),
+        ("noise", True, "a number from 0 to 1"),
+        ("splice_grid", 3.0, "a whole number from"),
+        ("occlusion_patches", None, "a whole number from"),
     ],
 )
 def test_impossible_settings_are_refused(key: str, value: object, allowed: str) -> None:

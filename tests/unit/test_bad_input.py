@@ -98,7 +98,7 @@ def write_study(folder: Path, old: str, new: str) -> Path:
         ("iterations: 4, batch_size: 2", "iterations: 4, crop: 1048576", "crop is 1,048,576", "8,192"),
         ("iterations: 4, batch_size: 2", "iterations: 4, crop: [32, 1048576]", "crop is 1,048,576", "8,192"),
         ("iterations: 4, batch_size: 2", "iterations: 4, scale_max: 1.0e+300", "scale_max", "at most"),
-        ("dilations: [", f"dilations: [{'1, ' * 100}", "PAMR", "100 dilations at most"),
+        ("dilations: [", f"dilations: [{'1, ' * 100}", "refinements.pamr.pamr.dilations", "at most 100 items"),
     ],
 )
 def test_a_wrong_study(said: Any, tmp_path: Path, old: str, new: str, where: str, hint: str) -> None:
@@ -150,7 +150,7 @@ def test_two_mask_sets_of_one_name(said: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["--steps 0", "--batch-size -1", "--guidance-scale nan", "--guidance-scale 1"])
 def test_generate_refuses_impossible_numbers(said: Any, tmp_path: Path, option: str) -> None:
     message = said("generate", "--model", MODEL, "--class", "cat", "--output", tmp_path / "out", *option.split())
-    assert "has to be" in message and not (tmp_path / "out").exists()
+    assert "but must be a" in message and not (tmp_path / "out").exists()
 
 
 def test_generate_keeps_images_of_other_settings_apart(said: Any, tmp_path: Path) -> None:

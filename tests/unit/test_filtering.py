@@ -195,7 +195,7 @@ def test_a_class_is_never_lost_silently() -> None:
         ({"keep": float("nan")}, "keep is nan"),
         ({"area": (0.8, 0.2)}, "area is"),
         ({"area": (0.1,)}, "area is"),
-        ({"contrast": 2}, "contrast is 2, but must be from -1"),
+        ({"contrast": 2}, "contrast is 2, but must be a number from -1"),
         ({"connectedness": -0.1}, "connectedness is -0.1"),
         ({"agreement": 0.5}, "Name variants in agreement_with"),
         ({"clip": 0.2}, "no clip_model"),
@@ -457,7 +457,7 @@ def study(change: Callable[[dict[str, Any]], None]) -> Study:
         ),
         (lambda c: c["filters"]["good"].update(agreement_with=["caa"]), "has no variant but 'caa'"),
         (lambda c: c["filters"]["good"].update(conectedness=1), "Did you mean 'connectedness'"),
-        (lambda c: c["filters"]["good"].update(keep=2), "keep is 2"),
+        (lambda c: c["filters"]["good"].update(keep=2), "'filters.good.keep': Input should be less than or equal to 1"),
         (lambda c: c["recipes"]["exact"].update(filter="good"), "unknown key"),
     ],
 )

@@ -462,13 +462,13 @@ def test_other_engines_are_refused(tmp_path, architecture: str) -> None:
     ("values", "message"),
     [
         ({"reliability": "medium"}, "'hard' or 'soft'"),
-        ({"share": 0.0}, "some pixels have to be relied on"),
-        ({"share": 1.5}, "between 0 and 1"),
-        ({"confidence": float("nan")}, "between 0 and 1"),
-        ({"boundary": 1.5}, "type int"),
-        ({"boundary": 0}, "between 1 and 100"),
-        ({"mix": True}, "type float"),
-        ({"mix_after": -1}, "between 0 and"),
+        ({"share": 0.0}, "a number above 0 and at most 1"),
+        ({"share": 1.5}, "above 0 and at most 1"),
+        ({"confidence": float("nan")}, "from 0 to 1"),
+        ({"boundary": 1.5}, "a whole number"),
+        ({"boundary": 0}, "from 1 to 100"),
+        ({"mix": True}, "a number from 0 to 1"),
+        ({"mix_after": -1}, "from 0 to 1,000,000"),
     ],
 )
 def test_settings_are_checked(values, message) -> None:

@@ -24,7 +24,7 @@ from seediff.workflow import plan
 from seediff.workflow.study import Study
 from seediff.workflow.study.load import _read_yaml, load_study, parse_study
 from seediff.workflow.study.mask_sets import mask_set
-from seediff.workflow.study_words import study_words
+from seediff.workflow.study.words import study_words
 from tests.conftest import ROOT
 from tests.stages import read_spec, spec_of
 
@@ -129,7 +129,9 @@ def test_an_augmentation_is_named_and_checked() -> None:
     assert spec_of("train", study(), "mixed", "swin", "0")["augmentation"]["blur"] == 0.5
     assert spec_of("train", study(), "caa", "swin", "0")["augmentation"] is None
     assert "names the augmentation 'al'" in problem(lambda content: content["recipes"]["caa"].update(augmentation="al"))
-    assert "between 0 and 1" in problem(lambda content: content["augmentations"]["all"].update(blur=2))
+    assert "'augmentations.all.blur': Input should be less than or equal to 1" in problem(
+        lambda content: content["augmentations"]["all"].update(blur=2)
+    )
     assert "unknown key" in problem(lambda content: content["augmentations"]["all"].update(blurr=0.5))
 
 
@@ -173,7 +175,7 @@ def test_a_prompt_of_one_s_own_may_say_which_of_its_words_is_meant() -> None:
         return lambda content: content["figures"].update(open=[prompt])
 
     assert spec_of("figures", study(told([11])))["open"][0]["starts"] == [11]
-    assert not any("starts" in one for one in spec_of("figures", study())["open"])
+    assert not any("starts" in prompt for prompt in spec_of("figures", study())["open"])
     assert "does not begin at character 3" in problem(told([3]))
     assert "it begins at: 2, 11" in problem(told([3]))
 
@@ -363,7 +365,7 @@ def test_the_words_that_come_with_the_program_are_in_the_spec() -> None:
     plain = spec_of("prompts", study(), "basic")
     assert json.loads(text) == read and read_spec("prompts", json.dumps(plain)) == plain
     prompts = make_prompts(**read)
-    assert prompts == make_prompts(**spec) and len({one.prompt for one in prompts}) == len(prompts)
+    assert prompts == make_prompts(**spec) and len({prompt.prompt for prompt in prompts}) == len(prompts)
 
 
 def test_the_words_of_a_study_can_be_looked_at() -> None:
@@ -440,7 +442,7 @@ def test_a_robust_recipe_must_fit() -> None:
     assert "segmenter 'official' cannot be trained robustly.\nUse one with engine 'seediff'" in problem(
         robust("official")
     )
-    assert "between 0 and 1" in problem(robust(share=2.0))
+    assert "robust.share': Input should be less than or equal to 1" in problem(robust(share=2.0))
     assert "unknown key" in problem(robust(shares=0.5))
     assert "unknown key" in problem(lambda content: content["recipes"]["exact"].update(robust={}))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seediff.masks.refinement import Refinement
+from seediff.settings import Share
 from seediff.workflow import layout, plan
 from seediff.workflow.layout import FIGURE_SUFFIXES, fill
 from seediff.workflow.stage import Files, Work
@@ -14,7 +15,7 @@ from seediff.workflow.stages import prompts
 from seediff.workflow.stages.synthesize import Denoising
 from seediff.workflow.study import Study
 from seediff.workflow.study.outputs import Figures, OpenPrompt
-from seediff.workflow.study.values import Seed, Share
+from seediff.workflow.study.values import Seed
 
 if TYPE_CHECKING:
     from seediff.diffusion.synthesis import Drawn

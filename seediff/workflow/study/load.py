@@ -65,7 +65,7 @@ class _StudyLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         pairs = node.value if isinstance(node, yaml.MappingNode) else ()
-        keys = Counter(str(one.value) for one, _ in pairs if one.tag != "tag:yaml.org,2002:merge")
+        keys = Counter(str(key.value) for key, _ in pairs if key.tag != "tag:yaml.org,2002:merge")
         if twice := [key for key, times in keys.items() if times > 1]:
             raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} comes twice", node.start_mark)
         return super().construct_mapping(node, deep)
@@ -129,7 +129,7 @@ def explain(error: ValidationError, section: Any) -> str:
     An unknown key, which is often the missing one misspelt, goes before others.
     """
     unknown = ("extra_forbidden", "unexpected_keyword_argument")
-    first = min(error.errors(), key=lambda one: one["type"] not in unknown)
+    first = min(error.errors(), key=lambda problem: problem["type"] not in unknown)
     parts = [str(part) for part in first["loc"] if part not in TAGS]
     where = visible(".".join(parts)) or "all of it"
     if first["type"] in unknown:

@@ -56,24 +56,24 @@ def filtered(recipe: SyntheticRecipe) -> Filtered | None:
     return Filtered(replace(mask_set(recipe), reliability=False), recipe.filter) if recipe.filter else None
 
 
-def compared(study: Study, one: Filtered) -> list[MaskSet]:
-    """The mask sets that the filter compares with the one it is of, in the filter's order."""
-    variants = study.compared_variants(one.masks.variant, one.filter)
-    return [replace(one.masks, variant=variant) for variant in variants]
+def compared(study: Study, pairs: Filtered) -> list[MaskSet]:
+    """The mask sets that the filter compares with its own, in the filter's order."""
+    variants = study.compared_variants(pairs.masks.variant, pairs.filter)
+    return [replace(pairs.masks, variant=variant) for variant in variants]
 
 
 def all_filtered(study: Study) -> list[Filtered]:
     """Every mask set under every filter that some recipe asks for, each once."""
-    found = (filtered(one) for one in _synthetic(study))
-    return list(dict.fromkeys(one for one in found if one))
+    found = (filtered(recipe) for recipe in _synthetic(study))
+    return list(dict.fromkeys(pairs for pairs in found if pairs))
 
 
 def mask_sets(study: Study) -> list[MaskSet]:
     """Every mask set that some recipe learns from or its filter compares with, each once."""
     learnt = map(mask_set, _synthetic(study))
-    looked_at = (masks for one in all_filtered(study) for masks in (one.masks, *compared(study, one)))
+    looked_at = (masks for pairs in all_filtered(study) for masks in (pairs.masks, *compared(study, pairs)))
     return list(dict.fromkeys([*learnt, *looked_at]))
 
 
 def _synthetic(study: Study) -> list[SyntheticRecipe]:
-    return [one for one in study.recipes.values() if isinstance(one, SyntheticRecipe)]
+    return [recipe for recipe in study.recipes.values() if isinstance(recipe, SyntheticRecipe)]

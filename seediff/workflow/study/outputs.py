@@ -6,23 +6,23 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from seediff.bounds import MOST_TIMESTEPS
-from seediff.workflow.study.values import AtOnce, Count, Name, Names, Section, Text, each_once
+from seediff.settings import MOST_TIMESTEPS, AtOnce
+from seediff.workflow.study.values import Count, Name, Names, Section, Text, each_once
 
 Kind = Literal["iou", "mean", "merged", "harmonic"]
 
 
 class Column(Section):
-    """One number of a table row, in percent; exactly one of four kinds.
-
-    ``iou``: of that class. ``mean``: mean IoU over those classes, or ``all``, background included. ``merged``: IoU of
-    those classes, made one before it is taken. ``harmonic``: the harmonic mean of two other columns.
-    """
+    """A column by its heading: a number in percent, of exactly one of four kinds."""
 
     iou: Name | None = None
+    """The IoU of this class."""
     mean: Literal["all"] | Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """The mean IoU over these classes, or over all, background included."""
     merged: Names | None = None
+    """The IoU of these classes, made one before it is taken."""
     harmonic: tuple[str, str] | None = None
+    """The harmonic mean of two other columns."""
 
     @model_validator(mode="after")
     def _is_of_one_kind(self) -> Column:
@@ -45,16 +45,21 @@ class Column(Section):
 
 
 class Row(Section):
-    """One table row: the run it stands for, and what the paper reports (percent): of the first column, or by column.
+    """A row: a run, with the paper's numbers beside its own.
 
-    A row without a run is quoted from the paper alone.
+    A row without a run quotes the paper alone ("reported only").
     """
 
     label: str
+    """Its first cell."""
     recipe: Name | None = None
+    """What is trained on, an entry of ``recipes``."""
     segmenter: Name | None = None
+    """What is trained, an entry of ``segmenters``."""
     benchmark: Name | None = None
+    """What it is tested on, an entry of ``benchmarks``."""
     paper: float | dict[str, float] | None = None
+    """What the paper reports, in percent: of the first column, or by the heading of the column."""
 
     @model_validator(mode="after")
     def _has_a_whole_run_or_none(self) -> Row:
@@ -64,14 +69,17 @@ class Row(Section):
 
 
 class Table(Section):
-    """``columns`` by heading; if none are given, the mean IoU over all classes and over the listed ones.
+    """A table of the report.
 
-    ``reported_on``: the benchmark of the paper's numbers, where it is not the study's.
+    Without ``columns`` it has the mean IoU over all classes, and over ``listed_classes``.
     """
 
     title: str
+    """Its heading."""
     caption: str
+    """What it shows."""
     reported_on: str | None = None
+    """The benchmark of the paper's numbers, where it is not the study's."""
     columns: dict[str, Column] = {}
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
 
@@ -82,36 +90,45 @@ Timesteps = Annotated[
 
 
 class MaskQuality(Section):
-    """Masks against exact annotation, no segmenter in between: annotated images noised to ``timesteps``."""
+    """A table of masks against exact annotation, no segmenter in between: annotated images are noised and recorded.
+
+    Masks are asked for by the words of the first image set's prompt set.
+    """
 
     title: str
+    """Its heading."""
     caption: str
+    """What it shows."""
     benchmark: Name
+    """The annotated images, an entry of ``benchmarks``."""
     images: Count
+    """How many of them."""
     timesteps: Timesteps
+    """The timesteps that each image is noised to."""
     variants: Names
+    """The variants to compare."""
     refinements: Names
+    """The refinements to compare, entries of ``refinements``."""
 
 
 class OpenPrompt(Section):
-    """Any sentence, and the word in it whose mask is wanted.
-
-    Every place where the sentence has the word counts, unless ``starts`` gives the characters at which it begins where
-    it is meant (counted from 0).
-    """
+    """Any sentence, and the word in it whose mask is wanted."""
 
     prompt: Text
+    """The sentence."""
     word: Text
+    """The word."""
     starts: tuple[int, ...] = Field(default=(), exclude_if=lambda starts: not starts)
+    """The characters, counted from 0, at which the word begins where it is meant; everywhere, if left out."""
 
 
 class Figures(Section):
-    """The paper's figures: of one image for each of ``classes``, and of the ``open`` prompts.
-
-    Figure 5 shows the worst of ``candidates`` images a class.
-    """
+    """The paper's figures: of one image of each class, and of any other prompts."""
 
     image_set: Name
+    """The images to show, an entry of ``image_sets``."""
     classes: Names
+    """The classes to show."""
     candidates: AtOnce
+    """Images of each class, the worst of which Figure 5 shows."""
     open: Annotated[tuple[OpenPrompt, ...], Field(min_length=1)]

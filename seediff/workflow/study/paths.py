@@ -49,8 +49,8 @@ def named_paths(study: Study) -> Iterator[NamedPath]:
     yield from _model("diffusion.model", study.diffusion.model, "model_index.json")
     for name, segmenter in study.segmenters.items():
         yield from _model(f"segmenters.{name}.pretrained", segmenter.pretrained, "config.json")
-    for name, one in study.filters.items():
-        yield from _model(f"filters.{name}.clip_model", one.clip_model, "config.json")
+    for name, settings in study.filters.items():
+        yield from _model(f"filters.{name}.clip_model", settings.clip_model, "config.json")
     for name, prompt_set in study.prompt_sets.items():
         if prompt_set.augmentation and prompt_set.augmentation.lexicon:
             key = f"prompt_sets.{name}.augmentation.lexicon"

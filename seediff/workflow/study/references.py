@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import ceil
 
 from seediff.datasets.classes import BACKGROUND, check_classes
@@ -17,7 +17,6 @@ from seediff.prompts.synonyms.variety import vary
 from seediff.prompts.synonyms.vocabulary import shipped_words
 from seediff.prompts.words import PLACE, place_word, split_words
 from seediff.segmenter.settings import ROBUST_ARCHITECTURES
-from seediff.workflow.study.clashes import check_clashes
 from seediff.workflow.study.mask_sets import mask_sets
 from seediff.workflow.study.outputs import Column, Figures, Row, Table
 from seediff.workflow.study.sections import (
@@ -36,7 +35,7 @@ MOST_RUNS = 100_000
 
 def check_references(study: Study) -> None:
     """Every name a study uses must be defined in it, and every value must fit the others."""
-    check_clashes(study)
+    _check_case(study)
     _check_names(study)
     _check_classes(study)
     _check_adaptations(study)
@@ -72,6 +71,27 @@ def check_references(study: Study) -> None:
             _known("refinement", name, study.refinements, "mask_quality.refinements")
 
 
+def _check_case(study: Study) -> None:
+    """Two names of one kind may not be the same file or folder on a file system that ignores case."""
+    for kind, names in _names_of_files(study):
+        seen: dict[str, str] = {}
+        for name in names:
+            if (first := seen.setdefault(name.lower(), name)) != name:
+                raise SeediffError(
+                    f"{kind} has {first!r} and {name!r}, which are one name on some file systems.\nRename one of them."
+                )
+
+
+def _names_of_files(study: Study) -> Iterator[tuple[str, Iterable[str]]]:
+    """Each kind of names that lie in one folder; classes as they stand in paths."""
+    sections = (
+        "adaptations", "prompt_sets", "image_sets", "passes", "filters", "recipes", "segmenters", "benchmarks",
+    )  # fmt: skip
+    yield from ((section, getattr(study, section)) for section in sections)
+    yield "tables", [*study.tables, MASK_QUALITY]
+    yield "classes", map(slug, study.every_class())
+
+
 def _check_names(study: Study) -> None:
     """No name may stand for two things, in the study or below its results."""
     if MASK_QUALITY in study.tables:
@@ -99,9 +119,9 @@ def _check_figures(study: Study, figures: Figures) -> None:
     _known("image set", figures.image_set, study.image_sets, "figures")
     for name in figures.classes:
         _known("class", name, study.image_set_classes(figures.image_set), "figures.classes")
-    for number, one in enumerate(figures.open, start=1):
+    for number, prompt in enumerate(figures.open, start=1):
         try:
-            place_word(one.prompt, one.word, one.starts)
+            place_word(prompt.prompt, prompt.word, prompt.starts)
         except SeediffError as error:
             raise SeediffError(f"figures.open, prompt {number}: {error}") from None
 
@@ -152,10 +172,10 @@ def _check_adaptations(study: Study) -> None:
     for name, image_set in study.image_sets.items():
         if image_set.adaptation is not None:
             _known("adaptation", image_set.adaptation, study.adaptations, f"image_sets.{name}")
-    for name, one in study.adaptations.items():
-        if one.benchmark is not None:
-            _known("benchmark", one.benchmark, study.benchmarks, f"adaptations.{name}")
-            _check_benchmark(f"adaptations.{name}", study.benchmarks[one.benchmark], one.split)
+    for name, adaptation in study.adaptations.items():
+        if adaptation.benchmark is not None:
+            _known("benchmark", adaptation.benchmark, study.benchmarks, f"adaptations.{name}")
+            _check_benchmark(f"adaptations.{name}", study.benchmarks[adaptation.benchmark], adaptation.split)
 
 
 def _check_shards(study: Study, image_set: str) -> None:
@@ -186,13 +206,13 @@ def _check_variants(study: Study) -> None:
             study.steps(name)
         except SeediffError as error:
             raise SeediffError(f"variants.{name}: {error}") from None
-    for name, one in study.passes.items():
-        _known("image set", one.image_set, study.image_sets, f"passes.{name}")
-    users = {f"image_sets.{name}": one.variants for name, one in study.image_sets.items()}
-    users |= {f"passes.{name}": one.variants for name, one in study.passes.items()}
+    for name, later in study.passes.items():
+        _known("image set", later.image_set, study.image_sets, f"passes.{name}")
+    users = {f"image_sets.{name}": image_set.variants for name, image_set in study.image_sets.items()}
+    users |= {f"passes.{name}": later.variants for name, later in study.passes.items()}
     users |= {
-        f"variants_by_class.{name}": (one.default, *one.classes.values())
-        for name, one in study.variants_by_class.items()
+        f"variants_by_class.{name}": (by_class.default, *by_class.classes.values())
+        for name, by_class in study.variants_by_class.items()
     }
     for where, variants in users.items():
         for variant in variants:
@@ -293,7 +313,7 @@ def _check_row(study: Study, table: Table, row: Row, where: str) -> None:
     for heading, column in table.columns.items():
         kind, known = "class", list(study.recipe_classes(row.recipe))
         if column.kind == "harmonic":
-            kind, known = "column", [other for other, one in table.columns.items() if one.kind != "harmonic"]
+            kind, known = "column", [other for other, settings in table.columns.items() if settings.kind != "harmonic"]
         for name in column.of:
             if name not in known:
                 problem = f"{where}, column {heading!r}: recipe {row.recipe!r} has no {kind} {name!r}."

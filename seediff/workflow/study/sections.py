@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from seediff.adaptation.settings import Adaptation
-from seediff.bounds import MOST_TIMESTEPS
 from seediff.datasets.augmentation import Augmentation
 from seediff.datasets.classes import MOST_CLASSES
 from seediff.datasets.registry import FORMATS
@@ -17,32 +16,38 @@ from seediff.filtering.settings import Filter
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS, Steps, resolve
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, RobustTraining, SegmenterSettings, segmenter_settings
+from seediff.settings import AtOnce, Share, Threshold, Timesteps
 from seediff.workflow.study.outputs import Figures, MaskQuality, Table
-from seediff.workflow.study.values import AnyNames, AtOnce, Count, Name, Names, Repeats, Section, Share, Text
+from seediff.workflow.study.values import AnyNames, Count, Name, Names, Repeats, Section, Text
 
 _UNLESS_EMPTY: Any = Field(exclude_if=lambda value: not value)
 """Not written out where it says nothing, so that a study that leaves it out reads as it did before there was one."""
 
 
 class Thresholds(Section):
-    """``alpha`` selects seeds (Eq. 6, 9), ``beta`` binarises the final score (Eq. 12)."""
+    """The paper's thresholds."""
 
     alpha: Share = 0.5
-    beta: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """Selects seeds (Eq. 6, 9)."""
+    beta: Threshold = 0.3
+    """Binarises the final score (Eq. 12)."""
 
 
 class Diffusion(Section):
-    """The text-to-image model and how it is sampled; ``model`` is a hub id or a local folder.
-
-    ``revision``: the commit, tag or branch of a hub id; without one, what the id stands for when a run begins.
-    """
+    """The text-to-image model and how it is sampled."""
 
     model: Annotated[Text, Field(pattern=r"^[^{}]*$")]  # braces are wildcards in the workflow's paths
+    """Hub id or folder of a Stable Diffusion model."""
     revision: Annotated[Text | None, Field(pattern=r"^[\w./-]+$"), _UNLESS_EMPTY] = None
-    num_inference_steps: Annotated[int, Field(gt=0, le=MOST_TIMESTEPS)] = 50
+    """Commit, tag or branch of a hub id; without one, what the id stands for when a run begins."""
+    num_inference_steps: Timesteps = 50
+    """Denoising steps of an image."""
     guidance_scale: Annotated[float, Field(gt=1)] = 7.5
+    """Scale of classifier-free guidance."""
     batch_size: AtOnce = 8
+    """Images drawn at a time. It changes speed and, at most, last digits."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Precision of the model."""
 
     @model_validator(mode="after")
     def _has_a_revision_of_a_hub_id_alone(self) -> Diffusion:
@@ -59,23 +64,33 @@ class Diffusion(Section):
 
 
 class PromptAugmentation(Section):
-    """Prompts that differ: other words for the classes, in other templates and contexts.
+    """Varied prompts: other words for the classes, in other templates and contexts.
 
-    ``source`` of the words: the list that comes with the program, the embedded model's language, a WordNet of one's own
-    (``lexicon``, a WN-LMF file; ``depth`` of hyponyms; ``senses``, the synset of a class where it is not its word's
-    first), or nothing but ``words``, which are used in any case. ``exclude``: words that are not. ``contexts`` are put
-    after the prompt. ``repeat``: once every prompt has been used, use them again, to other seeds.
+    docs/methods/prompt-augmentation.md says which prompts come out.
     """
 
     source: Literal["curated", "embedded", "wordnet", "listed"] = "curated"
+    """Where words come from. ``curated``: the list that comes with the program, for VOC's 20 classes and Cityscapes'
+    19. ``embedded``: the closed language of the embedded model. ``wordnet``: a WordNet of yours. ``listed``: ``words``
+    alone."""
     lexicon: Text | None = None
+    """Of ``wordnet``: its file, in the format WN-LMF."""
     depth: Annotated[int, Field(ge=0, le=20)] = 1
+    """Of ``wordnet``: how far down hyponyms are taken."""
     senses: dict[Name, Text] = {}
+    """Of ``wordnet``: the synset of a class that is not its word's first sense."""
     words: dict[Name, tuple[Text, ...]] = {}
+    """Words of your own for a class, which are always used. With ``curated`` they also serve a class that the list does
+    not have; with ``wordnet`` they replace what it offers for the class (``[]``: the name alone)."""
     exclude: tuple[Text, ...] = ()
+    """Words not to use. A class's own name can be among them."""
     templates: tuple[Text, ...] = ()
+    """Templates beside the prompt set's own, each with ``{word}`` once."""
     contexts: tuple[Text, ...] = ()
+    """Put after the prompt, which is used without any as well."""
     repeat: bool = False
+    """Once every prompt was used, start again: the same prompt is then drawn several times, each time from another
+    seed. Otherwise asking for more prompts than there are is an error."""
 
     @model_validator(mode="after")
     def _has_its_lexicon(self) -> PromptAugmentation:
@@ -87,81 +102,99 @@ class PromptAugmentation(Section):
 
 
 class PromptSet(Section):
-    """``per_class`` prompts for each of ``classes`` (the study's, if none are given).
-
-    ``words`` gives the word that stands for a class where it is not its name.
-    """
+    """What is asked of the diffusion model: as many prompts for every class."""
 
     classes: Annotated[AnyNames, Field(max_length=MOST_CLASSES)] = ()
+    """The classes that are drawn, where they are not the study's."""
     template: Text = "a photo of a {word}"
+    """The prompt, with ``{word}`` where the class word belongs."""
     per_class: Count
+    """Prompts of each class."""
     words: dict[Name, Text] = {}
+    """The word that stands for a class in prompts, where it is not the class's name."""
     augmentation: PromptAugmentation | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class ImageSet(Section):
-    """Images drawn from one prompt set, ``shard_size`` to a shard; ``shards_per_part`` shards are refined in one job.
-
-    The denoising run that draws the images feeds every variant listed. ``adaptation``: that of the model that draws.
-    """
+    """Images drawn from one prompt set, with the scores of several variants."""
 
     prompt_set: Name
+    """The prompts to draw, an entry of ``prompt_sets``."""
     adaptation: Name | None = Field(default=None, exclude_if=lambda name: name is None)
+    """The adaptation of the model that draws, an entry of ``adaptations``; none for the model as it is."""
     variants: Names
+    """The variants scored in the denoising run that draws the images."""
     shard_size: Count
+    """Images of a class that are drawn in one job and kept in one file."""
     shards_per_part: Count = 1
+    """Shards that are refined in one job."""
 
 
 class Pass(Section):
-    """A later denoising run over finished images, for variants added since: it draws them again, to the same seeds."""
+    """A later denoising run, for variants added since: it draws the images again from the same seeds.
+
+    Finished files stay.
+    """
 
     image_set: Name
+    """The images to draw again, an entry of ``image_sets``."""
     variants: Names
+    """The variants to score."""
 
 
 class VariantByClass(Section):
-    """The ``default`` variant for every class but those that ``classes`` gives another one."""
+    """Another variant for some classes; recipes name it like a variant."""
 
     default: Name
+    """The variant of all other classes."""
     classes: dict[Name, Name]
+    """The variant of each of these classes."""
 
 
 class Start(Section):
-    """The trained model whose weights a training starts from (of the same repeat)."""
+    """The trained model, of the same repeat, whose weights a training starts from."""
 
     recipe: Name
+    """What it was trained on."""
     segmenter: Name
+    """Its segmenter."""
 
 
 class SyntheticRecipe(Section):
-    """A training set of drawn images with masks of one variant; ``per_class`` images a class, all if left out.
-
-    ``robust``: two networks are trained on it, which rely on the masks only as far as these are reliable.
-    ``filter``: which pairs are good enough; all without one.
-    """
+    """A training set of drawn images, with masks of one variant."""
 
     image_set: Name
+    """The images, an entry of ``image_sets``."""
     variant: Name
+    """The variant that makes the masks: one that the image set or a pass over it scores, or an entry of
+    ``variants_by_class``."""
     refinement: Name
+    """From scores to masks, an entry of ``refinements``."""
     filter: Annotated[Name | None, _UNLESS_EMPTY] = None
+    """Which pairs are good enough, an entry of ``filters``; all without one."""
     per_class: Count | None = None
+    """Images of each class; all if left out."""
     augmentation: Name | None = None
+    """Changes of the pairs while training, an entry of ``augmentations``."""
     start: Start | None = None
     # A study without it dumps as it did before there was such a thing, so that its report stays valid.
     robust: RobustTraining | None = Field(default=None, exclude_if=lambda robust: robust is None)
+    """Train two networks that rely on masks as far as these are reliable; ``{}`` for the usual settings."""
 
 
 class RealRecipe(Section):
-    """A training set of a benchmark's own annotated images; ``number`` of them, all if left out.
-
-    ``classes``: those to learn (the study's, if none are given); the others become background.
-    """
+    """A training set of a benchmark's own annotated images."""
 
     benchmark: Name
+    """The data set, an entry of ``benchmarks``."""
     split: Name = "train"
+    """Its split."""
     number: Count | None = None
+    """Number of images; all if left out."""
     classes: Annotated[AnyNames, Field(max_length=MOST_CLASSES)] = ()
+    """The classes to learn, where they are not the study's; the others become background."""
     augmentation: Name | None = None
+    """Changes of the pairs while training, an entry of ``augmentations``."""
     start: Start | None = None
 
 
@@ -183,24 +216,28 @@ else:
 
 
 class Embedded(Section):
-    """Sizes of an embedded stand-in, drawn in the benchmark's own format."""
+    """A stand-in drawn by the workflow, in the format of the real data set."""
 
     train: Count
+    """Images of its split ``train``."""
     val: Count
+    """Images of its split ``val``."""
 
 
 class Benchmark(Section):
-    """An evaluation set: in ``folder``, or ``embedded``, drawn by the workflow in the format of the real one.
-
-    ``lacks``: classes that are tested here though the data set does not have them.
-    """
+    """A data set: a real one in ``folder``, or an ``embedded`` stand-in."""
 
     title: str
+    """Its name in tables."""
     format: Format
+    """How its files are laid out and its labels coded."""
     folder: Text | None = None
+    """Where the real data set is."""
     split: Name = "val"
+    """The split that segmenters are tested on."""
     embedded: Embedded | None = None
     lacks: Annotated[AnyNames, _UNLESS_EMPTY] = ()
+    """Classes of the study that it does not have and that are tested on it all the same."""
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Benchmark:
@@ -222,23 +259,35 @@ Segmenter = Annotated[SegmenterSettings, BeforeValidator(_settings)]
 
 
 class Study(Section):
-    """Everything that defines a run (docs/studies.md explains each key)."""
+    """Everything that defines a run."""
 
     name: Name
+    """The name of the file without ``.yaml``, and of the folder of results."""
     title: str
+    """Heading of the report."""
     notes: tuple[str, ...] = ()
+    """Remarks in the report."""
     embedded: bool = False
+    """The numbers come from the embedded pictogram world: tables say so and give no difference to the paper's."""
     rng_seed: Annotated[int, Field(ge=0)] = 0
+    """Every random number of the study follows from it."""
     repeats: Repeats = 1
+    """Trainings of each table row, with different seeds; tables give mean and standard deviation."""
     classes: Annotated[Names, Field(max_length=MOST_CLASSES)]
+    """Class names; label 0 is the background, label k the k-th class."""
     listed_classes: AnyNames = ()
+    """The classes that the paper prints: tables without columns of their own give the mean over them beside the mean
+    over all."""
     reported_on: str = "VOC 2012 val"
+    """The benchmark of the paper's numbers, named in table headings."""
     thresholds: Thresholds = Thresholds()
     diffusion: Diffusion
     adaptations: dict[Name, Adaptation] = Field(default={}, exclude_if=lambda adaptations: not adaptations)
     prompt_sets: Annotated[dict[Name, PromptSet], Field(min_length=1)]
     image_sets: Annotated[dict[Name, ImageSet], Field(min_length=1)]
     variants: dict[Name, list[str | dict[str, dict[str, Any]]]] = {}
+    """Mask steps of your own, as ``name: [{step: {parameter: value}}, ...]``. They replace a built-in variant of the
+    same name."""
     variants_by_class: dict[Name, VariantByClass] = {}
     passes: dict[Name, Pass] = {}
     refinements: Annotated[dict[Name, Refinement], Field(min_length=1)]
@@ -282,15 +331,15 @@ class Study(Section):
 
     def recipe_classes(self, recipe: str) -> tuple[str, ...]:
         """The classes that a segmenter trained on the recipe knows, in label order from 1."""
-        one = self.recipes[recipe]
-        return (
-            self.image_set_classes(one.image_set) if isinstance(one, SyntheticRecipe) else one.classes or self.classes
-        )
+        settings = self.recipes[recipe]
+        if isinstance(settings, SyntheticRecipe):
+            return self.image_set_classes(settings.image_set)
+        return settings.classes or self.classes
 
     def is_robust(self, recipe: str) -> bool:
         """Whether the recipe makes two networks of a segmenter."""
-        one = self.recipes[recipe]
-        return isinstance(one, SyntheticRecipe) and one.robust is not None
+        settings = self.recipes[recipe]
+        return isinstance(settings, SyntheticRecipe) and settings.robust is not None
 
     def every_class(self) -> tuple[str, ...]:
         """The study's classes, then those that some prompt set has besides."""
@@ -311,7 +360,7 @@ class Study(Section):
         return tuple(name for name in self.filters[filter].agreement_with if name != variant)
 
     def passes_of(self, image_set: str) -> list[str]:
-        return [name for name, one in self.passes.items() if one.image_set == image_set]
+        return [name for name, later in self.passes.items() if later.image_set == image_set]
 
     def fed_variants(self, image_set: str) -> list[str]:
         """The variants that have scores: those of the image set and of its later passes."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
-from seediff.bounds import MOST_AT_ONCE
 from seediff.masks.variants import Steps, resolve
 from seediff.names import check_name, check_text, repeated
 
 Count = Annotated[int, Field(gt=0, le=1_000_000)]
 """Of images; what takes more of each has a lower bound of its own."""
 Repeats = Annotated[int, Field(gt=0, le=1000)]
-AtOnce = Annotated[int, Field(gt=0, le=MOST_AT_ONCE)]
-"""What is in memory at one time."""
-Share = Annotated[float, Field(ge=0, le=1)]
-Name = Annotated[str, AfterValidator(lambda name: check_name("Name", name))]
+Name = Annotated[
+    str,
+    AfterValidator(lambda name: check_name("Name", name)),
+    WithJsonSchema({"title": "name", "type": "string"}),
+]
 Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(check_text)]
 """One line: a prompt, a word, a path."""
 
@@ -45,7 +45,7 @@ def each_once(values: Values) -> Values:
 
 
 AnyNames = Annotated[tuple[Name, ...], AfterValidator(each_once)]
-Names = Annotated[AnyNames, Field(min_length=1)]
+Names = Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(each_once)]
 
 
 class Section(BaseModel):

@@ -8,7 +8,7 @@ from itertools import groupby
 from seediff.prompts.prompt_sets import Prompt, make_prompts
 from seediff.prompts.synonyms.variety import Variety, vary
 from seediff.workflow.stages import prompts
-from seediff.workflow.study import Study
+from seediff.workflow.study.sections import Study
 
 
 def study_words(study: Study) -> str:
