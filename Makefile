@@ -28,6 +28,10 @@ publish: setup
 	dvc commit --force
 	rm -rf dvc-store
 	dvc push
+	rm -rf results/mini/published
+	mkdir results/mini/published
+	cp results/mini/report.html results/mini/tables/*.csv results/mini/published
+	cat results/mini/tables/*.md > results/mini/published/README.md
 	pytest tests/caching/test_published.py
 	@size=$$(du -sm dvc-store | cut -f1); echo "dvc-store: $$size MB"; test "$$size" -le 32
-	git add dvc.yaml dvc.lock dvc-store
+	git add dvc.yaml dvc.lock dvc-store results/mini/published

@@ -59,7 +59,7 @@ SNAPSHOT = f"{RESULTS}/study.json"
 """The study as the run under way was planned: its jobs read this, so that an edit cannot come in between."""
 LOG = f"{RESULTS}/logs/{{job}}.log"
 TIMES = f"{RESULTS}/benchmarks/{{job}}.tsv"
-OF_NO_JOB = ("logs", "benchmarks", "checkpoints")
+OF_NO_JOB = ("logs", "benchmarks", "checkpoints", "published")
 """Folders of the results that hold no outputs of jobs."""
 
 

@@ -63,3 +63,17 @@ def test_the_store_is_no_larger_than_it_may_be() -> None:
     there = {path for path in STORE.rglob("*") if path.is_file()}
     assert there == wanted
     assert sum(path.stat().st_size for path in there) <= 30e6
+
+
+def test_readers_without_dvc_find_the_same_tables_and_report() -> None:
+    plain = ROOT / "results/mini/published"
+    tables = [path for path in plain.iterdir() if path.suffix == ".csv"]
+    assert {path.stem for path in tables} == {*load_study(ROOT / "config/studies/mini.yaml").tables, "mask_quality"}
+    for path in (*tables, plain / "report.html"):
+        assert hashlib.md5(path.read_bytes()).hexdigest() in objects()
+    pages = [stored(md5).read_text() for md5 in objects() if not md5.endswith(".dir") and _is_page(stored(md5))]
+    assert sorted((plain / "README.md").read_text().split("### ")) == sorted("".join(pages).split("### "))
+
+
+def _is_page(path: Path) -> bool:
+    return path.read_bytes()[:4] == b"### "
