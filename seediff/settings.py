@@ -53,6 +53,8 @@ def _check(where: str, value: Any, annotation: Any, bounds: Sequence[Any] = ()) 
     elif origin is Literal and value not in inner:
         raise SeediffError(f"{where} is {value!r}, but must be {' or '.join(map(repr, inner))}.")
     elif origin is tuple:
+        if isinstance(value, str):  # whose characters would pass for its entries
+            raise SeediffError(f"{where} is {value!r}, but must be a list.")
         _check_length(where, value, bounds)
         for entry in value:
             _check(where, entry, inner[0])

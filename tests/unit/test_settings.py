@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from annotated_types import Ge, Gt, Le, Len
 
+from seediff.adaptation.settings import AdapterSettings
 from seediff.errors import SeediffError
 from seediff.settings import Share, Threshold, check_bounds
 
@@ -57,11 +58,17 @@ def test_what_is_beyond_the_bounds_is_refused_in_one_line(name: str, value: Any,
 @pytest.mark.parametrize(
     ("sides", "message"),
     [
+        ("1", "sides is '1', but must be a list"),
         ((), "sides is empty, but needs an entry"),
         ((1, 2, 3, 4), "sides has 4 entries, but can have 3 at most"),
         ((1, 10), "sides is 10, but must be a whole number from 1 to 9"),
     ],
 )
-def test_lists_are_checked_in_length_and_entry_by_entry(sides: tuple[int, ...], message: str) -> None:
+def test_lists_are_checked_in_length_and_entry_by_entry(sides: Any, message: str) -> None:
     with pytest.raises(SeediffError, match=message):
         Example(sides=sides)
+
+
+def test_a_text_is_no_list_of_its_characters() -> None:
+    with pytest.raises(SeediffError, match="Adaptation: prompts is 'a photo of city', but must be a list"):
+        AdapterSettings(prompts="a photo of city")  # type: ignore[arg-type]
