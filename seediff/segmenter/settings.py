@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from math import inf, isfinite
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le, MultipleOf
 
 from seediff.errors import SeediffError
 from seediff.names import nearest
-from seediff.settings import MOST_AT_ONCE, Share, Threshold, check_bounds
-
-LARGEST = 1_000_000_000
-_MOST = {
-    "queries": 10_000, "points": 10_000_000, "batch_size": MOST_AT_ONCE, "crop": 8192, "scale_max": 100,
-    "test_edge": 16_384, "test_window": 16_384,
-}  # fmt: skip
-"""What is more than any machine has memory for; other whole numbers can be ``LARGEST`` at most."""
+from seediff.settings import AtOnce, Share, Threshold, check_bounds
 
 ENGINES_OF = {"mask2former": ("seediff", "detectron2"), "pixel": ("seediff",), "mask2former-official": ("detectron2",)}
 """Architecture -> the engines that can train it (``registry`` has what these names stand for)."""
 ROBUST_ARCHITECTURES = ("mask2former", "pixel")
 """The architectures whose networks can learn by robust training, with the engine ``seediff``."""
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    "int": (int,),
-    "float": (int, float),
-    "str": (str,),
-    "str | None": (str, type(None)),
-    "int | tuple[int, int]": (int, tuple),
-}
+Iterations = Annotated[int, Ge(1), Le(1_000_000_000)]
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+Side = Annotated[int, Ge(32), Le(8192), MultipleOf(32)]
+"""Of a crop, in pixels. Upper bounds are above what any machine has memory for."""
 
 
 @dataclass(frozen=True)
@@ -50,74 +40,51 @@ class SegmenterSettings:
     engine trains which architecture."""
     pretrained: str | None = None
     """Hub id (``id@revision`` too) or folder of the backbone's weights; null for random ones."""
-    queries: int = 100
+    queries: Annotated[int, Ge(1), Le(10_000)] = 100
     """Queries of the decoder."""
-    points: int = 12544
+    points: Annotated[int, Ge(1), Le(10_000_000)] = 12544
     """Points at which masks are compared."""
-    iterations: int = 160_000
+    iterations: Iterations = 160_000
     """Iterations of the training."""
-    batch_size: int = 16
+    batch_size: AtOnce = 16
     """Images in each iteration."""
-    learning_rate: float = 1e-4
+    learning_rate: Positive = 1e-4
     """Rises linearly over ``warmup`` iterations and falls as (1 - t / iterations) ** ``power``."""
-    backbone_lr_factor: float = 0.1
+    backbone_lr_factor: NotNegative = 0.1
     """The backbone's learning rate as a multiple of the others'."""
-    weight_decay: float = 0.05
+    weight_decay: NotNegative = 0.05
     """Of AdamW."""
-    warmup: int = 0
+    warmup: Annotated[int, Ge(0), Le(1_000_000_000)] = 0
     """Iterations of the linear warm-up."""
-    power: float = 0.9
+    power: NotNegative = 0.9
     """Of the polynomial decay."""
-    clip: float = 0.01
+    clip: Positive = 0.01
     """The largest norm of the gradients."""
-    crop: int | tuple[int, int] = 512
+    crop: Side | tuple[Side, Side] = 512
     """Random crop: the side of a square, or ``[height, width]``; multiples of 32."""
-    scale_min: float = 0.5
+    scale_min: Positive = 0.5
     """The least length of the image's shorter edge, as a multiple of the crop's."""
-    scale_max: float = 2.0
+    scale_max: Annotated[float, Gt(0), Le(100)] = 2.0
     """The largest."""
-    flip: float = 0.5
+    flip: Share = 0.5
     """Probability of a horizontal flip."""
-    colour_jitter: float = 1.0
+    colour_jitter: NotNegative = 1.0
     """Strength of the photometric distortion of SSD (0: none, 1: as in Mask2Former)."""
-    test_edge: int = 512
+    test_edge: Annotated[int, Ge(0), Le(16_384)] = 512
     """The shorter edge that images are resized to for prediction (0: as they are)."""
-    test_window: int = 0
+    test_window: Annotated[int, Ge(0), Le(16_384), MultipleOf(32)] = 0
     """Images with a longer edge are predicted window by window, each a square of this side (0: always whole)."""
-    checkpoint_every: int = 2000
+    checkpoint_every: Iterations = 2000
     """Iterations between states that a killed training goes on from."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            _check_kind(field.name, str(field.type), getattr(self, field.name))
-        self._check_signs()
-        self._check_choices()
-        self._check_sizes()
-
-    def _check_signs(self) -> None:
-        positive = ("queries", "points", "iterations", "batch_size", "learning_rate", "clip", "scale_min")
-        for name in (*positive, "checkpoint_every"):
-            if getattr(self, name) <= 0:
-                raise SeediffError(f"Segmenter setting {name} is {getattr(self, name)}, but has to be above 0.")
-        for name in (
-            "backbone_lr_factor",
-            "weight_decay",
-            "warmup",
-            "power",
-            "colour_jitter",
-            "test_edge",
-            "test_window",
-        ):
-            if getattr(self, name) < 0:
-                raise SeediffError(f"Segmenter setting {name} is {getattr(self, name)}, but cannot be negative.")
-
-    def _check_choices(self) -> None:
+        check_bounds("Segmenter", self)
         if self.backbone not in PRESETS_BY_BACKBONE:
             raise SeediffError(f"Unknown backbone {self.backbone!r}.\n{nearest(self.backbone, PRESETS_BY_BACKBONE)}")
         if self.pretrained == "":
-            raise SeediffError("Segmenter setting pretrained is '', but has to name weights.\nFor none, write null.")
+            raise SeediffError("Segmenter: pretrained is '', but must name weights.\nFor none, write null.")
         if {*"{}"} & {*(self.pretrained or "")}:  # wildcards in the workflow's paths
-            raise SeediffError(f"Segmenter setting pretrained is {self.pretrained!r}, but cannot hold braces.")
+            raise SeediffError(f"Segmenter: pretrained is {self.pretrained!r}, but cannot hold braces.")
         if self.architecture not in ENGINES_OF:
             raise SeediffError(f"Unknown architecture {self.architecture!r}.\n{nearest(self.architecture, ENGINES_OF)}")
         if self.engine not in (engines := ENGINES_OF[self.architecture]):
@@ -125,18 +92,8 @@ class SegmenterSettings:
                 f"Engine {self.engine!r} cannot train architecture {self.architecture!r}.\n"
                 f"Use {' or '.join(map(repr, engines))}."
             )
-
-    def _check_sizes(self) -> None:
-        if not _is_crop(self.crop):
-            raise SeediffError(
-                f"Segmenter setting crop is {self.crop}, but has to be a multiple of 32, or two: [height, width]."
-            )
         if self.scale_max < self.scale_min:
-            raise SeediffError(f"Segmenter setting scale_max {self.scale_max} is below scale_min {self.scale_min}.")
-        if self.test_window % 32:
-            raise SeediffError(f"Segmenter setting test_window is {self.test_window}, but has to be a multiple of 32.")
-        if not 0 <= self.flip <= 1:
-            raise SeediffError(f"Segmenter setting flip is {self.flip}, but is a probability.")
+            raise SeediffError(f"Segmenter: scale_max {self.scale_max} is below scale_min {self.scale_min}.")
 
     @property
     def trains_robustly(self) -> bool:
@@ -147,23 +104,6 @@ class SegmenterSettings:
     def crop_size(self) -> tuple[int, int]:
         """Height and width of the crop."""
         return self.crop if isinstance(self.crop, tuple) else (self.crop, self.crop)
-
-
-def _check_kind(name: str, kind: str, value: Any) -> None:
-    """A value of its type, finite, and no larger than makes sense; of a pair, both."""
-    if isinstance(value, bool) or not isinstance(value, _KINDS[kind]):
-        raise SeediffError(f"Segmenter setting {name} is {value!r}, but has to be of type {kind}.")
-    if isinstance(value, float) and not isfinite(value):
-        raise SeediffError(f"Segmenter setting {name} is {value}, but has to be finite.")
-    for number in value if isinstance(value, tuple) else (value,):
-        most = _MOST.get(name, LARGEST if isinstance(number, int) else inf)
-        if isinstance(number, (int, float)) and number > most:
-            raise SeediffError(f"Segmenter setting {name} is {number:,}, but can be {most:,} at most.")
-
-
-def _is_crop(crop: int | tuple[Any, ...]) -> bool:
-    sides = crop if isinstance(crop, tuple) else (crop, crop)
-    return len(sides) == 2 and all(type(side) is int and side > 0 and side % 32 == 0 for side in sides)
 
 
 _MINI: dict[str, Any] = {

@@ -457,7 +457,10 @@ def study(change: Callable[[dict[str, Any]], None]) -> Study:
         ),
         (lambda c: c["filters"]["good"].update(agreement_with=["caa"]), "has no variant but 'caa'"),
         (lambda c: c["filters"]["good"].update(conectedness=1), "Did you mean 'connectedness'"),
-        (lambda c: c["filters"]["good"].update(keep=2), "'filters.good.keep': Input should be less than or equal to 1"),
+        (
+            lambda c: c["filters"]["good"].update(keep=2),
+            "'filters.good.keep' is 2, but must be a number above 0 and at most 1",
+        ),
         (lambda c: c["recipes"]["exact"].update(filter="good"), "unknown key"),
     ],
 )

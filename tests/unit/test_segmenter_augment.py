@@ -77,7 +77,7 @@ def test_a_crop_may_be_wider_than_high(height, width):
 
 @pytest.mark.parametrize("crop", [48, 0, -32, [32], [32, 48], [32, 64, 96], [32.0, 64], [True, 32], 32.0, "32", None])
 def test_a_crop_is_one_or_two_multiples_of_32(crop):
-    with pytest.raises(SeediffError, match="setting crop is"):
+    with pytest.raises(SeediffError, match="crop is"):
         segmenter_settings("resnet-mini", crop=crop)
 
 

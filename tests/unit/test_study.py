@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict
+from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ import pytest
 import yaml
 
 from seediff.adaptation.settings import AdapterSettings
+from seediff.datasets.augmentation import Augmentation
 from seediff.diffusion.synthesis import Sampling
 from seediff.errors import SeediffError
+from seediff.masks.refinement import Refinement
 from seediff.masks.variants import resolve
 from seediff.prompts.prompt_sets import make_prompts
 from seediff.prompts.synonyms.shipped import CURATED
-from seediff.segmenter.settings import RobustTraining
+from seediff.segmenter.settings import RobustTraining, segmenter_settings
 from seediff.workflow import plan
 from seediff.workflow.study import Study
 from seediff.workflow.study.load import _read_yaml, load_study, parse_study
@@ -129,10 +133,56 @@ def test_an_augmentation_is_named_and_checked() -> None:
     assert spec_of("train", study(), "mixed", "swin", "0")["augmentation"]["blur"] == 0.5
     assert spec_of("train", study(), "caa", "swin", "0")["augmentation"] is None
     assert "names the augmentation 'al'" in problem(lambda content: content["recipes"]["caa"].update(augmentation="al"))
-    assert "'augmentations.all.blur': Input should be less than or equal to 1" in problem(
+    assert "'augmentations.all.blur' is 2, but must be a number from 0 to 1" in problem(
         lambda content: content["augmentations"]["all"].update(blur=2)
     )
     assert "unknown key" in problem(lambda content: content["augmentations"]["all"].update(blurr=0.5))
+
+
+SWIN = partial(segmenter_settings, "swin-mini")
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "key", "value", "make"),
+    [
+        *(
+            ("segmenters", "swin", "queries", value, partial(segmenter_settings, "swin-mini"))
+            for value in (0, True, "3")
+        ),
+        ("segmenters", "swin", "crop", [32, 33], partial(segmenter_settings, "swin-mini")),
+        *(("augmentations", "all", "blur", value, Augmentation) for value in (2, True, "1", float("nan"), [0.5])),
+        *(("refinements", "raw", "threshold", value, Refinement) for value in (0, False)),
+    ],
+)
+def test_a_study_refuses_what_the_library_refuses_in_the_same_words(
+    section: str, name: str, key: str, value: Any, make: Callable[..., Any]
+) -> None:
+    with pytest.raises(SeediffError) as error:
+        make(**{key: value})
+    words = str(error.value).partition(f"{key} is ")[2]
+    assert words and problem(lambda content: content[section][name].update({key: value})).endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rng_seed": True}, "'rng_seed' is True, but must be a whole number, 0 or more."),
+        ({"repeats": "3"}, "'repeats' is '3', but must be a whole number from 1 to 1,000."),
+        ({"title": 3}, "'title' is 3, but must be text."),
+        ({"classes": "cat"}, "'classes' is 'cat', but must be a list."),
+        ({"diffusion": [1]}, "'diffusion' is [1], but must be a mapping of keys."),
+        ({"title": date(2026, 1, 1)}, "is neither a text, a number, a list nor a mapping."),
+    ],
+)
+def test_values_of_another_type_are_refused(change: dict[str, Any], words: str) -> None:
+    assert words in problem(lambda content: content.update(change))
+
+
+def test_a_study_that_holds_itself_is_refused() -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["figures"]["open"] = [content]
+
+    assert "part of itself" in problem(change)
 
 
 def test_figures_name_what_is_there() -> None:
@@ -442,7 +492,7 @@ def test_a_robust_recipe_must_fit() -> None:
     assert "segmenter 'official' cannot be trained robustly.\nUse one with engine 'seediff'" in problem(
         robust("official")
     )
-    assert "robust.share': Input should be less than or equal to 1" in problem(robust(share=2.0))
+    assert "robust.share' is 2.0, but must be a number above 0 and at most 1" in problem(robust(share=2.0))
     assert "unknown key" in problem(robust(shares=0.5))
     assert "unknown key" in problem(lambda content: content["recipes"]["exact"].update(robust={}))
 
@@ -495,10 +545,10 @@ def test_the_wrong_steps_of_a_variant_are_named_with_their_place() -> None:
 @pytest.mark.parametrize(
     ("name", "change", "said"),
     [
-        ("caa", {"robust": True}, "'recipes.caa.robust': "),
-        ("caa", {"per_class": "x"}, "'recipes.caa.per_class': "),
+        ("caa", {"robust": True}, "'recipes.caa.robust' is "),
+        ("caa", {"per_class": "x"}, "'recipes.caa.per_class' is "),
         ("exact", {"filter": "good"}, "unknown key 'recipes.exact.filter'"),
-        ("exact", {"number": -1}, "'recipes.exact.number': "),
+        ("exact", {"number": -1}, "'recipes.exact.number' is "),
     ],
 )
 def test_a_wrong_recipe_is_told_of_its_own_kind(name: str, change: dict[str, Any], said: str) -> None:

@@ -19,10 +19,12 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+from annotated_types import Ge, Gt, Le, MultipleOf
 from pydantic.json_schema import GenerateJsonSchema
 
 from seediff.masks.steps import PARAMETERS, STEPS
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, as_json, segmenter_settings
+from seediff.settings import span
 from seediff.workflow.study.sections import Study
 
 SCHEMA = Path("config/study.schema.json")
@@ -213,20 +215,11 @@ def _values(key: Json, plural: str = "") -> str:
     if "additionalProperties" in key:
         return f"{_values(key['additionalProperties'], 's')} by name"
     kind = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`"}
-    return f"{kind[key['type']]}{plural}{_range(key)}"
+    bounds = [bound(key[name]) for name, bound in _BOUNDS.items() if name in key]
+    return f"{kind[key['type']]}{plural}{span(bounds)}"
 
 
-def _range(key: Json) -> str:
-    """The bounds of a number; those of a whole number are always included."""
-    whole = key["type"] == "integer"
-    least = key.get("minimum", key["exclusiveMinimum"] + 1 if whole and "exclusiveMinimum" in key else None)
-    most = key.get("maximum", key["exclusiveMaximum"] - 1 if whole and "exclusiveMaximum" in key else None)
-    if least is not None and most is not None:
-        return f" from {least:,} to {most:,}"
-    limits = [f"{least:,} or more"] if least is not None else []
-    limits += [f"above {key['exclusiveMinimum']:,}"] if "exclusiveMinimum" in key and not whole else []
-    limits += [f"at most {most:,}"] if most is not None else []
-    return f", {' and '.join(limits)}" if limits else ""
+_BOUNDS = {"minimum": Ge, "exclusiveMinimum": Gt, "maximum": Le, "multipleOf": MultipleOf}
 
 
 def steps() -> str:

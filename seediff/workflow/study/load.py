@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import ValidationError
@@ -15,8 +16,9 @@ from pydantic import ValidationError
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json, write_json
 from seediff.names import cut, nearest, reason, visible
+from seediff.settings import wanted
 from seediff.workflow.study.references import check_references
-from seediff.workflow.study.sections import Study
+from seediff.workflow.study.sections import REFUSED_SETTINGS, Study
 
 TAGS = ("SyntheticRecipe", "RealRecipe", "Synthetic", "Real", "SegmenterTable", "MaskQualityTable")
 """Kinds of sections that are not part of a place in what was written."""
@@ -68,7 +70,17 @@ class _StudyLoader(yaml.SafeLoader):
         keys = Counter(str(key.value) for key, _ in pairs if key.tag != "tag:yaml.org,2002:merge")
         if twice := [key for key, times in keys.items() if times > 1]:
             raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} comes twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+        found = super().construct_mapping(node, deep)
+        if others := [key for key in found if not isinstance(key, str)]:
+            problem = f"the key {others[0]!r} is no text; write it in quotes"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return found
+
+    def construct_yaml_str(self, node: yaml.ScalarNode) -> str:
+        text = str(self.construct_scalar(node))
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise yaml.constructor.ConstructorError(None, None, "a text with half a character", node.start_mark)
+        return text
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         text = str(self.construct_scalar(node))
@@ -99,7 +111,7 @@ for kind, (pattern, beginnings) in _PLAIN.items():
     _StudyLoader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(f"(?:{pattern})$"), beginnings)
 
 
-for kind in ("int", "float"):
+for kind in ("str", "int", "float"):
     _StudyLoader.add_constructor(f"tag:yaml.org,2002:{kind}", getattr(_StudyLoader, f"construct_yaml_{kind}"))
 
 
@@ -116,15 +128,28 @@ def read_snapshot(path: Path) -> Study:
 def parse_study(content: Mapping[str, Any]) -> Study:
     """Check a study's content; ``SeediffError`` names the key that is wrong."""
     try:
-        study = Study.model_validate(content)
+        study = Study.model_validate_json(_as_json(content), strict=True)
     except ValidationError as error:
         raise SeediffError(explain(error, Study)) from None
     check_references(study)
     return study
 
 
+def _as_json(content: Mapping[str, Any]) -> str:
+    """As JSON a list is a tuple to pydantic, while its strict mode refuses "3" and true for numbers."""
+    try:
+        return json.dumps(content, default=_refuse)
+    except (ValueError, RecursionError):
+        raise SeediffError("a section is part of itself, or nested too deeply.") from None
+
+
+def _refuse(value: Any) -> None:
+    """Dates, bytes and other kinds of values that YAML can hold."""
+    raise SeediffError(f"{cut(visible(repr(value)))} is neither a text, a number, a list nor a mapping.")
+
+
 def explain(error: ValidationError, section: Any) -> str:
-    """The first problem pydantic found in the section.
+    """The first problem pydantic found in the section, in the words of ``settings.check_bounds``.
 
     An unknown key, which is often the missing one misspelt, goes before others.
     """
@@ -133,21 +158,55 @@ def explain(error: ValidationError, section: Any) -> str:
     parts = [str(part) for part in first["loc"] if part not in TAGS]
     where = visible(".".join(parts)) or "all of it"
     if first["type"] in unknown:
-        return f"unknown key '{where}'.\n{nearest(str(first['loc'][-1]), _keys_at(section, first['loc'][:-1]))}"
+        return f"unknown key '{where}'.\n{nearest(str(first['loc'][-1]), _keys(_at(section, first['loc'][:-1])))}"
+    if first["type"] == REFUSED_SETTINGS:
+        return f"'{where}': {first['msg']}"
+    if _WRONG_VALUE.fullmatch(first["type"]):
+        return f"'{where}' is {cut(visible(repr(first['input'])))}, but must be {_wanted(_at(section, first['loc']))}."
     return f"'{where}': {cut(visible(first['msg'].removeprefix('Value error, ')))}."
 
 
-def _keys_at(section: Any, location: Iterable[Any]) -> list[str]:
-    """Valid keys at a location within the section, as pydantic writes locations."""
+_WRONG_VALUE = re.compile(
+    r".*_type|int_\w+|float_\w+|(greater|less)_than(_equal)?|multiple_of|finite_number|literal_error"
+)
+"""pydantic's names for problems with a value's type or bounds."""
+
+
+def _at(section: Any, location: Iterable[Any]) -> Any:
+    """The annotation at a location within the section, as pydantic writes locations."""
     for part in location:
         members = _members(section)
-        if get_origin(section) in (dict, tuple):
-            section = get_args(section)[get_origin(section) is dict]
-        elif part in (names := {member.__name__: member for member in members}):
+        if part in (names := {member.__name__: member for member in members}):
             section = names[part]
-        else:
-            section = next((_fields(member)[part] for member in members if part in _fields(member)), section)
-    return [key for member in _members(section) for key in _fields(member)]
+        elif found := [_fields(member)[part] for member in members if part in _fields(member)]:
+            section = found[0]
+        elif values := _values(section):
+            section = values[0]
+    return section
+
+
+def _values(annotation: Any) -> list[Any]:
+    """The annotations of the values in a list or mapping, wherever in the annotation that is."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin in (dict, tuple):
+        return [inner[origin is dict]]
+    return [value for part in inner for value in _values(part)]
+
+
+def _wanted(annotation: Any, bounds: tuple[Any, ...] = ()) -> str:
+    """What a value must be, in words."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _wanted(inner[0], inner[1:])
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(_wanted(part, bounds) for part in inner if part is not NoneType))
+    if origin in (tuple, list):
+        return "a list"
+    return "a mapping of keys" if origin is dict or _fields(annotation) else wanted(annotation, bounds)
+
+
+def _keys(annotation: Any) -> list[str]:
+    return [key for member in _members(annotation) for key in _fields(member)]
 
 
 def _members(annotation: Any) -> list[type]:
@@ -159,6 +218,5 @@ def _members(annotation: Any) -> list[type]:
 
 def _fields(section: Any) -> dict[str, Any]:
     """Key -> annotation of a model class or dataclass; nothing for anything else."""
-    if is_dataclass(section):
-        return get_type_hints(section)
-    return {name: field.annotation for name, field in getattr(section, "model_fields", {}).items()}
+    names = getattr(section, "model_fields", getattr(section, "__dataclass_fields__", {}))
+    return {name: get_type_hints(section, include_extras=True)[name] for name in names}

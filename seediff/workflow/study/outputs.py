@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, get_args
 
+from annotated_types import Ge, Le
 from pydantic import AfterValidator, Field, model_validator
 
 from seediff.settings import MOST_TIMESTEPS, AtOnce
@@ -85,7 +86,7 @@ class Table(Section):
 
 
 Timesteps = Annotated[
-    tuple[Annotated[int, Field(ge=0, lt=MOST_TIMESTEPS)], ...], AfterValidator(each_once), Field(min_length=1)
+    tuple[Annotated[int, Ge(0), Le(MOST_TIMESTEPS - 1)], ...], AfterValidator(each_once), Field(min_length=1)
 ]
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from annotated_types import Ge, Gt, Le
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic_core import PydanticCustomError
 
 from seediff.adaptation.settings import Adaptation
 from seediff.datasets.augmentation import Augmentation
 from seediff.datasets.classes import MOST_CLASSES
 from seediff.datasets.registry import FORMATS
 from seediff.diffusion.model_files import is_hub_id, reference, split_reference
+from seediff.errors import SeediffError
 from seediff.filtering.settings import Filter
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS, Steps, resolve
@@ -42,7 +45,7 @@ class Diffusion(Section):
     """Commit, tag or branch of a hub id; without one, what the id stands for when a run begins."""
     num_inference_steps: Timesteps = 50
     """Denoising steps of an image."""
-    guidance_scale: Annotated[float, Field(gt=1)] = 7.5
+    guidance_scale: Annotated[float, Gt(1)] = 7.5
     """Scale of classifier-free guidance."""
     batch_size: AtOnce = 8
     """Images drawn at a time. It changes speed and, at most, last digits."""
@@ -75,7 +78,7 @@ class PromptAugmentation(Section):
     alone."""
     lexicon: Text | None = None
     """Of ``wordnet``: its file, in the format WN-LMF."""
-    depth: Annotated[int, Field(ge=0, le=20)] = 1
+    depth: Annotated[int, Ge(0), Le(20)] = 1
     """Of ``wordnet``: how far down hyponyms are taken."""
     senses: dict[Name, Text] = {}
     """Of ``wordnet``: the synset of a class that is not its word's first sense."""
@@ -251,8 +254,14 @@ def _settings(values: Any) -> Any:
         return values
     if not isinstance(values.get("backbone"), str):
         raise ValueError("a segmenter needs 'backbone', one of " + ", ".join(PRESETS_BY_BACKBONE))
-    return segmenter_settings(**values)
+    try:
+        return segmenter_settings(**values)
+    except SeediffError as error:
+        raise PydanticCustomError(REFUSED_SETTINGS, "{problem}", {"problem": str(error)}) from None
 
+
+REFUSED_SETTINGS = "refused_settings"
+"""Type of the validation error that holds a ``SeediffError`` of settings."""
 
 Segmenter = Annotated[SegmenterSettings, BeforeValidator(_settings)]
 """A backbone's usual settings, and what the study changes of them."""
@@ -269,7 +278,7 @@ class Study(Section):
     """Remarks in the report."""
     embedded: bool = False
     """The numbers come from the embedded pictogram world: tables say so and give no difference to the paper's."""
-    rng_seed: Annotated[int, Field(ge=0)] = 0
+    rng_seed: Annotated[int, Ge(0)] = 0
     """Every random number of the study follows from it."""
     repeats: Repeats = 1
     """Trainings of each table row, with different seeds; tables give mean and standard deviation."""

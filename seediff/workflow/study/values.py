@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self, TypeVar
 
+from annotated_types import Ge, Le
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from seediff.masks.variants import Steps, resolve
 from seediff.names import check_name, check_text, repeated
 
-Count = Annotated[int, Field(gt=0, le=1_000_000)]
+Count = Annotated[int, Ge(1), Le(1_000_000)]
 """Of images; what takes more of each has a lower bound of its own."""
-Repeats = Annotated[int, Field(gt=0, le=1000)]
+Repeats = Annotated[int, Ge(1), Le(1000)]
 Name = Annotated[
     str,
     AfterValidator(lambda name: check_name("Name", name)),
@@ -20,8 +21,8 @@ Name = Annotated[
 Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(check_text)]
 """One line: a prompt, a word, a path."""
 
-Seed = Annotated[int, Field(ge=0)]
-Repeat = Annotated[int, Field(ge=0, lt=1000)]
+Seed = Annotated[int, Ge(0)]
+Repeat = Annotated[int, Ge(0), Le(999)]
 Fingerprint = Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$", exclude_if=lambda value: value is None)]
 """Of a real data set's files (``datasets.items.fingerprint``); a stand-in has none: it is one of the stage's files."""
 
