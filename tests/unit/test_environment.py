@@ -121,6 +121,7 @@ def test_what_has_not_changed_is_not_installed_again(built: Project) -> None:
     built.assert_whole()
 
 
+@pytest.mark.slow
 def test_an_environment_stays_where_its_successor_cannot_be_built(built: Project) -> None:
     lock = built.folder / "requirements.lock"
     lock.write_text("torch==2.14.0\n")
@@ -132,6 +133,7 @@ def test_an_environment_stays_where_its_successor_cannot_be_built(built: Project
     assert without_index(built).setup() == ""
 
 
+@pytest.mark.slow
 def test_a_copied_folder_runs_its_own_code(built: Project) -> None:
     other = Project(built.folder.with_name("other"), built.index)
     shutil.copytree(built.folder, other.folder, symlinks=True)
@@ -141,6 +143,7 @@ def test_a_copied_folder_runs_its_own_code(built: Project) -> None:
     built.assert_whole()
 
 
+@pytest.mark.slow
 def test_of_two_calls_one_waits(project: Project) -> None:
     calls = [project.start("make", "setup") for _ in range(2)]
     said = sorted(call.communicate(timeout=300)[0] for call in calls)

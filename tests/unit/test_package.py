@@ -85,6 +85,7 @@ def test_the_citation_is_of_this_version() -> None:
     assert citation["version"] == seediff.__version__
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_draws_with_the_core_alone(wheel: Path, tmp_path: Path) -> None:
     """In a new environment, with the packages that the wheel requires and no others."""
     python = install(wheel, tmp_path / "venv")

@@ -45,6 +45,7 @@ def test_every_rule_is_tried(jobs: list[Job]) -> None:
     assert tried == {job.rule for job in jobs}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", JOBS)
 def test_a_job_needs_its_declared_inputs_alone(
     jobs: list[Job], finished: Workspace, tmp_path: Path, wanted: str

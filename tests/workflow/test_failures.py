@@ -55,6 +55,7 @@ def test_a_killed_job_has_failed_at_once(workspace: Workspace) -> None:
         assert "\nrunning:\n" not in text
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_leaves_no_lock(workspace: Workspace) -> None:
     """Snakemake is sent SIGHUP, and nothing can be printed any more; the job that runs is waited for."""
     terminal, inside = pty.openpty()

@@ -71,6 +71,7 @@ def test_an_altered_file_is_made_again(copy_of_finished: Workspace) -> None:
     assert copy_of_finished.planned(MASKS) == {"refine": 1}
 
 
+@pytest.mark.slow
 def test_an_edit_during_a_run_is_for_the_next(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path)
     command = ["snakemake", "--cores", "2", MASKS, "--config", "study=smoke"]
@@ -85,6 +86,7 @@ def test_an_edit_during_a_run_is_for_the_next(tmp_path: Path) -> None:
     assert workspace.planned(MASKS) == {}
 
 
+@pytest.mark.slow
 def test_what_outlives_a_killed_workflow_is_recorded_as_what_it_is(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path)
     shard = "results/smoke/images/basic/cat/0000.tar"

@@ -18,6 +18,7 @@ SHARD = "results/smoke/images/basic/cat/0000"
 NOTE = "results/smoke/sources.json"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", [SCHEDULER, "tokenizer/tokenizer.json"])
 def test_an_edited_file_of_the_model_reruns_all_that_it_drew(copy_of_finished: Workspace, file: str) -> None:
     assets = copy_of_finished.folder / "assets"
@@ -49,6 +50,7 @@ def test_a_deleted_file_is_made_again_for_whoever_reads_it(
     assert copy_of_finished.planned(f"results/smoke/{target}") == again
 
 
+@pytest.mark.slow
 def test_a_run_keeps_to_the_commit_that_it_began_with(tmp_path: Path) -> None:
     """Whatever the hub's id comes to stand for, until the note of it is deleted."""
     workspace, cache = make_workspace(tmp_path / "workspace"), tmp_path / "hub"
@@ -68,6 +70,7 @@ def test_a_run_keeps_to_the_commit_that_it_began_with(tmp_path: Path) -> None:
     assert workspace.planned(f"{SHARD}.tar", **offline) == {}
 
 
+@pytest.mark.slow
 def test_a_hub_id_that_may_mean_anything_draws_nothing(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "workspace")
     workspace.edit(SMOKE, "model: assets/pictograms", "model: somebody/model")
@@ -98,6 +101,7 @@ def test_local_weights_of_backbones_and_of_clip_are_inputs(tmp_path: Path) -> No
         assert f"weights/{name}/config.json, weights/{name}/model.safetensors" in reader and "README" not in reader
 
 
+@pytest.mark.slow
 def test_changed_real_data_run_what_reads_them_again(tmp_path: Path) -> None:
     """The stand-in of VOC, drawn once, plays the part of a data set in a folder."""
     workspace = make_workspace(tmp_path)
