@@ -27,7 +27,7 @@ class Accumulator:
     """Running sums of the attention of ``images`` images: per resolution, over layers and UNet calls.
 
     The images are the last ``images`` of the UNet's batch, which is either all of it or, under classifier-free
-    guidance, its conditional half. Where nobody says how many they are, the whole batch is recorded.
+    guidance, its conditional half. If their number is not given, the whole batch is recorded.
     """
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Accumulator:
     def maps(self, prompts: Sequence[TokenizedPrompt]) -> list[AttentionMaps]:
         """The averages, one for each image; prompts in the images' order.
 
-        ``SeediffError`` if nothing was recorded, not for these prompts, or something that is not finite.
+        ``SeediffError`` if nothing was recorded, if it was not for these prompts, or if something is not finite.
         """
         if not self._sums:
             raise SeediffError(f"No attention has been recorded yet.\n{self._why_nothing(bool(prompts))}")
@@ -82,22 +82,22 @@ class Accumulator:
         given = {len(prompt.tokens) for prompt in prompts}
         if self._images != len(prompts) or recorded - given:
             raise SeediffError(
-                f"Recorded {self._images} images with {sorted(recorded)} tokens, which are not the"
-                f" {len(prompts)} prompts with {sorted(given)} tokens given."
+                f"Recorded {self._images} images with {sorted(recorded)} tokens, but the prompts given are"
+                f" {len(prompts)} with {sorted(given)} tokens."
             )
         with naming([f"image of {prompt.text!r}" for prompt in prompts]):
             self._check_sums()
         return [self._image_maps(at, prompt) for at, prompt in enumerate(prompts)]
 
     def _why_nothing(self, is_called: bool) -> str:
-        """What to do, by how far the pipeline and its UNet have come."""
+        """What to do, depending on which parts of the pipeline have run."""
         if self._latent_side:
             return (
                 "The UNet ran, but with other attention processors than those that record, or it has no attention.\n"
-                "Change processors before the with-block, not inside of it."
+                "Change processors before the with-block, not inside it."
             )
         if is_called:
-            return "The pipeline was called, but not the UNet that it had when the with-block began. Give it that one."
+            return "The pipeline was called, but without the UNet that it had when the with-block began. Use that one."
         return "Run the pipeline inside the with-block before asking for maps."
 
     def _check_sums(self) -> None:
@@ -125,7 +125,7 @@ class Accumulator:
 
 
 def _batch_and_side(latents: torch.Size) -> tuple[int, int]:
-    """Of latents (batch, channels, side, side); ``SeediffError`` for those of a video or of an image not square."""
+    """Of latents (batch, channels, side, side); ``SeediffError`` if they are of a video or of an image not square."""
     if len(latents) != 4:
         raise SeediffError(
             f"Attention is recorded for images only; the latents have {len(latents)} dimensions, as of a video."

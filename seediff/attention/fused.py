@@ -1,9 +1,9 @@
-"""Summing heads on a GPU by one kernel, from the log-sum-exp that fused attention computes anyway.
+"""Summing heads on a GPU in one kernel, from the log-sum-exp that fused attention computes anyway.
 
     total = sum_h exp(Q_h K_h^T / sqrt(d) - lse_h)
 
-The products never leave the chip: what is written is the (n, m) sum alone, and its maximum on the way. Needs Triton,
-which GPU builds of torch bring along.
+The products never leave the chip: only the (n, m) sum and its maximum are written. Needs Triton, which comes with GPU
+builds of torch.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def attend(
     is_causal: bool = False,
     **rest: Any,
 ) -> tuple[Tensor, Fill]:
-    """As ``head_sums.attend``, by the kernel that ``scaled_dot_product_attention`` would choose.
+    """As ``head_sums.attend``, with the kernel that ``scaled_dot_product_attention`` would choose.
 
-    Kernels that keep their log-sum-exp, and biases, are left to ``head_sums``.
+    Kernels that do not return their log-sum-exp, and calls with a bias, are left to ``head_sums``.
     """
     chosen = torch._fused_sdp_choice(query, key, value, attn_mask, dropout_p, is_causal, **rest)
     kernel = KERNELS.get(chosen)
@@ -70,7 +70,7 @@ KERNELS = {SDPBackend.FLASH_ATTENTION.value: flash, SDPBackend.EFFICIENT_ATTENTI
 def sum_heads_from_lse(query: Tensor, key: Tensor, lse: Tensor, total: Tensor) -> Tensor:
     """Fill ``total`` (n, m), float32, with the sum over heads; returns its maximum, a scalar.
 
-    ``query``: (heads, n, d); ``key``: (heads, m, d), strided as they please; ``lse``: (heads, n).
+    ``query``: (heads, n, d); ``key``: (heads, m, d), with any strides; ``lse``: (heads, n).
     """
     heads, positions, width = query.shape
     tokens = key.shape[1]

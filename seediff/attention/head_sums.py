@@ -1,8 +1,8 @@
-"""Attention probabilities summed over heads, computed once more beside the fused kernel that hides them.
+"""Attention probabilities summed over heads, computed again because the fused kernel does not return them.
 
     total = sum_h softmax(Q_h K_h^T / sqrt(d) + bias)
 
-On a CPU, tile by tile within the cache: what a tile costs beyond its product and its exponentials is one addition.
+A CPU works in tiles that fit into its cache, so a tile costs only one addition beyond its product and exponentials.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DEVICE_TILE = 1 << 24
 def attend(
     query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *args: Any, **kwargs: Any
 ) -> tuple[Tensor, Fill]:
-    """What ``scaled_dot_product_attention`` returns, and what fills a map with its probabilities."""
+    """What ``scaled_dot_product_attention`` returns, and a function that fills a map with its probabilities."""
 
     def fill(row: int, total: Tensor) -> Tensor:
         bias = None if attn_mask is None else attn_mask.expand(len(query), -1, -1, -1)[row]
@@ -79,5 +79,5 @@ def _by_onednn(rows: Tensor, columns: Tensor) -> Tensor:
 
 
 _product: Callable[[Tensor, Tensor], Tensor] = _by_onednn if torch.backends.mkldnn.is_available() else F.linear
-"""rows (n, d) times columns (m, d) transposed. The BLAS that torch links leaves AVX-512 unused on processors that are
-not its maker's; oneDNN does not, and is twice as fast there (docs/performance.md)."""
+"""rows (n, d) times columns (m, d) transposed. The BLAS that torch links does not use AVX-512 on processors of other
+makers than its own; oneDNN does, and is twice as fast there (docs/performance.md)."""

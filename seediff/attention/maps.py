@@ -1,4 +1,4 @@
-"""What an image's attention says: the recorded maps, their file, and the view of them for one class word.
+"""The recorded attention maps of an image, their file, and the view of them for one class word.
 
 Sides r are those of the square attention maps, in latent pixels (64, 32, 16, 8 for a 512-pixel image of
 Stable Diffusion). Mask steps name them as fractions of the latents' side, so that smaller models fit too.
@@ -27,7 +27,7 @@ from seediff.prompts.words import Span
 
 @dataclass(frozen=True, eq=False)
 class ClassMaps:
-    """The attention of one image as it concerns one class word: what mask steps see.
+    """The attention of one image for one class word: what mask steps are given.
 
     ``cross_attention``: r -> (r, r) float32 in [0, 1], the mean over the word's tokens.
     ``self_attention``: r -> (r*r, r*r) float32 in [0, 1]; row i says where position i (row-major) looks.
@@ -47,7 +47,7 @@ class ClassMaps:
         try:
             side = Fraction(fraction) * self.latent_side
         except (ValueError, ZeroDivisionError) as error:
-            raise SeediffError(f"Resolution {fraction!r} is no fraction. Write it as '1/4', '1/2' or '1'.") from error
+            raise SeediffError(f"Resolution {fraction!r} is not a fraction. Write '1/4', '1/2' or '1'.") from error
         recorded = sorted(self.cross_attention.keys() & self.self_attention.keys())
         if side not in recorded:
             known = ", ".join(f"{Fraction(r, self.latent_side)} (side {r})" for r in recorded)
@@ -60,9 +60,9 @@ class ClassMaps:
 
 @dataclass(frozen=True, eq=False)
 class AttentionMaps:
-    """Averaged attention of one image (Eq. 5): over heads, layers of one resolution, and timesteps.
+    """Attention of one image, averaged (Eq. 5) over heads, layers of one resolution, and timesteps.
 
-    ``text``: the prompt, and which of its tokens stand for what in it.
+    ``text``: the prompt and its tokens, with the characters that each token stands for.
     ``cross_attention``: r -> (r*r, len(tokens)) float32 in [0, 1].
     ``self_attention``: r -> (r*r, r*r) float32 in [0, 1].
     ``latent_side``: side of the latents.
@@ -86,20 +86,20 @@ class AttentionMaps:
     def for_word(self, word: str, starts: Sequence[int] = ()) -> ClassMaps:
         """The maps of one class word: the mean over its tokens, at every place where the prompt has the word whole.
 
-        Where not every place is meant, ``starts`` gives the characters of the prompt, counted from 0, at which it
-        begins: of 'a table lamp on a table', [2] or [18]. ``SeediffError`` if the prompt does not have the word there,
-        or is cut off before it.
+        If not every place is meant, ``starts`` gives the characters of the prompt, counted from 0, at which the word
+        begins: [2] or [18] for 'table' in 'a table lamp on a table'. ``SeediffError`` if the prompt does not have the
+        word there, or is cut off before it.
         """
         if not isinstance(word, str):
             raise SeediffError(f"The class word must be text, not {word!r}.")
         if not (isinstance(starts, Sequence) and all(isinstance(start, int) for start in starts)):
-            raise SeediffError(f"starts is {starts!r}, but has to be a list of characters' numbers, such as [18].")
+            raise SeediffError(f"starts is {starts!r}, but must be a list of positions in the prompt, such as [18].")
         indices = list(self.text.indices(word, starts))
         cross = {r: maps[:, indices].mean(1).view(r, r) for r, maps in self.cross_attention.items()}
         return ClassMaps(cross, self.self_attention, self.latent_side)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one safetensors file, which appears under its name only when whole."""
+        """Write one safetensors file, which appears under its name only when it is complete."""
         tensors = {f"cross_attention.{r}": maps for r, maps in self.cross_attention.items()}
         tensors |= {f"self_attention.{r}": maps for r, maps in self.self_attention.items()}
         words = {"prompt": asdict(self.text), "latent_side": self.latent_side}
@@ -114,7 +114,7 @@ class AttentionMaps:
             maps = cls._read(path)
         except (KeyError, ValueError, TypeError, OverflowError) as error:
             raise SeediffError(
-                f"{os.fspath(path)} is no readable file of attention maps ({type(error).__name__}: {error}).\n"
+                f"{os.fspath(path)} is not a readable file of attention maps ({type(error).__name__}: {error}).\n"
                 "Record the image again and save its maps with AttentionMaps.save."
             ) from error
         return maps
@@ -133,7 +133,7 @@ class AttentionMaps:
 
 def _read_text(written: Any) -> TokenizedPrompt:
     if isinstance(written, str):
-        raise ValueError("an earlier seediff wrote it, which did not keep what the tokens stand for")
+        raise ValueError("an earlier version of seediff wrote it, without what the tokens stand for")
     text, tokens = str(written["text"]), tuple(map(str, written["tokens"]))
     spans, names = _read_spans(written["spans"], text), _read_spans(written["names"], text)
     (cut,) = _read_spans([written["cut"]], text)

@@ -4,9 +4,9 @@
         image = pipe("a photo of a cat").images[0]
     score = recording.maps[0].for_word("cat").class_map(16)
 
-Every attention layer keeps its own processor, and so its output and the image. What is added sits around the
-fused kernel that the processor calls: the probabilities of the conditional half are computed once more
-(``head_sums``; on a GPU ``fused``) and summed over heads, layers and timesteps at once (``accumulator``).
+Every attention layer keeps its own processor, so its output and the image do not change. Recording wraps the fused
+kernel that the processor calls: the probabilities of the conditional half are computed again (``head_sums``; on a GPU
+``fused``) and summed over heads, layers and timesteps at once (``accumulator``).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _Tap(TorchFunctionMode):
 
 @cache
 def _attention(device: str) -> Callable[..., tuple[Tensor, Fill]]:
-    """Attention that can be recorded: in one kernel on a GPU where Triton is."""
+    """Attention that can be recorded: in one kernel on a GPU with Triton."""
     if device == "cuda" and find_spec("triton"):
         from seediff.attention import fused
 
@@ -64,7 +64,7 @@ def _attention(device: str) -> Callable[..., tuple[Tensor, Fill]]:
 
 
 class _RecordingProcessor:
-    """A layer's own processor, listened to."""
+    """A layer's own processor, with its attention recorded."""
 
     def __init__(self, processor: Any, accumulator: Accumulator) -> None:
         self.processor = processor
@@ -87,10 +87,10 @@ class _RecordingProcessor:
 
 @contextmanager
 def record_unet(unet: Any) -> Iterator[Accumulator]:
-    """Record every call of a UNet2DConditionModel inside the with-block, its whole batch taken as conditional.
+    """Record every call of a UNet2DConditionModel inside the with-block; its whole batch counts as conditional.
 
     Averages run over all calls; ``Accumulator.restart`` begins another batch. ``SeediffError`` if the UNet is
-    being recorded already, computes attention in a way that cannot be recorded, or gives what is not finite.
+    being recorded already, computes attention in a way that cannot be recorded, or returns values that are not finite.
     """
     _check_plain(unet)
     accumulator = Accumulator()
@@ -111,7 +111,7 @@ def record_unet(unet: Any) -> Iterator[Accumulator]:
 
 
 def _check_plain(unet: Any) -> None:
-    """Compiled code does not pass where it could be listened to."""
+    """Refuse a compiled UNet: its code bypasses the recording."""
     if not isinstance(unet, nn.Module) or not hasattr(unet, "attn_processors"):
         raise SeediffError(f"A {type(unet).__name__} has no attention processors: its attention cannot be recorded.")
     if any(hasattr(part, "_orig_mod") or part._compiled_call_impl is not None for part in unet.modules()):
@@ -142,7 +142,7 @@ class Recording:
         self._prompts: list[TokenizedPrompt] = []
 
     def begin(self, prompts: list[TokenizedPrompt]) -> None:
-        """Start afresh, with one prompt for each image to come."""
+        """Start again, with one prompt for each image to come."""
         self._prompts = prompts
         self._accumulator.restart(images=len(prompts))
 
@@ -156,7 +156,7 @@ class Recording:
 
     @contextmanager
     def naming(self) -> Iterator[None]:
-        """What is not finite inside the with-block is of the images being recorded then."""
+        """Name the images being recorded in errors about values that are not finite."""
         try:
             yield
         except NotFiniteError as error:
@@ -166,11 +166,11 @@ class Recording:
 
 @contextmanager
 def record_attention(pipe: Any) -> Iterator[Recording]:
-    """Record each call of a text-to-image pipeline with a UNet; every call starts the recording afresh.
+    """Record each call of a text-to-image pipeline with a UNet; every call starts a new recording.
 
-    Only the conditional half of classifier-free guidance counts. ``SeediffError`` for a pipeline without UNet,
+    Only the conditional half of classifier-free guidance counts. ``SeediffError`` for a pipeline without a UNet,
     a recording inside another, a call without the text of its prompt, images that are not square, and the first value
-    of text encoder, UNet or VAE that is not finite.
+    from the text encoder, UNet or VAE that is not finite.
     """
     missing = [part for part in ("unet", "tokenizer", "encode_prompt") if getattr(pipe, part, None) is None]
     if missing:
@@ -188,7 +188,7 @@ def record_attention(pipe: Any) -> Iterator[Recording]:
 
 
 def _announcing(pipe: Any, recording: Recording) -> Callable[..., Any]:
-    """The pipeline's encode_prompt, which it calls once a call and before sampling, telling the recording first."""
+    """The pipeline's encode_prompt, which each call runs once before sampling; it tells the recording the prompts."""
     encode_prompt = pipe.encode_prompt
     signature = inspect.signature(encode_prompt)
 

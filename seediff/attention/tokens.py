@@ -1,7 +1,7 @@
 """Prompts as a pipeline's tokenizer reads them: which of its tokens stand for which characters.
 
 The tokenizer itself says which: by its offsets, by its list of added tokens, and by the vectors of a textual
-inversion. Nothing is read out of how tokens are spelled.
+inversion. How tokens are spelled does not matter.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from seediff.prompts.words import Span, meet, place_word
 
 NOTHING: Span = (0, 0)
 MOST_TOKENS = 1_000_000
-"""transformers gives a tokenizer that does not say how many tokens it keeps a length of 1e30."""
+"""More than this is transformers' 1e30, for a tokenizer that does not say how many tokens it keeps."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class TokenizedPrompt:
         """Positions of every token that stands for a character of ``word``, in order.
 
         The word counts at every place where the prompt has it whole or, if given, where it begins at ``starts``
-        (characters, from 0). Raises ``SeediffError`` if the prompt does not have it there, or if no token is left of
-        any of its places.
+        (characters, from 0). Raises ``SeediffError`` if the prompt does not have it there, or if none of its places has
+        a token left.
         """
         places = place_word(self.text, word, starts, self.names)
         kept = [place for place in places if not any(meet(part, self.cut) for part in place)]
@@ -94,7 +94,7 @@ class _Expanded:
     origins: tuple[Span, ...]
 
     def replace(self, old: str, new: str) -> _Expanded:
-        """As ``str.replace``; all that is new stands for all that was old."""
+        """As ``str.replace``; every new character stands for all the old characters that it replaces."""
         origins, at = list[Span](), 0
         for part in self.text.split(old)[:-1]:
             end = at + len(part)
@@ -116,8 +116,8 @@ def _expand(pipe: Any, prompt: str) -> _Expanded:
         expanded = expanded.replace(token, " ".join(_vectors(token, pipe.tokenizer.added_tokens_encoder)))
     if expanded.text != converted:
         raise SeediffError(
-            f"{type(pipe).__name__} makes {converted!r} of the prompt {prompt!r}, and where its words go is unknown.\n"
-            "Give the pipeline the prompt as its tokenizer is to read it."
+            f"{type(pipe).__name__} makes {converted!r} of the prompt {prompt!r}; where its words are is unknown.\n"
+            "Give the pipeline the prompt as its tokenizer should read it."
         )
     return expanded
 
@@ -129,7 +129,7 @@ def _vectors(token: str, added: Mapping[str, int]) -> Iterator[str]:
 
 
 def _read(prompt: str, origins: Sequence[Span], encoding: Any, tokenizer: Any) -> TokenizedPrompt:
-    """A prompt's encoding, its places being those in the prompt as it was given."""
+    """A prompt's encoding, with places in the prompt as it was given."""
     added = {*tokenizer.added_tokens_encoder.values()} - {tokenizer.unk_token_id}
     kept = _spans(encoding, origins)
     beyond = [span for part in encoding.overflowing for span in _spans(part, origins)]
@@ -149,5 +149,5 @@ def _spans(encoding: Any, origins: Sequence[Span]) -> list[Span]:
 
 
 def _around(spans: Sequence[Span]) -> Span:
-    """The smallest span that has them all in it."""
+    """The smallest span that contains them all."""
     return (min(start for start, _ in spans), max(end for _, end in spans)) if spans else NOTHING

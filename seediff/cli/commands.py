@@ -16,7 +16,7 @@ from seediff.names import nearest
 Model = Annotated[str, typer.Option(help="Stable Diffusion id or folder, or pictograms: the model of seediff's wheel")]
 StudyName = Annotated[str, typer.Option(help="name of a study, or its file")]
 Output = Annotated[Path, typer.Option(parser=folder, help="folder to write to")]
-RngSeed = Annotated[int, typer.Option(help="every random number follows from it")]
+RngSeed = Annotated[int, typer.Option(help="every random number is derived from it")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,16 +32,16 @@ def add_to(app: typer.Typer) -> None:
 
 def generate(
     model: Model,
-    classes: Annotated[list[str], typer.Option("--class", metavar="TEXT", help="class to draw; repeat it")],
+    classes: Annotated[list[str], typer.Option("--class", metavar="TEXT", help="class to draw; can be repeated")],
     output: Output,
     number: Annotated[int, typer.Option(help="images of each class")] = 20,
     template: Annotated[str, typer.Option(help="prompt, with {word} for the class")] = "a photo of a {word}",
     variant: Annotated[str, typer.Option(help="how masks are made; docs/studies.md lists all variants")] = "seediff",
     steps: Annotated[int, typer.Option(help="denoising steps")] = 50,
-    guidance_scale: Annotated[float, typer.Option(help="of classifier-free guidance")] = 7.5,
+    guidance_scale: Annotated[float, typer.Option(help="scale of classifier-free guidance")] = 7.5,
     batch_size: Annotated[int, typer.Option(help="images drawn at a time")] = 4,
     adapter: Annotated[Path | None, typer.Option(parser=file, help="LoRA file or folder that adapts the model")] = None,
-    dtype: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="of the weights")] = "float32",
+    dtype: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="precision of weights")] = "float32",
     rng_seed: RngSeed = 0,
 ) -> None:
     """Draw images of your own classes, with their masks."""
@@ -72,7 +72,7 @@ def generate(
 def adapter(
     model: Model,
     images: Annotated[Path, typer.Option(parser=file, help="folder of target images (PNG, JPEG, WebP, ...)")],
-    prompts: Annotated[list[str], typer.Option("--prompt", metavar="TEXT", help="of the images; repeat it")],
+    prompts: Annotated[list[str], typer.Option("--prompt", metavar="TEXT", help="of the images; can be repeated")],
     output: Output,
     rank: int = 4,
     iterations: int = 1000,
@@ -81,7 +81,9 @@ def adapter(
     target_modules: Annotated[
         list[str],
         typer.Option(
-            "--target-module", metavar="TEXT", help="such as to_q; repeat it; all attention layers if left out"
+            "--target-module",
+            metavar="TEXT",
+            help="layers such as to_q; can be repeated; all attention layers if left out",
         ),
     ] = [],  # noqa: B006 - typer copies it
     rng_seed: RngSeed = 0,
@@ -147,7 +149,7 @@ def plan(
     from seediff.workflow.study import find_study, load_study
 
     if not 0.001 <= tflops < float("inf"):
-        raise SeediffError(f"--tflops is {tflops:g}, but has to be finite and above 0.")
+        raise SeediffError(f"--tflops is {tflops:g}, but must be finite and above 0.")
     say(plan_text(load_study(find_study(study)), tflops))
 
 
@@ -157,7 +159,7 @@ def status(
         Path | None, typer.Option(parser=file, help="the folder of its results, results/NAME by default")
     ] = None,
 ) -> None:
-    """Print how far a study is.
+    """Print a study's progress.
 
     Which of its jobs are done, running, failed and missing, from its files alone, and the time left.
     """
@@ -181,7 +183,7 @@ def data_list(root: Annotated[Path, typer.Option(parser=file, help="the folder t
 def data_check(
     name: Annotated[str, typer.Argument(help="its name in `seediff data list`, such as voc")],
     folder: Annotated[Path, typer.Argument(parser=file)],
-    splits: Annotated[list[str], typer.Option("--split", help="all of its splits if left out; repeat it")] = [],  # noqa: B006
+    splits: Annotated[list[str], typer.Option("--split", help="split to check; can be repeated; all if left out")] = [],  # noqa: B006
     every: Annotated[bool, typer.Option("--all", help="read every file, not a sample")] = False,
 ) -> None:
     """Verify a copy of a benchmark.
@@ -201,7 +203,7 @@ def figures(
     study: StudyName,
     output: Output,
     point: Annotated[
-        tuple[float, float] | None, typer.Option(metavar="X Y", help="for figure4: the place, 0 to 1")
+        tuple[float, float] | None, typer.Option(metavar="X Y", help="for figure4: the place that looks, 0 to 1")
     ] = None,
 ) -> None:
     """Draw figures of the paper from a study's own images."""
@@ -214,13 +216,13 @@ def figures(
         if name not in FIGURES:
             raise SeediffError(f"There is no figure {name!r}.\n{nearest(name, FIGURES)}")
     if point and names != ["figure4"]:
-        raise SeediffError("Only figure4 looks from a point. Leave --point out.")
+        raise SeediffError("Only figure4 takes a point. Leave out --point.")
     loaded = load_study(find_study(study))
     loaded = pinned(loaded, read_sources(results_folder(loaded.name)))
     if loaded.figures is None:
         raise SeediffError(f"{study} has no section 'figures', which says what they show.")
     if output.suffix in (".png", ".pdf"):
-        raise SeediffError(f"{output} has to be a folder: each figure is a .png and a .pdf in it. Name a folder.")
+        raise SeediffError(f"{output} must be a folder: each figure is a .png and a .pdf in it. Name a folder.")
     from seediff.workflow.stages.figures import draw_figure, spec
 
     for name in names:

@@ -19,7 +19,7 @@ def file(text: str | Path) -> Path:
 
 
 def folder(text: str | Path) -> Path:
-    """A folder for results, existing or not; ``BadParameter``, before hours of work, if it cannot be written to."""
+    """A folder for results, existing or not; ``BadParameter`` if it cannot be written to, before hours of work."""
     path = file(text)
     try:
         existing = _nearest_existing(path)
@@ -34,7 +34,7 @@ def folder(text: str | Path) -> Path:
 
 
 def _nearest_existing(path: Path) -> Path:
-    """The path itself, even if it is a link to nowhere, or else its nearest parent that exists."""
+    """The path itself, even if it is a broken link, or else its nearest parent that exists."""
     for candidate in (path, *path.absolute().parents):
         try:
             candidate.lstat()

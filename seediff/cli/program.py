@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a path may hold what the terminal's encoding does not
+            stream.reconfigure(errors="backslashreplace")  # the terminal may not be able to encode a path
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # a job keeps to the threads that the workflow grants
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     try:

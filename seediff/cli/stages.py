@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from seediff.workflow.stage import Stage
 
 MOST_PROCESSES = 64
-"""As many processes are started even where there is no GPU."""
+"""A limit, because processes are started even without GPUs."""
 
 
 class Stages(TyperGroup):
@@ -40,7 +40,7 @@ class Stages(TyperGroup):
         return super().get_command(ctx, cmd_name)
 
     def _load(self) -> None:
-        """Only now: the stages import pydantic, which the help of the program should not wait for."""
+        """Load the stages late: they import pydantic, and the help of the program should not wait for that."""
         from seediff.workflow.stages import STAGES
 
         if not self.commands:
@@ -51,7 +51,7 @@ class Stages(TyperGroup):
 
 
 class _StageCommand(TyperCommand):
-    """Takes several values after an option that has a list: ``--images a.tar b.tar``; or none, as an empty list."""
+    """Takes any number of values after an option that is a list: ``--images a.tar b.tar``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         lists = {option for parameter in self.params if parameter.multiple for option in parameter.opts}
@@ -92,7 +92,7 @@ _OPTIONS: dict[Any, tuple[Any, Any]] = {
     int: (Annotated[int, typer.Option()], Parameter.empty),
     str: (Annotated[str, typer.Option()], Parameter.empty),
 }
-"""By the annotation of a parameter: the option's type, and its value where it is left out."""
+"""Annotation of a parameter -> the option's type, and its default."""
 
 
 def _options(stage: Stage) -> Iterator[Parameter]:
@@ -110,7 +110,7 @@ def _options(stage: Stage) -> Iterator[Parameter]:
 
 
 def _parameters(stage: Stage) -> dict[str, Any]:
-    """Annotation by name, of the stage's ``run``."""
+    """The annotations of the stage's ``run``, by parameter."""
     hints = get_type_hints(stage.run, include_extras=True)
     return {name: hints[name] for name in signature(stage.run).parameters}
 
@@ -141,7 +141,7 @@ def _run(stage: Stage, arguments: Sequence[str], options: dict[str, Any]) -> int
 
 
 def _recorded(digest: str = "", *outputs: str) -> AbstractContextManager[None]:
-    """Nothing is recorded of jobs that the workflow has not planned."""
+    """Nothing is recorded for jobs that the workflow has not planned."""
     from seediff.workflow.records import recorded
 
     return recorded(digest, [*map(Path, outputs)]) if outputs else nullcontext()

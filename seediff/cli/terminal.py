@@ -1,4 +1,4 @@
-"""What commands print: tables, what a study makes and costs, and how far it is."""
+"""What commands print: tables, what a study makes and costs, and its progress."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from seediff.workflow.study import Study
 
 WIDTH = 150
-"""Columns that tables may take even where the terminal has fewer: their lines are broken by the terminal then."""
+"""Least width of tables, in characters; a narrower terminal wraps their lines."""
 LISTED = 10
-"""How many jobs and files of a kind are named."""
+"""How many jobs and files of a kind are listed."""
 NONE = "–"
 
 
 def say(text: str) -> None:
-    """Print the text with its control characters written out: none in a title, path or log steers the terminal."""
+    """Print the text with control characters written out, so that no title, path or log can control the terminal."""
     print(visible_lines(text))
 
 
 def aligned(rows: Sequence[Sequence[str]], words: Sequence[int] = (0,)) -> str:
-    """The rows below each other, the first as the heading; columns of words flush left, the others flush right."""
+    """The rows as a table, the first as its heading; columns in ``words`` are left-aligned, others right-aligned."""
     from rich.console import Console
     from rich.table import Table
 
@@ -81,9 +81,9 @@ def plan_text(study: Study, tflops: float) -> str:
         "",
         aligned([heading, *lines], words=(0, 2)),
         "",
-        f"GPU hours are counted operations at {tflops:g} TFLOP a second sustained. No GPU was timed for this: change",
-        "the speed with --tflops. Figures and reading images come on top and take minutes. How much GPU memory a batch",
-        "takes was not measured.",
+        f"GPU hours are counted operations at a sustained speed of {tflops:g} TFLOP a second. No GPU was timed: change",
+        "the speed with --tflops. Figures and reading images are not included; they take minutes. How much GPU memory",
+        "a batch takes was not measured.",
     ])  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def _stages(status: Status) -> str:
 
 
 def _work_left(jobs: Sequence[Progress], status: Status) -> tuple[float, int]:
-    """Seconds of work left in the jobs that are not done, and the number of jobs of which nothing tells the time."""
+    """Seconds of work left in the jobs that are not done, and the number of jobs whose time is unknown."""
     expected = [(status.pace.seconds(progress.job), 1 - progress.share) for progress in jobs]
     known = [seconds * rest for seconds, rest in expected if seconds is not None]
     return sum(known), sum(seconds is None and rest > 0 for seconds, rest in expected)

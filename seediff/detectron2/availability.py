@@ -1,4 +1,4 @@
-"""Whether the optional packages are there, found out by importing them."""
+"""Whether the optional packages can be imported."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def available() -> tuple[bool, str]:
 def mask2former_available() -> tuple[bool, str]:
     """Whether the authors' Mask2Former can be imported, and the reason if it cannot.
 
-    Where its compiled operator is missing, an empty module takes the operator's name: the authors' code then computes
-    the same with torch alone, more slowly.
+    If its compiled operator is missing, an empty module takes the operator's name: the authors' code then computes the
+    same with torch alone, more slowly.
     """
     try:
         importlib.import_module(DEFORMABLE_ATTENTION)
@@ -33,7 +33,7 @@ def mask2former_available() -> tuple[bool, str]:
 def _imported(name: str) -> tuple[bool, str]:
     try:
         importlib.import_module(name)
-    except Exception as error:  # a package that was built for another torch fails in its own ways
+    except Exception as error:  # a package that was built for another torch can fail with any error
         return False, f"{type(error).__name__}: {(str(error) or name).splitlines()[0]}"
     return True, ""
 

@@ -16,7 +16,7 @@ DatasetDict = dict[str, Any]
 
 
 def dataset_dicts(pairs: Pairs, identity: str, folder: Path) -> list[DatasetDict]:
-    """Write the pairs as PNG files below ``folder``, those that are not there yet, and return one dict for each.
+    """Write the pairs as PNG files below ``folder``, unless they exist already, and return a dict for each.
 
     The keys are detectron2's: ``file_name``, ``sem_seg_file_name``, ``height``, ``width``, ``image_id``. ``identity``
     stands for the pairs' content: raises ``SeediffError`` if the folder holds other pairs.
@@ -42,5 +42,5 @@ def _write_pair(pairs: Pairs, index: int, folder: Path) -> DatasetDict:
 
 
 def metadata(classes: Sequence[str]) -> dict[str, Any]:
-    """What detectron2 wants to know of a semantic data set; ``classes`` in label order, background first."""
+    """What detectron2 needs to know about a semantic data set; ``classes`` in label order, background first."""
     return {"stuff_classes": list(classes), "ignore_label": IGNORE_LABEL, "evaluator_type": "sem_seg"}

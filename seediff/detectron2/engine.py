@@ -12,15 +12,15 @@ from seediff.training.loop import Trainer
 
 
 def run(trainer: Trainer, workers: int) -> None:
-    """Take every step that the trainer still has to take.
+    """Run all remaining steps of the trainer.
 
-    The views come as they do without detectron2, so the same model learns the same weights, and a run that was
-    stopped under one of the two can be resumed under it.
+    Views come in the same order as without detectron2, so a model learns the same weights, and a stopped run can be
+    resumed.
     """
     require_detectron2()
     from detectron2.engine import SimpleTrainer
 
-    logging.getLogger("detectron2").setLevel(logging.CRITICAL)  # an error is said once, and not by its traceback
+    logging.getLogger("detectron2").setLevel(logging.CRITICAL)  # errors are reported once, without a traceback
     model = _Losses(trainer)
     engine = SimpleTrainer(model, trainer.batches(workers), trainer.task.optimizer)
     engine.register_hooks([_bookkeeping(trainer, model)])
@@ -28,7 +28,7 @@ def run(trainer: Trainer, workers: int) -> None:
 
 
 class _Losses(nn.Module):
-    """What the engine takes for its model: a batch goes in, a dict of losses comes out."""
+    """The model that the engine trains: it turns a batch into a dict of losses."""
 
     def __init__(self, trainer: Trainer) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class _Losses(nn.Module):
 
 
 def _bookkeeping(trainer: Trainer, model: _Losses) -> Any:
-    """The hook that does around each step what our own loop does."""
+    """A hook that does the same around each step as our own loop."""
     from detectron2.engine import HookBase
 
     class Bookkeeping(HookBase):

@@ -63,7 +63,7 @@ BACKBONES: dict[str, dict[str, Any]] = {
         },
     },
 }
-"""What the authors' configuration has to say of each backbone, below ``MODEL``."""
+"""The authors' configuration of each backbone, below ``MODEL``."""
 
 _SHARED: dict[str, Any] = {
     "META_ARCHITECTURE": "MaskFormer",
@@ -86,7 +86,7 @@ _SHARED: dict[str, Any] = {
 
 
 class OfficialSegmenter(nn.Module):
-    """The authors' network behind the names that transformers gives its outputs."""
+    """The authors' network, with its outputs named as in transformers."""
 
     def __init__(self, network: Any) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class OfficialSegmenter(nn.Module):
         return next(self.parameters()).device
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """As any module's, but weights without version numbers (safetensors has none) are taken as today's."""
+        """As in any module, but weights without version numbers (safetensors has none) count as current."""
         versioned: Any = OrderedDict(state_dict)
         versioned._metadata = self.state_dict()._metadata  # type: ignore[attr-defined]
         return super().load_state_dict(versioned, strict, assign)
@@ -147,7 +147,7 @@ def _configuration(settings: SegmenterSettings, num_classes: int) -> Any:
     from detectron2.data import MetadataCatalog
     from mask2former import add_maskformer2_config
 
-    catalog = f"seediff_{num_classes}_classes"  # the network asks there for names, which only panoptic output needs
+    catalog = f"seediff_{num_classes}_classes"  # the network looks up names there, which only panoptic output needs
     MetadataCatalog.get(catalog).set(**metadata([str(label) for label in range(num_classes)]))
     configuration = get_cfg()
     add_maskformer2_config(configuration)
@@ -167,7 +167,8 @@ def losses(
 ) -> dict[str, Tensor]:
     """The authors' loss in our three parts, summed over the decoder layers.
 
-    A pixel to ignore is of no class, as they have it: a negative in every mask. The mean over processes is theirs too.
+    As in their code, an ignored pixel belongs to no class: it is a negative in every mask. The mean over processes is
+    theirs too.
     """
     segmenter = cast(OfficialSegmenter, model)
     criterion = segmenter.network.criterion

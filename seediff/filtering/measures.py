@@ -1,4 +1,4 @@
-"""The measures of an image-mask pair: four of its masks and score, and how well the image fits its prompt by CLIP.
+"""The measures of an image-mask pair: four of its mask and score, and how well the image fits its prompt by CLIP.
 
 A mask is (H, W) uint8: 0 background, 255 ignored, anything else the object. Every measure is a finite number. Where
 there is no object, or nothing but object, it is the worst value.
@@ -69,7 +69,7 @@ def contrast(mask: Mask, score: NDArray[np.float32]) -> float:
 
 @dataclass(frozen=True)
 class Clip:
-    """A CLIP model (Radford et al., ICML 2021) with its tokenizer and what prepares its images."""
+    """A CLIP model (Radford et al., ICML 2021) with its tokenizer and image processor."""
 
     model: CLIPModel
     tokenizer: Any
@@ -107,7 +107,7 @@ def load_clip(model: str) -> Clip:
         at = revision or "main"
         clip = CLIPModel.from_pretrained(name, revision=at, use_safetensors=True)
         words, pixels = (kind.from_pretrained(name, revision=at) for kind in (CLIPTokenizer, CLIPImageProcessor))
-    except Exception as error:  # transformers raises a dozen different types for files that make no sense
+    except Exception as error:  # transformers raises a dozen different types for invalid files
         problem = f"No CLIP model could be loaded from {model}"
         raise not_loaded(problem, model, error, "Give the folder or the id of a CLIP model.") from None
     check_weights(dict(clip.named_parameters()), f"The CLIP model {model}", "Download it again, or use another.")

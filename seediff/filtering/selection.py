@@ -1,4 +1,4 @@
-"""Which pairs are kept: those within the limits, of these the best share of each class; and the table that says so.
+"""Which pairs are kept: of those within the limits, the best share of each class. The table of all pairs.
 
 The table is a sealed CSV with a line for each pair: its measures, whether it is kept, and why not.
 """

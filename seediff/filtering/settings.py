@@ -1,4 +1,4 @@
-"""What a filter asks of image-mask pairs, as settings; ``measures`` and ``selection`` carry them out. No torch here."""
+"""The settings of filters of image-mask pairs, which ``measures`` and ``selection`` apply. No torch here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seediff.settings import Share, Threshold, check_bounds
 Cosine = Annotated[float, Ge(-1), Le(1)]
 
 MEASURES = ("agreement", "area", "connectedness", "contrast", "clip")
-"""What is measured of a pair, in the order of the table's columns."""
+"""The measures of a pair, in the order of the table's columns."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Filter:
     rank_by: tuple[str, ...] = ("agreement",)
     """The measures that say which are best, by the mean of their ranks in the class."""
     agreement_with: tuple[str, ...] = ()
-    """The variants whose masks are compared with the recipe's, of the same image set, also of a later pass. The
-    recipe's own is not compared with itself."""
+    """The variants whose masks are compared with the recipe's, from the same image set or a later pass over it. The
+    recipe's own variant is not compared with itself."""
     agreement: Share = 0.0
     """The least agreement with them."""
     area: tuple[Share, Share] = (0.0, 1.0)
@@ -51,19 +51,17 @@ class Filter:
         self._check_sources()
 
     def _check_sources(self) -> None:
-        """Nothing is asked of what is not measured."""
+        """Refuse limits and ranks by measures that are not taken."""
         if self.agreement > 0 and not self.agreement_with:
-            raise SeediffError("Filter: agreement is asked for, but with nothing.\nName variants in agreement_with.")
+            raise SeediffError("Filter: agreement has a limit without masks.\nName variants in agreement_with.")
         if self.clip_model is None and self.clip > -1:
-            raise SeediffError("Filter: clip is asked for, but there is no clip_model.")
+            raise SeediffError("Filter: clip has a limit, but there is no clip_model.")
         if self.clip_model is not None:
             _check_model(self.clip_model)
         for key in ("rank_by", "agreement_with"):
             names = getattr(self, key)
             if twice := repeated(names):
-                raise SeediffError(
-                    f"Filter: {key} holds {twice[0]!r} twice.\nName each once: none counts more than another."
-                )
+                raise SeediffError(f"Filter: {key} holds {twice[0]!r} twice.\nName each once: they all count equally.")
         for name in self.rank_by:
             if name not in MEASURES:
                 raise SeediffError(f"Filter: there is no measure {name!r} to rank by.\n{nearest(name, MEASURES)}")

@@ -6,7 +6,7 @@ left out), with weights that depend only on the image:
     w_n = softmax_n( mean_c( -|I_c - I_cn| / (1e-8 + factor * sigma_c) ) )
 
 where sigma_c is the unbiased standard deviation of channel c over the 3 x 3 positions of every dilation, which count
-the pixel itself once per dilation. Borders are replicated. Eq. S1 and S2 of the SeeDiff supplement mean this.
+the pixel itself once per dilation. Borders are replicated. This is what Eq. S1 and S2 of the SeeDiff supplement mean.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def pamr(
 ) -> Tensor:
     """Refine ``score`` (n, c, H, W) by ``image`` (n, channels, H, W); both float32 or both float64, on the same device.
 
-    Scaling the image changes nothing, and the score keeps its range (up to rounding). Images are refined in turn, each
-    with 8 * len(dilations) * H * W weights. ``SeediffError`` for shapes that do not fit, without dilations, and for
-    dilations below 1.
+    Scaling the image changes nothing, and the score keeps its range (up to rounding). Images are refined one at a time,
+    each with 8 * len(dilations) * H * W weights. ``SeediffError`` for shapes that do not fit, without dilations, and
+    for dilations below 1.
     """
     if image.ndim != 4 or score.ndim != 4 or image.shape[::2] != score.shape[::2] or image.shape[3] != score.shape[3]:
         raise SeediffError(

@@ -1,6 +1,6 @@
 """From a score to a mask: its settings, upsampling, refinement by the image, threshold (Eq. 12, S2.4).
 
-Studies read the settings, so torch is imported by the functions alone.
+Studies read the settings, so only the functions import torch.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ class PamrSettings:
     """Pixel-adaptive mask refinement."""
 
     iterations: Annotated[int, Ge(1), Le(100_000)] = 10
-    """Its rounds."""
+    """Number of rounds."""
     dilations: Annotated[tuple[Annotated[int, Ge(1), Le(4096)], ...], Len(1, 100)] = (1, 2, 4, 8, 12, 24)
     """Distances of the neighbours that a pixel is compared with, in pixels."""
     sigma_factor: Annotated[float, Gt(0)] = 0.1
-    """Scale of the contrast between a pixel and its neighbours; smaller keeps closer to edges."""
+    """Scale of the contrast between a pixel and its neighbours; smaller values keep closer to edges."""
 
     def __post_init__(self) -> None:
         check_bounds("PAMR", self)
@@ -41,13 +41,13 @@ class Refinement:
     """From the score at image size to the mask."""
 
     pamr: PamrSettings | None = PamrSettings()
-    """Settings of PAMR, or null to go without."""
+    """Settings of PAMR, or null for no PAMR."""
     input: Literal["soft", "binary"] = "soft"
-    """What PAMR sees: the soft score (S2.4) or the binary mask (S2.5)."""
+    """What PAMR is applied to: the soft score (S2.4) or the binary mask (S2.5)."""
     threshold: Threshold | None = None
     """Beta of Eq. 12; the study's if left out."""
     pamr_threshold: Threshold = 0.5
-    """Where PAMR's result is cut when its input was binary."""
+    """Threshold of PAMR's result if its input is binary."""
     uncertain_from: Threshold | None = None
     """Scores from here to the threshold are labelled 255, which the training ignores (Dataset Diffusion's band, 0.5 to
     0.6); no such band if left out."""
@@ -66,7 +66,7 @@ class Refinement:
 
     @property
     def beta(self) -> float:
-        """The threshold, which must be known by now."""
+        """The threshold; ``SeediffError`` if there is none."""
         if self.threshold is None:
             raise SeediffError("The refinement has no threshold. Set one, or use with_default_threshold(beta).")
         return self.threshold
@@ -82,7 +82,7 @@ SOFT_PAMR = Refinement()
 
 
 def refine(score: Tensor, image: NDArray[np.uint8], refinement: Refinement) -> Tensor:
-    """The score (r, r), bilinearly at the size of ``image`` (H, W, 3) and refined by it: (H, W) float32 in [0, 1]."""
+    """The score (r, r), upsampled bilinearly to ``image`` (H, W, 3) and refined by it: (H, W) float32 in [0, 1]."""
     import torch
 
     from seediff.finite import check_finite
@@ -104,8 +104,8 @@ def refine(score: Tensor, image: NDArray[np.uint8], refinement: Refinement) -> T
 def to_mask(score: Tensor, label: int, threshold: float, uncertain_from: float | None = None) -> NDArray[np.uint8]:
     """``label`` where the score reaches ``threshold`` (Eq. 12's beta), else 0 (background): uint8 of the same shape.
 
-    255 (ignored) where it is below the threshold but reaches ``uncertain_from``. Raises ``SeediffError`` for a label
-    that is none, or a score that is not finite.
+    255 (ignored) where it is below the threshold but reaches ``uncertain_from``. Raises ``SeediffError`` for an invalid
+    label, or a score that is not finite.
     """
     import torch
 

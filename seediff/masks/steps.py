@@ -74,7 +74,7 @@ def expand(score: Tensor, maps: ClassMaps, *, resolution: str, alpha: float) -> 
 
 
 def background(score: Tensor, maps: ClassMaps, *, resolution: str = "1", alpha: float) -> Tensor:
-    """BE (Eq. 10-11): expand the inverse score, then weigh the score by what this leaves; min-max.
+    """BE (Eq. 10-11): expand the inverse score, then weight the score by what this leaves; min-max.
 
     A simple prompt gives an even background, which self-attention finds well.
     """
@@ -152,7 +152,7 @@ def _mean(scores: Sequence[Tensor], side: int) -> Tensor:
 # - self-attention: theirs is the first up-block layer of each resolution; ours is the mean over all layers.
 # - class word: theirs is the first token (for some classes the second and later ones); ours is the mean over all.
 # - Otsu's threshold is exact here: every split of the values is tried, without a histogram.
-# - the last upsampling, to the image, is bicubic with a second min-max there; here it is that of every variant.
+# - the last upsampling, to the image: theirs is bicubic with a second min-max; ours is that of every variant.
 
 
 def expand_similar(score: Tensor, maps: ClassMaps, *, resolution: str) -> Tensor:
@@ -163,7 +163,7 @@ def expand_similar(score: Tensor, maps: ClassMaps, *, resolution: str) -> Tensor
 
 
 def suppress_background(score: Tensor, maps: ClassMaps, *, resolution: str) -> Tensor:
-    """Released code, later rounds: expand all but the Otsu seeds, invert, weigh the score by the result; min-max."""
+    """Released code, later rounds: expand all but the Otsu seeds, invert, weight the score by the result; min-max."""
     side = maps.side(resolution)
     score = resize(score, (side, side), "bicubic")
     behind = spread_similar(~otsu_region(score.square()), maps.self_attention[side])

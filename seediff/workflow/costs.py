@@ -22,13 +22,13 @@ UNET_TFLOP, TEXT_TFLOP, DECODER_TFLOP = 0.804, 0.045, 2.515
 ENCODER_TFLOP, ADAPTING_TFLOP = 1.117, 1.727
 """One image encoded; the UNet forward and backward, its weights frozen."""
 ADAPTER_PARAMETERS = 207_488
-"""Of an adapter of all attention layers, for each rank."""
+"""Parameters of an adapter of all attention layers, per rank."""
 RECORDING = 1.13
-"""A UNet call with recording takes at most this much longer than one without."""
+"""A UNet call with recording takes at most this many times as long as a call without."""
 REFINE_SECONDS = 0.2
 """One mask at 512 pixels on one core: reading, PAMR with ten rounds, writing."""
 FILTER_SECONDS = 0.003
-"""One mask at 512 pixels read and measured on one core; CLIP is not in it."""
+"""One mask at 512 pixels read and measured on one core, without CLIP."""
 CLASSES_SHOWN, BASELINES = 1.5, 2
 """Classes that an image of VOC's val shows on average; scores that mask quality compares with the variants'."""
 IMAGE_BYTES, MASK_BYTES, SCORE_BYTES = 450e3, 6e3, 2 * 64 * 64
@@ -37,7 +37,7 @@ IMAGE_BYTES, MASK_BYTES, SCORE_BYTES = 450e3, 6e3, 2 * 64 * 64
 
 @dataclass(frozen=True)
 class Network:
-    """TFLOP of one 512 x 512 crop, ``forward`` alone and in ``training``, forward and backward; its weights."""
+    """TFLOP of one 512 x 512 crop, ``forward`` alone and in ``training`` (forward and backward); its ``parameters``."""
 
     forward: float
     training: float
@@ -52,13 +52,13 @@ NETWORKS = {"mask2former": MASK2FORMER, "mask2former-official": MASK2FORMER, "pi
 
 
 def network(segmenter: SegmenterSettings) -> Network:
-    """``KeyError`` for backbones that are not of full size."""
+    """The costs of its network; ``KeyError`` for backbones that are not of full size."""
     return NETWORKS[segmenter.architecture][segmenter.backbone]
 
 
 @dataclass(frozen=True)
 class StageCost:
-    """``work``: what is done, in words; ``gpu_tflop`` and ``core_seconds`` in all; ``bytes`` on disk."""
+    """``work``: what is done, in words; ``gpu_tflop`` and ``core_seconds``: in total; ``bytes``: on disk."""
 
     stage: str
     jobs: int
@@ -73,8 +73,8 @@ def stage_costs(study: Study) -> list[StageCost]:
     backbones = {segmenter.backbone for segmenter in study.segmenters.values()}
     if study.embedded or not backbones <= MASK2FORMER.keys():
         raise SeediffError(
-            f"The costs of study {study.name!r} are not known: unit costs are those of Stable Diffusion 2 at 512\n"
-            "pixels and of full-size backbones. The study mini takes about an hour on two cores: run it."
+            f"The costs of study {study.name!r} are not known: unit costs are known for Stable Diffusion 2 at 512\n"
+            "pixels and for full-size backbones. The study mini takes about an hour on two cores: run it."
         )
     return [
         *_adapting(study),
@@ -97,7 +97,7 @@ def _adapting(study: Study) -> Iterator[StageCost]:
 def _denoising(study: Study) -> Iterator[StageCost]:
     runs = [("synthesize", name, drawn.variants, IMAGE_BYTES) for name, drawn in study.image_sets.items()]
     runs += [("replay", later.image_set, later.variants, 0.0) for later in study.passes.values()]
-    calls = 2 * (study.diffusion.num_inference_steps + 1)  # with and without the prompt; PNDM takes one step more
+    calls = 2 * (study.diffusion.num_inference_steps + 1)  # with and without the prompt; PNDM takes one more step
     tflop = calls * UNET_TFLOP * RECORDING + 2 * TEXT_TFLOP + DECODER_TFLOP
     for stage, image_set, variants, image_bytes in runs:
         shards = plan.shards(study, image_set)
@@ -143,7 +143,7 @@ def _networks(study: Study, recipe: str) -> int:
 
 
 def _iteration_tflop(segmenter: SegmenterSettings, networks: int) -> float:
-    """Of two networks each looks at the batch once more, for the online labels."""
+    """With two networks, each looks at the batch once more, for the online labels."""
     cost = network(segmenter)
     crop = cost.training if networks == 1 else 2 * (cost.training + cost.forward)
     return segmenter.batch_size * prod(segmenter.crop_size) / 512**2 * crop
@@ -169,7 +169,7 @@ def _measuring(study: Study) -> Iterator[StageCost]:
 
 
 def _crops(study: Study, run: plan.Run) -> float:
-    """About how many crops of 512 x 512 the prediction of one image amounts to."""
+    """About how many 512 x 512 crops have to be predicted for one image."""
     edge = study.segmenters[run.segmenter].test_edge or 512
     elongation = 2.0 if study.benchmarks[run.benchmark].format == "cityscapes" else 1.4
     overlap = 1.5 if study.segmenters[run.segmenter].test_window else 1.0

@@ -1,8 +1,8 @@
-"""A GPU for each job, on a machine that has several and no scheduler to hand them out.
+"""A GPU for each job, on a machine with several GPUs and no scheduler.
 
-Jobs are separate processes, of one user or of several, that know nothing of each other. The job that has a device holds
-its name as an abstract socket address of Linux. The kernel gives each such name to one process, and frees it when that
-process ends, in whatever way. So there is no lock file, whose owner, folder and age would matter.
+Jobs are separate processes, perhaps of different users, and know nothing of each other. A job that uses a device holds
+the device's name as an abstract socket address of Linux. The kernel gives each such name to one process, and frees it
+when that process ends for any reason. So there is no lock file, whose owner, folder and age would matter.
 
 A choice made elsewhere is respected: SLURM shows each job only its own devices, in CUDA_VISIBLE_DEVICES.
 """
@@ -28,13 +28,13 @@ POLL_SECONDS = 1.0
 def claimed(number: int = 1) -> Iterator[tuple[str, ...]]:
     """Reserve ``number`` devices on this machine, and show only these to this process and those that it starts.
 
-    Waits while too few are free. Nothing is claimed where there is no choice: no more than ``number`` visible devices.
+    Waits while too few are free. Claims nothing if no more than ``number`` devices are visible.
     Enter this before CUDA is first used. Raises ``SeediffError`` if the machine has fewer devices.
     """
     devices = visible_devices()
     if len(devices) <= number:
         if devices and len(devices) < number:
-            raise SeediffError(f"{number} GPUs are wanted, but this job sees {len(devices)}: {', '.join(devices)}.")
+            raise SeediffError(f"This job needs {number} GPUs, but sees {len(devices)}: {', '.join(devices)}.")
         print(f"GPU: {', '.join(devices) or 'none'}", flush=True)
         yield devices
         return
@@ -50,7 +50,7 @@ def claimed(number: int = 1) -> Iterator[tuple[str, ...]]:
 
 
 def visible_devices() -> tuple[str, ...]:
-    """The devices this process may use, by index or UUID: those of CUDA_VISIBLE_DEVICES or, if unset, all there are."""
+    """The devices this process may use, by index or UUID: those in CUDA_VISIBLE_DEVICES or, if it is unset, all."""
     shown = os.environ.get(VARIABLE)
     if shown is None:
         return _all_devices()
@@ -67,23 +67,23 @@ def _all_devices() -> tuple[str, ...]:
 
 
 def _wait_for(devices: Sequence[str], number: int, locks: ExitStack) -> tuple[str, ...]:
-    """The first ``number`` devices that are free at one time, locked until ``locks`` is closed."""
+    """The first ``number`` devices that are free at the same time, locked until ``locks`` is closed."""
     waited = False
     uuids = _all_devices()
     names = {device: _uuid_of(device, uuids) for device in devices}
     while len(chosen := _lock_free(names, number, locks)) < number:
-        locks.close()  # holding some while waiting for more, two jobs could wait for each other
+        locks.close()  # two jobs that hold some and wait for more could wait for each other
         if not waited:
-            print(f"Waiting for {number} of {len(devices)} GPUs: the others are taken.", flush=True)
+            print(f"Waiting for {number} of {len(devices)} GPUs: too few are free.", flush=True)
         waited = True
         time.sleep(POLL_SECONDS)
     return chosen
 
 
 def _uuid_of(device: str, uuids: Sequence[str]) -> str:
-    """The name that all jobs use for the device; CUDA_VISIBLE_DEVICES has an index, or a UUID that may be cut short.
+    """The name that all jobs use for the device; CUDA_VISIBLE_DEVICES has an index, or a UUID that may be shortened.
 
-    The index counts as in the driver, as CUDA's does where all devices are of one model or CUDA_DEVICE_ORDER says so.
+    The index is the driver's. CUDA counts in the same order if all devices are alike or CUDA_DEVICE_ORDER says so.
     """
     by_index = {str(index): uuid for index, uuid in enumerate(uuids)}
     return next((uuid for uuid in uuids if uuid.startswith(device)), by_index.get(device, device))

@@ -17,9 +17,9 @@ from seediff.workflow.study import Study
 
 @dataclass(frozen=True)
 class Job:
-    """One job of ``stage``; ``name`` tells it from the stage's others (empty where there is only one).
+    """One job of ``stage``; ``name`` identifies it among the stage's jobs (empty if there is only one).
 
-    ``inputs`` are files of other jobs, and those that no job makes. ``spec`` is JSON. ``kind`` and ``amount`` of work
+    ``inputs`` are files of other jobs, and files that no job makes. ``spec`` is JSON. ``kind`` and ``amount`` of work
     are those of ``Work``. ``state``: the training state that it resumes from, if it has one; ``benchmark``: the
     file with the time that it took, if it is timed.
     """
@@ -47,13 +47,13 @@ def study_jobs(study: Study) -> list[Job]:
 
 
 def every_job(study: Study) -> list[Job]:
-    """Every job that the study's sections name, in a table or not, each after the jobs whose files it reads."""
+    """Every job that the study's sections name, used by a table or not, each after the jobs whose files it reads."""
     specs: dict[tuple[str, ...], str] = {}
     return [make_job(study, name, work, specs) for name, stage in STAGES.items() for work in stage.work(study)]
 
 
 def more_jobs(study: Study, jobs: Sequence[Job], files: Iterable[str]) -> list[Job]:
-    """The jobs beyond ``jobs`` that make the files, in order: a study's names allow models that no table shows."""
+    """The jobs that make the files and are not in ``jobs``, in order: a study can name models that no table shows."""
     known = {output for job in jobs for output in job.outputs}
     found: list[Job] = []
     for file in files:
@@ -65,7 +65,7 @@ def more_jobs(study: Study, jobs: Sequence[Job], files: Iterable[str]) -> list[J
 
 
 def _maker(study: Study, file: str) -> Job | None:
-    """The job that makes the file, from what it is called; nothing for a file that no stage makes."""
+    """The job that makes the file, found by the file's name; None for a file that no stage makes."""
     for name, stage in STAGES.items():
         for template in _paths(stage.outputs(study)):
             pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(fill(template, study=study.name)))
@@ -103,7 +103,7 @@ def times_file(name: str, stage: Stage) -> str:
 
 
 def make_job(study: Study, name: str, work: Work, specs: dict[tuple[str, ...], str] | None = None) -> Job:
-    """A job of the stage; ``specs`` keeps those of the study, which many jobs share, by stage and wildcards."""
+    """A job of the stage; ``specs`` caches the study's specs, which many jobs share, by stage and wildcards."""
     stage, specs = STAGES[name], {} if specs is None else specs
     key = (name, *(work.wildcards[wildcard] for wildcard in wildcards_of(stage.spec)))
     if key not in specs:
@@ -128,7 +128,7 @@ def make_job(study: Study, name: str, work: Work, specs: dict[tuple[str, ...], s
 
 
 def spec_text(study: Study, stage: Stage, wildcards: Mapping[str, str]) -> str:
-    """What a job is told, as its command line takes it."""
+    """A job's spec as JSON, as its command line takes it."""
     return json.dumps(told(stage.spec, study, wildcards).model_dump(mode="json"), sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""What a study makes: its shards, mask sets, models, runs and tables, and the files that each of them is.
+"""What a study makes: its shards, mask sets, models, runs and tables, and the files of each.
 
 Pure functions of a ``Study``; the stages, the costs and the status are built on them.
 """
@@ -147,12 +147,12 @@ def domain_files(study: Study, benchmark: str) -> list[str]:
 
 
 def diffusion_files(study: Study) -> list[str]:
-    """Every file of a local diffusion model; nothing for a hub's, whose commit is in the spec."""
+    """Every file of a local diffusion model; none for a model of the hub, whose commit is in the spec."""
     return [*map(str, pipeline_files(Path(study.diffusion.model)))]
 
 
 def network_inputs(model: str) -> list[str]:
-    """Every file of a local network; nothing for a hub's."""
+    """Every file of a local network; none for a network of the hub."""
     return [*map(str, network_files(Path(model)))]
 
 
@@ -167,7 +167,7 @@ def mask_quality_files(study: Study) -> list[str]:
 
 
 def runs(study: Study) -> list[Run]:
-    """Every run that some table row asks for, each once."""
+    """Every run that a table row needs, once."""
     wanted = [run for table in study.tables.values() for row in table.rows for run in runs_of(study, row)]
     return list(dict.fromkeys(wanted))
 
@@ -179,7 +179,7 @@ def runs_of(study: Study, row: Row) -> list[Run]:
 
 
 def models(study: Study) -> list[str]:
-    """Every model to train, once, as ``recipe/segmenter/repeat``: those of the runs, and those that they start from."""
+    """Every model to train, once, as ``recipe/segmenter/repeat``: the models of the runs, and those they start from."""
     wanted = {run.model: None for run in runs(study)}
     for model in [*wanted]:
         wanted.update(dict.fromkeys(starts(study, model)))
@@ -187,13 +187,13 @@ def models(study: Study) -> list[str]:
 
 
 def start_model(study: Study, recipe: str, segmenter: str, repeat: str) -> str:
-    """The model whose weights this one starts from; nothing for one that starts from its backbone's."""
+    """The model whose weights a training starts from; empty if it starts from those of its backbone."""
     start = study.recipes[recipe].start
     return f"{start.recipe}/{start.segmenter}/{repeat}" if start else ""
 
 
 def starts(study: Study, model: str) -> list[str]:
-    """The models that this one goes on from, directly or in turn."""
+    """The models that the training of a model starts from, directly or indirectly."""
     start = start_model(study, *model.split("/"))
     return [start, *starts(study, start)] if start else []
 
@@ -204,12 +204,12 @@ def model_file(study: Study, template: str, model: str) -> str:
 
 
 def network(study: Study, recipe: str, segmenter: str) -> str:
-    """A segmenter, or two of them: models of one kind take equally long."""
+    """The kind of network: a segmenter, or two of them. Models of one kind take equally long."""
     return f"{segmenter}/robust" if study.is_robust(recipe) else segmenter
 
 
 def learns_from_drawn_images(study: Study, recipe: str) -> bool:
-    """Itself, or in the model that its training starts from."""
+    """Whether the recipe has drawn images, or the training it starts from had them."""
     section = study.recipes[recipe]
     return isinstance(section, SyntheticRecipe) or (
         section.start is not None and learns_from_drawn_images(study, section.start.recipe)

@@ -1,9 +1,9 @@
-"""Which settings made a job's files: its record, a small hidden file beside the first of them.
+"""What made a job's files: its record, a small hidden file beside the first of them.
 
-It holds the job's digest, which stands for all that the files are made from: the stage, its version and spec, the
-digests of the jobs whose files it reads, and the content of files that no job makes. The process that plans a run
-compares the digest that each job would have now with its record. A job without a record, or with another's, is not
-done, whatever its files' times or Snakemake's own notes say.
+It holds the job's digest, which stands for everything that the files are made from: the stage, its version and spec,
+the digests of the jobs whose files it reads, and the content of files that no job makes. The process that plans a run
+compares the digest that each job would have now with its record. A job that has no record, or whose record has another
+digest, is not done, whatever the times of its files or Snakemake's own records say.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from seediff.workflow.graph import Job
 from seediff.workflow.sources import Sources
 
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "snakemake")
-"""Those whose versions are written into results."""
+"""Packages whose versions are written into results."""
 
 
 def digests(jobs: Sequence[Job], sources: Sources) -> dict[str, str]:
-    """The digest of each job, by its title; the jobs come after those whose files they read."""
+    """The digest of each job, by its title; each of ``jobs`` comes after those whose files it reads."""
     found: dict[str, str] = {}
     makers: dict[str, str] = {}
     checksum = cache(sources.checksum)
@@ -51,8 +51,7 @@ def sha256(path: Path) -> str:
 
 
 class Record(BaseModel):
-    """What is noted of a job: its digest, and size and sha256 of each of its files, by their path from the record's
-    folder."""
+    """A job's digest, and the size and sha256 of each of its files, by their path from the record's folder."""
 
     digest: str
     files: dict[str, tuple[int, str]]

@@ -1,7 +1,7 @@
 """The models of the hub and the real data sets that a study uses.
 
-A hub id stands for another model whenever somebody uploads one. So the process that plans a run asks once which commit
-each id stands for, and tells every job. ``sources.json`` among the results keeps the answers for later runs, and the
+A hub id stands for another model whenever a new one is uploaded. So the process that plans a run asks once which commit
+each id stands for, and tells every job. ``sources.json`` in the results keeps the answers for later runs, and the
 fingerprints of the data sets for machines that have the results but not the data.
 """
 
@@ -62,7 +62,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Checksum:
-    """``sha256`` of a file that had that size and time of change, in nanoseconds."""
+    """The ``sha256`` of a file, with its ``size`` and the time of its last change, in nanoseconds, at that moment."""
 
     size: int
     changed: int
@@ -70,7 +70,7 @@ class Checksum:
 
 
 def _checksum(path: str, noted: Checksum | None) -> Checksum:
-    """As noted before, unless the file has changed since; about a second for each gigabyte."""
+    """The noted checksum, or a new one if the file has changed since: about a second for each gigabyte."""
     now = Path(path).stat()
     if noted and (noted.size, noted.changed) == (now.st_size, now.st_mtime_ns):
         return noted
@@ -80,15 +80,15 @@ def _checksum(path: str, noted: Checksum | None) -> Checksum:
 
 @dataclass(frozen=True)
 class Sources:
-    """``commits`` by hub id as the study gives it, ``data``: fingerprints by what is read, ``files``: checksums of
-    local models' large files, by path."""
+    """``commits``: by hub id, as in the study. ``data``: fingerprints, by ``Data.name``. ``files``: checksums of the
+    large files of local models, by path."""
 
     commits: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, Checksum] = field(default_factory=dict)
 
     def checksum(self, path: str) -> str:
-        """The sha256 of a file that no job makes; nothing for one that is missing, which the job itself reports."""
+        """The sha256 of a file that no job makes; empty if it is missing, which the job itself reports."""
         try:
             return _checksum(path, self.files.get(path)).sha256
         except OSError:
@@ -107,25 +107,25 @@ def read_sources(results: Path) -> Sources:
     if not path.exists():
         return Sources()
     try:
-        noted = _Noted.model_validate(read_json(path, "The note of sources"))
+        noted = _Noted.model_validate(read_json(path, "The list of sources"))
     except ValidationError:
-        raise SeediffError(f"{path} is no note of a study's sources.\nDelete it and run again.") from None
+        raise SeediffError(f"{path} is not the list of a study's sources.\nDelete it and run again.") from None
     return Sources(noted.commits, noted.data, noted.files)
 
 
 def write_sources(results: Path, sources: Sources) -> None:
-    """Note them, unless there is nothing to note or nothing new."""
+    """Write the sources for later runs, unless there are none or nothing is new."""
     if sources != Sources() and sources != read_sources(results):
         write_json(results / FILE, asdict(sources))
 
 
 def find_sources(study: Study, noted: Sources, data: Iterable[Data]) -> Sources:
-    """What the hub ids and the real ``data`` of a study stand for now: ids as noted, data as they are, or as noted."""
+    """The sources of a study now: commits as noted, or from the hub; fingerprints of ``data`` as it is, or as noted."""
     return replace(local_sources(study, noted, data), commits=find_commits(study, noted))
 
 
 def local_sources(study: Study, noted: Sources, data: Iterable[Data]) -> Sources:
-    """The same without asking the hub: ids that were not noted stand for no commit."""
+    """The same without asking the hub: ids that were not noted have no commit."""
     fingerprints = {read.name: read.fingerprint() or noted.data.get(read.name) for read in data}
     known = {name: found for name, found in fingerprints.items() if found}
     files = {path: _checksum(path, noted.files.get(path)) for path in _large_files(study)}
@@ -133,7 +133,7 @@ def local_sources(study: Study, noted: Sources, data: Iterable[Data]) -> Sources
 
 
 def _large_files(study: Study) -> list[str]:
-    """Those of local models that take long to read."""
+    """The files of local models that take long to read."""
     networks = [segmenter.pretrained for segmenter in study.segmenters.values()]
     networks += [settings.clip_model for settings in study.filters.values()]
     files = [*diffusion_files(study), *(path for name in networks if name for path in network_inputs(name))]
@@ -147,7 +147,7 @@ def find_commits(study: Study, noted: Sources) -> dict[str, str]:
 
 
 def hub_models(study: Study) -> list[str]:
-    """Every hub id of the study whose commit is not given: of the diffusion model, of backbones, of CLIP."""
+    """Every hub id of the study without a commit: of the diffusion model, of backbones, of CLIP."""
     named = [study.diffusion.reference]
     named += [segmenter.pretrained for segmenter in study.segmenters.values() if segmenter.pretrained]
     named += [settings.clip_model for settings in study.filters.values() if settings.clip_model]
@@ -160,7 +160,7 @@ def check_commits(study: Study, commits: Mapping[str, str]) -> None:
         if model not in commits:
             name, _ = split_reference(model)
             raise SeediffError(
-                f"Which commit {model!r} stands for is unknown: it is not on this machine, and the hub does not say.\n"
+                f"The commit of {model!r} is unknown: it is not on this machine, and the hub did not give it.\n"
                 f"Get it (hf download {name}), give a folder, or write its commit into the study (docs/studies.md)."
             )
 
@@ -175,13 +175,13 @@ def check_named(study: Study, data: Iterable[Data], without: str) -> None:
 
 
 def check_data(data: Iterable[Data]) -> None:
-    """Raise ``SeediffError`` if a file of real data is missing: results would count as those of the data as noted."""
+    """Raise ``SeediffError`` if a file of real data is missing: results would count as made from the noted data."""
     for read in data:
         _ = read.files
 
 
 def pinned(study: Study, sources: Sources) -> Study:
-    """The same study with its commit behind every hub id that has one, of data with these fingerprints."""
+    """The same study with the commit added to every hub id that has one, and with the fingerprints of its data."""
     commits = sources.commits
 
     def pin(model: str) -> str:
@@ -202,7 +202,7 @@ def pinned(study: Study, sources: Sources) -> Study:
 
 
 def real_data(study: Study) -> list[Data]:
-    """Every split and folder that the workflow reads and does not draw."""
+    """Every split and folder that the workflow reads but does not draw."""
     return list(dict.fromkeys(_real_data(study)))
 
 
@@ -227,5 +227,5 @@ def adaptation_data(study: Study, adaptation: str) -> Iterable[Data]:
 
 
 def fingerprint_of(study: Study, data: Iterable[Data]) -> str | None:
-    """The fingerprint of what is read; nothing for a stand-in, or for missing data, which the job itself reports."""
+    """The fingerprint of the data; None for a stand-in, or for missing data, which the job itself reports."""
     return next((study.fingerprint(read.name) for read in data), None)

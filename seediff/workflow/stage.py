@@ -41,10 +41,10 @@ class Work:
 
 
 class Stage(Protocol):
-    """``VERSION``: raising it says that the stage's outputs mean something else now, and runs every job of it again.
+    """``VERSION``: raised when the stage's outputs change their meaning; every job of the stage then runs again.
 
     ``JOB`` is the template of its jobs' names, ``STATE`` that of the training state a job resumes from, if it has one.
-    ``TIMED``: whether the workflow measures how long jobs take. ``GPUS``: the most that a job can use, a process each.
+    ``TIMED``: whether the workflow measures how long jobs take. ``GPUS``: the most a job can use, one for each process.
     ``spec(study, ...)``: what a job is told. ``inputs(study, ...)``: the files of other jobs that it reads.
     ``outputs(study)``: templates of the files that it makes. ``work(study)``: every job. ``run(spec, ...)`` runs one.
     """

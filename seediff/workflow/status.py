@@ -2,8 +2,8 @@
 
 A job whose files are there, or are no longer needed, is done. Of the others, a job whose log ends in an error has
 failed. A job whose log, partial output or training state has changed recently is running; a job that has been silent
-for longer has failed as well, perhaps because it was killed. A job without a log is missing. Whatever a job that has
-begun will change counts as missing too: after an edit, a run shows its whole chain as missing.
+for longer has failed as well, perhaps because it was killed. A job without a log is missing. The jobs that depend on a
+job that has begun count as missing too: after an edit, a run shows its whole chain as missing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from seediff.workflow.study import Study
 from seediff.workflow.study.paths import missing_models
 
 SHORTEST_PATIENCE, LONGEST_PATIENCE = 5 * 60.0, 30 * 60.0
-"""Seconds of silence after which a job counts as dead: as long as its stage's slowest job took, within these."""
+"""Seconds of silence after which a job counts as dead: the time of its stage's slowest job, within these bounds."""
 TAIL_BYTES, ERROR_LINES = 8192, 3
 
 UNEXPLAINED = "The job ended, and its log does not say why. It may have been killed, for lack of memory for example."
@@ -59,7 +59,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that finished jobs took, from the benchmark files: of each stage's slowest, and for each unit of work."""
+    """Seconds that finished jobs took, from the benchmark files: each stage's slowest job, and each unit of work."""
 
     slowest: dict[str, float]
     by_kind: dict[tuple[str, str], float]
@@ -91,9 +91,9 @@ class Status:
 
 
 def study_status(study: Study, folder: Path, now: float) -> Status:
-    """What the results in ``folder`` say; ``now`` in seconds since the epoch.
+    """The state of the study's results in ``folder``; ``now`` in seconds since the epoch.
 
-    Raises ``SeediffError`` where a local model is missing: which jobs are done depends on its files.
+    Raises ``SeediffError`` if a local model is missing: which jobs are done depends on its files.
     """
     if not folder.is_dir():
         raise SeediffError(
@@ -102,7 +102,7 @@ def study_status(study: Study, folder: Path, now: float) -> Status:
         )
     if missing := missing_models(study):
         raise SeediffError(
-            f"Which jobs of {study.name} are done depends on {missing[0]}, which is not there.\n"
+            f"The state of {study.name} depends on {missing[0]}, which does not exist.\n"
             "Run this command in the folder from which the study's paths start."
         )
     results, sources = Results(study.name, folder), local_sources(study, read_sources(folder), real_data(study))
@@ -120,7 +120,7 @@ def study_status(study: Study, folder: Path, now: float) -> Status:
 
 
 def _outdated(jobs: Sequence[Job], begun: Sequence[Job]) -> set[str]:
-    """What the jobs that have begun will change, directly or in turn: it is made again after them."""
+    """The files that the jobs that have begun will change, directly or through later jobs."""
     outdated = {output for job in begun for output in job.outputs}
     for job in jobs:
         if not outdated.isdisjoint(job.inputs):
@@ -167,7 +167,7 @@ def _unfinished(job: Job, results: Results, pace: Pace, now: float) -> Progress:
 
 
 def _finished_since(record: Path, started: float) -> bool:
-    """Whether the job finished later, so that its log is that of files that were deleted or are now out of date."""
+    """Whether the job finished after ``started``: its log is that of files that were deleted or are out of date."""
     written = _changed(record)
     return written is not None and written >= started
 
@@ -254,8 +254,8 @@ def _files(folder: Path) -> Iterator[str]:
 def failed_job(stage: str, log: Path, reason: str = "") -> str:
     """The stage, its job's log, and the error at the end of the log, for the terminal.
 
-    ``reason``: what a scheduler says about it, if anything. If the log does not say why the job ended, because it was
-    killed, a line that does is added to the log.
+    ``reason``: what a scheduler says about it, if anything. If the log does not say why the job ended (it may have been
+    killed), a line that does is added to the log.
     """
     reason = reason.partition("\n")[0].strip()
     if not last_error(log):

@@ -37,7 +37,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @contextmanager
 def job(number: int = 1, *user: int, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A process that claims GPUs, as another user if one is given, and keeps them until its input ends."""
+    """A process that claims GPUs, as another user if given, and keeps them until its input ends."""
     process = subprocess.Popen(
         [sys.executable, "-c", JOB, str(number), *map(str, user)],
         env={**os.environ, **environment},
@@ -53,7 +53,7 @@ def job(number: int = 1, *user: int, **environment: str) -> Iterator[subprocess.
 
 
 def devices_of(process: subprocess.Popen[str]) -> set[str]:
-    """What a job sees, once it has claimed; it must not have to wait for another."""
+    """The GPUs that a job has claimed; it must not wait for another job."""
     assert process.stdout is not None
     for line in process.stdout:
         assert not line.startswith("Waiting"), line
@@ -82,12 +82,12 @@ def test_jobs_of_other_users_have_distinct_devices(machine: list[str], monkeypat
         assert set.union(*devices) == set(machine)
         late = jobs.enter_context(job())
         assert late.stdout is not None
-        assert late.stdout.readline() == "Waiting for 1 of 3 GPUs: the others are taken.\n"
+        assert late.stdout.readline() == "Waiting for 1 of 3 GPUs: too few are free.\n"
 
 
 @pytest.mark.parametrize("name", ["index", "uuid", "start of the uuid"])
 def test_a_device_is_the_same_by_whatever_name(machine: list[str], name: str) -> None:
-    """CUDA takes indices, UUIDs, and UUIDs cut short; who does not set the variable takes the first free UUID."""
+    """CUDA takes indices, UUIDs, and shortened UUIDs; a job without the variable takes the first free UUID."""
     visible = [{"index": str(place), "uuid": uuid}.get(name, uuid[:12]) for place, uuid in enumerate(machine)]
     with job() as first:
         assert devices_of(first) == {machine[0]}
@@ -109,7 +109,7 @@ def test_a_job_waits_for_a_device_and_gets_that_of_a_job_that_was_killed(machine
             devices_of(other)
         late = jobs.enter_context(job())
         assert late.stdout is not None
-        assert late.stdout.readline() == "Waiting for 1 of 3 GPUs: the others are taken.\n"
+        assert late.stdout.readline() == "Waiting for 1 of 3 GPUs: too few are free.\n"
         first.kill()
         assert devices_of(late) == freed
 
@@ -121,7 +121,7 @@ def test_a_training_claims_as_many_as_it_has_processes(machine: list[str]) -> No
 
 
 def test_a_scheduler_has_chosen_already(machine: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it renumbers devices, every job's own is called 0: no job may wait for another's."""
+    """Where devices are renumbered, each job's own is called 0: no job may wait for another's."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     with job() as first, job() as second:
         assert devices_of(first) == devices_of(second) == {"0"}
@@ -149,5 +149,5 @@ def test_a_machine_without_gpus_claims_nothing(tmp_path: Path, monkeypatch: pyte
 
 
 def test_more_than_there_are_is_refused(machine: list[str]) -> None:
-    with pytest.raises(SeediffError, match="4 GPUs are wanted, but this job sees 3"), claimed(4):
+    with pytest.raises(SeediffError, match="This job needs 4 GPUs, but sees 3"), claimed(4):
         pass

@@ -228,7 +228,7 @@ def keys() -> list[tuple[str, str, int]]:
 
 @pytest.fixture
 def drawn(tmp_path: Path) -> dict[str, list[Path]]:
-    """Three images of two classes: the k-th mask is a disc of radius 3 + k, with which the others agree ever less."""
+    """Three images of two classes: the k-th mask is a disc of radius 3 + k; the others agree less with larger ones."""
     rng = np.random.default_rng(0)
     samples: dict[str, list[Sample]] = {"images": [], "scores": [], "masks": [], "other": []}
     for key, name, index in keys():
@@ -298,7 +298,7 @@ def test_the_training_set_lists_what_is_kept(drawn: dict[str, list[Path]], tmp_p
 
 
 def test_shards_of_two_models_are_refused(drawn: dict[str, list[Path]], tmp_path: Path) -> None:
-    """By every stage that takes them for what one model drew; a shard that says nothing goes with any."""
+    """By every stage that expects images of one model; a shard that names no model matches any."""
 
     def note(shard: Path, weights: str) -> None:
         write_shard(shard, [*read_shard(shard)], {"weights": weights})
@@ -386,7 +386,7 @@ def test_shards_that_do_not_belong_together(drawn: dict[str, list[Path]], tmp_pa
 
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny CLIP model with random weights, as such a model's folder is."""
+    """The folder of a tiny CLIP model with random weights."""
     folder, tokenizer = tmp_path_factory.mktemp("clip"), build_tokenizer()
     size = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     text = {**size, "vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id}
@@ -477,7 +477,7 @@ def test_the_filter_s_spec_compares_no_variant_with_itself() -> None:
 
 
 def test_a_study_without_filters_is_written_as_before_there_were_any() -> None:
-    """Its report would be made again otherwise."""
+    """Otherwise its report would be made again."""
 
     def forget(content: dict[str, Any]) -> None:
         del content["filters"], content["recipes"]["filtered"]

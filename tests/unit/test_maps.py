@@ -68,7 +68,7 @@ def test_a_side_of_one_kind_of_attention_alone_is_not_recorded() -> None:
 
 @pytest.mark.parametrize("fraction", ["half", "1/0", ""])
 def test_a_side_that_is_no_fraction_is_an_error(fraction: str) -> None:
-    with pytest.raises(SeediffError, match="is no fraction"):
+    with pytest.raises(SeediffError, match="is not a fraction"):
         make_maps().for_word("cat").side(fraction)
 
 
@@ -120,7 +120,7 @@ def test_a_broken_file_is_an_error_that_names_it(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for content in (b"", whole[:-5], b"\x00" * 8 + whole[8:], b"not a file of tensors"):
         path.write_bytes(content)
-        with pytest.raises(SeediffError, match=r"maps\.safetensors is no readable file of attention maps"):
+        with pytest.raises(SeediffError, match=r"maps\.safetensors is not a readable file of attention maps"):
             AttentionMaps.load(path)
     with pytest.raises(SeediffError, match="absent"):
         AttentionMaps.load(tmp_path / "absent")
@@ -136,7 +136,7 @@ def test_words_of_several_places_count_at_each_or_at_those_that_are_told() -> No
 
 @pytest.mark.parametrize("starts", [20, "20", [20.0], None, ["a"]])
 def test_places_that_are_no_list_of_numbers_are_an_error(starts: Any) -> None:
-    with pytest.raises(SeediffError, match=r"starts is .*a list of characters' numbers"):
+    with pytest.raises(SeediffError, match=r"starts is .*a list of positions in the prompt"):
         make_maps().for_word("a", starts)
 
 
@@ -152,7 +152,7 @@ def test_maps_that_do_not_say_what_their_tokens_stand_for_are_refused(tmp_path: 
     save_file(tensors, tmp_path / "now", metadata=metadata())
     assert AttentionMaps.load(tmp_path / "now").tokens == ("a",)
     save_file(tensors, tmp_path / "before", metadata={"attention_maps": json.dumps(words)})
-    with pytest.raises(SeediffError, match=r"an earlier seediff wrote it(.|\n)*Record the image again"):
+    with pytest.raises(SeediffError, match=r"an earlier version of seediff wrote it(.|\n)*Record the image again"):
         AttentionMaps.load(tmp_path / "before")
 
 
@@ -180,7 +180,7 @@ def test_a_file_of_something_else_is_an_error(
     tmp_path: Path, name: str, tensor: torch.Tensor, metadata: dict[str, str] | None
 ) -> None:
     save_file({name: tensor}, tmp_path / "other", metadata=metadata)
-    with pytest.raises(SeediffError, match="other is no readable file"):
+    with pytest.raises(SeediffError, match="other is not a readable file"):
         AttentionMaps.load(tmp_path / "other")
 
 

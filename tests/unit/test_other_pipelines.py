@@ -1,4 +1,4 @@
-"""Pipelines that images cannot be drawn with, or recorded from, as they should be: each is refused by its name."""
+"""Pipelines that cannot draw images, or whose attention cannot be recorded: each is refused by its name."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def sd3() -> Any:
 
 
 def unconditional() -> Any:
-    """Its parts go by the right names."""
+    """Its parts have the right names."""
     pipe = plain()
     pipe.register_modules(
         unet=UNet2DModel(
@@ -214,7 +214,7 @@ def test_another_unet_within_the_block_is_said() -> None:
     with record_attention(pipe) as recording:
         pipe.unet = unet()
         pipe("a photo of a cat", num_inference_steps=1, output_type="latent")
-    with pytest.raises(SeediffError, match="called, but not the UNet that it had when the with-block began"):
+    with pytest.raises(SeediffError, match="called, but without the UNet that it had when the with-block began"):
         _ = recording.maps
 
 
@@ -227,7 +227,7 @@ def test_another_unet_within_the_block_is_said() -> None:
         lambda: load_pretrained(torch.nn.Linear(1, 1), segmenter_settings("swin-base")),
     ],
 )
-def test_that_there_is_no_network_is_said(
+def test_a_missing_network_is_reported(
     load: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)

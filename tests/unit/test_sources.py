@@ -1,4 +1,4 @@
-"""What a study takes from outside: hub ids become commits, data sets fingerprints, and both are noted."""
+"""What a study takes from outside: hub ids become commits, data sets fingerprints, and both are recorded."""
 
 from __future__ import annotations
 
@@ -118,13 +118,13 @@ def test_a_note_that_was_edited_is_refused(tmp_path: Path) -> None:
 )
 def test_a_note_that_makes_no_sense_is_refused(tmp_path: Path, content: dict[str, Any]) -> None:
     write_json(tmp_path / "sources.json", content)
-    with pytest.raises(SeediffError, match="no note of a study's sources"):
+    with pytest.raises(SeediffError, match="not the list of a study's sources"):
         read_sources(tmp_path)
 
 
 def test_a_hub_id_that_may_mean_anything_is_refused() -> None:
     check_commits(study(), dict.fromkeys(NAMES, COMMIT))
-    with pytest.raises(SeediffError, match="'somebody/swin' stands for is unknown"):
+    with pytest.raises(SeediffError, match="commit of 'somebody/swin' is unknown"):
         check_commits(study(), {"somebody/model": COMMIT})
 
 
@@ -179,7 +179,7 @@ def test_data_that_are_gone_are_as_they_were_noted(voc: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("gone", ["JPEGImages/{}.jpg", "SegmentationClass/{}.png"])
 def test_data_of_which_a_file_is_gone_are_refused(voc: Path, tmp_path: Path, gone: str) -> None:
-    """Or else they would pass for what was noted; the folder that is not there at all is ``check_paths``'s to say."""
+    """Otherwise they would count as what was noted; ``check_paths`` reports a folder that does not exist at all."""
     copy = Path(shutil.copytree(voc, tmp_path / "voc"))
     (copy / "domain.json").unlink()
     benchmark = {"title": "VOC", "format": "voc", "folder": str(copy)}
@@ -202,7 +202,7 @@ def test_a_folder_of_images_with_a_broken_link_is_refused(voc: Path, tmp_path: P
 
 
 def test_data_are_listed_once(voc: Path, tmp_path: Path) -> None:
-    """The check before a run and the fingerprint use one listing, whatever happens to the files in between."""
+    """The check before a run and the fingerprint use one listing, whatever happens to the files between them."""
     copy = Path(shutil.copytree(voc, tmp_path / "voc"))
     data = Data(str(copy), "voc", "val")
     check_data([data])

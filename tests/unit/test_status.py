@@ -31,7 +31,7 @@ TRAIN, DRAW = "train seediff/swin/0", "synthesize basic/cat/0000"
 
 @dataclass(frozen=True)
 class Folder:
-    """A results folder whose files are so many seconds old."""
+    """A results folder whose files have the given ages in seconds."""
 
     results: Results
 
@@ -57,7 +57,7 @@ class Folder:
             self.write(job.benchmark, f"s\th:m:s\n{seconds}\t0:00:00\n", age=age)
 
     def undo(self, title: str) -> Job:
-        """As if the job had never run, nor any that reads its files."""
+        """As if neither the job nor any that reads its files had ever run."""
         job, gone = JOBS[title], set(JOBS[title].outputs)
         for follower in JOBS.values():
             if follower is job or not gone.isdisjoint(follower.inputs):
@@ -256,7 +256,7 @@ def test_time_left_follows_from_images_and_jobs_at_once(folder: Folder) -> None:
 
 
 def test_no_time_is_made_up(folder: Folder) -> None:
-    """Where no job of the stages that are left has finished, or only jobs of a moment are left."""
+    """If no job of the stages that are left has finished, or only very short jobs are left."""
     folder.results.path("results/smoke/report.html").unlink()
     assert folder.text().endswith("Left: about 1 s, jobs one at a time.")
     folder.write("results/smoke/report.html")
@@ -268,7 +268,7 @@ def test_no_time_is_made_up(folder: Folder) -> None:
 
 
 def test_a_changed_model_is_seen(folder: Folder, tmp_path: Path) -> None:
-    """Every job that depends on its files is missing, as none was recorded with the content that it has now."""
+    """Every job that depends on its files is missing, because none was recorded with its present content."""
     shutil.copytree(ROOT / "assets/pictograms", tmp_path / "model")
     study = STUDY.model_copy(
         update={"diffusion": STUDY.diffusion.model_copy(update={"model": str(tmp_path / "model")})}
@@ -292,7 +292,7 @@ def test_the_command_reads_any_results_folder(folder: Folder, tmp_path: Path) ->
         return subprocess.run([*command, *arguments], cwd=tmp_path, text=True, capture_output=True)
 
     elsewhere = run()
-    assert elsewhere.returncode == 1 and "depends on assets/pictograms, which is not there" in elsewhere.stderr
+    assert elsewhere.returncode == 1 and "depends on assets/pictograms, which does not exist" in elsewhere.stderr
     (tmp_path / "assets").symlink_to(ROOT / "assets")
     there = run()
     assert there.returncode == 0 and "Smoke test: results/smoke" in there.stdout

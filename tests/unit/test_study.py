@@ -1,4 +1,4 @@
-"""What a study may say, what must fit, and what follows from it."""
+"""What a study may say, what must fit, and what is derived from it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_start_must_fit() -> None:
         content["recipes"]["exact"]["classes"] = ["cat"]
         start("exact", "resnet")(content)
 
-    assert "knows other classes" in problem(other_classes)
+    assert "has other classes" in problem(other_classes)
 
 
 def test_a_model_that_is_only_started_from_is_trained_too() -> None:
@@ -307,7 +307,7 @@ def test_nothing_is_listed_twice(where: tuple[str, ...], twice: list[Any]) -> No
 
 
 def test_long_lists_are_searched_in_time() -> None:
-    """Each value once, not beside every other."""
+    """Each value once, not in every combination."""
     started = time.process_time()
     names = [f"c{index}" for index in range(100_000)]
     assert "'c0'" in problem(lambda content: content.update(listed_classes=names))
@@ -355,7 +355,7 @@ def test_a_table_may_report_on_a_benchmark_of_its_own() -> None:
 
 
 def test_a_drawn_stand_in_makes_an_embedded_study() -> None:
-    assert "Say 'embedded: true'" in problem(lambda content: content.update(embedded=False))
+    assert "Write 'embedded: true'" in problem(lambda content: content.update(embedded=False))
 
 
 def test_a_mean_over_all_wants_every_class_in_the_benchmark() -> None:
@@ -503,7 +503,7 @@ def test_a_robust_recipe_must_fit() -> None:
 
         return change
 
-    assert "two networks and not one" in problem(start("careful"))
+    assert "is robust, with two networks" in problem(start("careful"))
     assert "which has another architecture" in problem(start("mixed", "fcn"))
 
 
@@ -511,7 +511,7 @@ def test_a_robust_recipe_must_fit() -> None:
     "section", ["prompt_sets", "image_sets", "passes", "filters", "recipes", "segmenters", "benchmarks", "tables"]
 )
 def test_names_that_are_one_without_capital_letters_are_refused(section: str) -> None:
-    """Their files would be each other's on the usual file system of a Mac."""
+    """They would share files on the usual file system of a Mac."""
     name = next(iter(CONTENT[section]))
     message = problem(lambda content: content[section].update({name.upper(): content[section][name]}))
     assert message.startswith(f"{section} has {name!r} and {name.upper()!r}")
@@ -563,7 +563,7 @@ def test_a_key_with_nothing_after_it_is_not_taken_for_one_left_out() -> None:
 
 @pytest.mark.parametrize("word", ["no", "yes", "on", "off", "y", "2026-01-01"])
 def test_a_word_is_no_boolean_and_no_date(tmp_path: Path, word: str) -> None:
-    """As in YAML 1.2; Norway's car plates are a class of somebody's."""
+    """As in YAML 1.2; 'NO', Norway, can be the name of a class."""
     text = (ROOT / "config/studies/smoke.yaml").read_text()
     prompt_set = f"prompt_sets:\n  plates: {{per_class: 1, classes: [cat, {word}]}}\n"
     (tmp_path / "smoke.yaml").write_text(text.replace("prompt_sets:\n", prompt_set, 1))
@@ -606,7 +606,7 @@ def test_sampling_is_limited(steps: int) -> None:
 
 
 def test_an_empty_text_is_no_path() -> None:
-    """It would be the folder that the run is in, or no weights at all."""
+    """It would mean the folder of the run, or no weights at all."""
 
     def adapt(content: dict[str, Any]) -> None:
         content["adaptations"] = {"own": {"folder": "", "prompts": ["x"]}}

@@ -42,7 +42,7 @@ def test_an_edited_file_of_the_model_reruns_all_that_it_drew(copy_of_finished: W
 def test_a_deleted_file_is_made_again_for_whoever_reads_it(
     copy_of_finished: Workspace, gone: str, target: str, again: dict[str, int]
 ) -> None:
-    """Not only a message that it is missing, run for run."""
+    """Instead of a message in every run that it is missing."""
     results = copy_of_finished.folder / "results/smoke"
     (results / gone).unlink()
     assert copy_of_finished.planned(f"results/smoke/{target}") == {}
@@ -52,7 +52,7 @@ def test_a_deleted_file_is_made_again_for_whoever_reads_it(
 
 @pytest.mark.slow
 def test_a_run_keeps_to_the_commit_that_it_began_with(tmp_path: Path) -> None:
-    """Whatever the hub's id comes to stand for, until the note of it is deleted."""
+    """Whatever the hub's id stands for later, until its record is deleted."""
     workspace, cache = make_workspace(tmp_path / "workspace"), tmp_path / "hub"
     workspace.edit(SMOKE, "model: assets/pictograms", "model: somebody/model")
     offline = {"HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
@@ -79,7 +79,7 @@ def test_a_hub_id_that_may_mean_anything_draws_nothing(tmp_path: Path) -> None:
     run = workspace.snakemake("results/smoke/prompts/basic.csv", **offline)
     assert run.returncode == 1 and not (workspace.folder / "results/smoke/prompts/basic.csv").exists()
     message = run.stderr[run.stderr.index("error: ") :].strip().splitlines()
-    assert message[0].startswith("error: Which commit 'somebody/model' stands for is unknown") and len(message) == 2
+    assert message[0].startswith("error: The commit of 'somebody/model' is unknown") and len(message) == 2
     workspace.edit(SMOKE, "model: somebody/model", "model: assets/pictograms")
     assert workspace.snakemake("results/smoke/prompts/basic.csv", **offline).returncode == 0
 
@@ -131,4 +131,4 @@ def test_changed_real_data_run_what_reads_them_again(tmp_path: Path) -> None:
     refused = workspace.snakemake("--dry-run", *targets)
     assert refused.returncode == 1 and f"{gone.relative_to(workspace.folder)}" in refused.stderr
     workspace.edit("config/config.yaml", "study: mini", "study: mini\npaths: unchecked")
-    assert workspace.planned(*targets) == {"evaluate": 1}  # the split that is not whole counts as it was noted
+    assert workspace.planned(*targets) == {"evaluate": 1}  # the incomplete split counts as it was noted

@@ -115,7 +115,7 @@ def _claims(offered: Mapping[str, Sequence[Word]]) -> dict[tuple[str, ...], set[
         for word in words:
             claims.setdefault(word.key, set()).add(name)
             if word.is_given and given.setdefault(word.key, name) != name:
-                raise SeediffError(f"{word.word!r} stands for both {given[word.key]!r} and {name!r}. Leave it to one.")
+                raise SeediffError(f"{word.word!r} stands for both {given[word.key]!r} and {name!r}. Keep it for one.")
     return claims | {key: {name} for key, name in given.items()}
 
 

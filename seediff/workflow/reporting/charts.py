@@ -1,7 +1,7 @@
 """Charts: training curves and the bars of mask quality, as SVG.
 
-They are drawn on white with the font that matplotlib brings along, so that a chart is the same, byte for byte, on
-every machine.
+They are drawn on white with the font that comes with matplotlib, so that a chart is the same, byte for byte, on every
+machine.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ PANELS = 4
 
 
 def training_curves(histories: Mapping[str, Sequence[Path]]) -> bytes:
-    """SVG: a small panel for each ``recipe/segmenter``, the loss of its repeats over the range of all its segmenter's.
+    """SVG with a panel for each ``recipe/segmenter``: the loss of its repeats, over the range of its segmenter's runs.
 
-    Only runs of one segmenter have the same loss, so only their panels have the same scale.
+    Losses of different segmenters cannot be compared, so only panels of the same segmenter share a scale.
     """
     curves = {name: [_smoothed_loss(path) for path in paths] for name, paths in histories.items() if paths}
     if not curves:
@@ -101,7 +101,7 @@ def _curve_panel(axis: Axes, name: str, losses: Sequence[pd.Series], of_all: pd.
 
 
 def bar_chart(quality: Mapping[str, Any]) -> bytes:
-    """SVG of a mask quality file: IoU of every variant with its standard error, its best IoU a hollow dot.
+    """SVG of a mask quality file: IoU of every variant with its standard error, and its best IoU as a hollow dot.
 
     ``quality`` is the content of ``mask_quality/<benchmark>.json``; baselines are grey and come last.
     """

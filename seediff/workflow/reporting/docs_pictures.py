@@ -1,4 +1,4 @@
-"""Draw the pictures of docs/: what each way to a mask makes of the embedded model's images, and what augmentations do.
+"""Draw the pictures of docs/: how each method makes masks of the embedded model's images, and what augmentations do.
 
 python -m seediff.workflow.reporting.docs_pictures --docs docs
 
@@ -38,7 +38,7 @@ SHOWN = ("bus", "cat", "pottedplant")
 RAW = Refinement(pamr=None, threshold=0.3)
 PAMR = Refinement(PamrSettings(dilations=(1, 2, 3)), threshold=0.3)
 ATTN2MASK: Steps = (("summed_cross_attention", {"layers": {"1/4": 4, "1/2": 3, "1": 2}}),)
-"""The layers of the embedded model."""
+"""With the number of layers of the embedded model."""
 PER_CLASS, COLOURS = 8, 256
 
 Tiles = dict[str, Tile]
@@ -127,7 +127,7 @@ def _mask(drawn: Drawn, score: Tensor, refinement: Refinement) -> Tile:
 
 
 def save(grid: PictureGrid, path: Path) -> None:
-    """As a PNG of few colours, which a page of documentation can carry."""
+    """Save as a PNG of few colours, small enough for a page of documentation."""
     buffer = BytesIO()
     picture(grid).savefig(buffer, dpi=100)
     Image.open(buffer).convert("RGB").quantize(COLOURS).save(path, optimize=True)
@@ -159,7 +159,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 
 def augmentation_sheet(scenes: int) -> Image.Image:
-    """One row an augmentation; a tile is the image and, beside it, its mask laid over it."""
+    """One row per augmentation; a tile is the image and, beside it, the image with its mask."""
     pairs = RenderedPairs(64)
     strips = [
         strip([(title if scene == 0 else "", _pair(pairs, scene, title, augmentation)) for scene in range(scenes)])

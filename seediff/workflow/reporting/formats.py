@@ -16,7 +16,7 @@ MISSING = "–"
 
 @dataclass(frozen=True)
 class Heading:
-    """``heading`` with a ``detail`` in parentheses below or after it; numbers are set flush right."""
+    """``heading`` with a ``detail`` in parentheses below or after it; columns of numbers are right-aligned."""
 
     heading: str
     detail: str = ""
@@ -29,7 +29,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence below the table, ending in a shell command where there is one."""
+    """A sentence below the table, followed by a shell command if there is one."""
 
     text: str
     command: str = ""
@@ -54,7 +54,7 @@ def number(value: float, form: str = ".1f") -> str:
 
 
 def best(values: Sequence[float], column: int) -> frozenset[tuple[int, int]]:
-    """Positions of the largest value, ties included; nothing stands out among fewer than two."""
+    """Positions of the largest value, ties included; none if there are fewer than two values."""
     known = [value for value in values if not math.isnan(value)]
     return frozenset((i, column) for i, value in enumerate(values) if len(known) > 1 and value == max(known))
 
@@ -79,7 +79,7 @@ def markdown(grid: TextGrid) -> str:
 
 
 def _padded(rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> list[list[str]]:
-    """The same cells, each as wide as its column, at least the three dashes of a Markdown rule."""
+    """The same cells, each as wide as its column: at least three characters, as Markdown's rule has three dashes."""
     widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
     return [
         [
@@ -103,7 +103,7 @@ _LATEX = {
 
 
 def escape_latex(text: str) -> str:
-    """``text`` as LaTeX prints it: every character special to TeX is escaped, white space is one space."""
+    """``text`` for LaTeX: every character special to TeX is escaped, white space becomes one space."""
     return "".join(_LATEX.get(character, character) for character in one_line(text))
 
 
@@ -130,7 +130,7 @@ def _latex_caption(grid: TextGrid) -> str:
 
 
 def _latex_heading(column: Heading) -> str:
-    """The detail goes on a line of its own, or the columns would not fit a page."""
+    """The detail is on a line of its own, or the columns would not fit on a page."""
     if not column.detail:
         return escape_latex(column.heading)
     side = "r" if column.numeric else "l"

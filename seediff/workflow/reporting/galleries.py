@@ -67,7 +67,7 @@ class Subject:
         return refine(score, self.image, self.method.refinement).cpu().numpy()
 
     def mask(self, variant: str) -> NDArray[np.uint8]:
-        """(H, W): 1 on the object, 0 on the background, 255 where the refinement leaves it open."""
+        """(H, W): 1 on the object, 0 on the background, 255 where the refinement is uncertain."""
         prompt, (alpha, refinement) = self.drawn.prompt, (self.method.alpha, self.method.refinement)
         return make_mask(
             self.drawn.maps,
@@ -88,12 +88,12 @@ class Subject:
 
     @cached_property
     def stray_share(self) -> float:
-        """Share of the seeds' area outside the final mask, from 0 to 1: how much they point at the background."""
+        """Share of the seeds' area outside the final mask, from 0 to 1: how much of them is on the background."""
         return float((self.mask("seediff")[self.seeds] != 1).mean())
 
     @cached_property
     def seed_ratio(self) -> float:
-        """The seeds' area over the final mask's: how sparse they are; infinite where the mask is empty."""
+        """The seeds' area divided by the final mask's: how sparse they are; infinite if the mask is empty."""
         area = int((self.mask("seediff") == 1).sum())
         return float(self.seeds.sum()) / area if area else float("inf")
 
@@ -123,9 +123,10 @@ def cross_attention_scales(subject: Subject) -> Tiles:
 
 
 def self_attention_scales(subject: Subject, point: tuple[float, float] | None = None) -> Tiles:
-    """Figure 4: where one place of the image looks, at every recorded side, coarse to fine; the place a red dot.
+    """Figure 4: where one place of the image looks, at every recorded side, coarse to fine; a red dot marks the place.
 
-    ``point`` is the place, (x, y) in [0, 1]; by default it is where the class map at 1/4, the seeds', is largest.
+    ``point`` is the place, (x, y) in [0, 1]; by default it is where the class map at 1/4, from which seeds are taken,
+    is largest.
     """
     x, y = peak(subject.maps) if point is None else point
     if not (0 <= x <= 1 and 0 <= y <= 1):
@@ -138,7 +139,7 @@ def self_attention_scales(subject: Subject, point: tuple[float, float] | None = 
 
 
 def seed_errors(subject: Subject) -> Tiles:
-    """Figure 5: the seeds, and what becomes of them before and after background expansion."""
+    """Figure 5: the seeds, and the score made from them before and after background expansion."""
     *_, ire, seediff = subject.scores("seediff")
     seeds = overlay(subject.image, subject.seeds.astype(np.uint8), TINT)
     scores = {"score before (IRE)": _score(ire), "score after (SeeDiff)": _score(seediff)}
@@ -162,7 +163,7 @@ def unrefined_background_refinement(subject: Subject) -> Tiles:
 
 
 def expansion_rounds(subject: Subject) -> Tiles:
-    """Figure S1: all cross-attention together; the seeds' map alone, and each round of its expansion (Eq. 6-9)."""
+    """Figure S1: the mean of all cross-attention maps; the seeds' map, and each round of its expansion (Eq. 6-9)."""
     start, *rounds = subject.scores("ire")
     expanded = {f"expanded {_side(subject, len(score))}": _score(score) for score in rounds}
     baseline = {METHODS["caa"]: _score(subject.scores("caa")[-1])}
@@ -190,7 +191,7 @@ def peak(maps: ClassMaps) -> tuple[float, float]:
 def looking_from(self_attention: Tensor, x: float, y: float) -> Tensor:
     """The row of (r*r, r*r) self-attention that belongs to the place (x, y) in [0, 1]: (r, r), min-max.
 
-    A place looks at itself so much more than elsewhere that it is set to the maximum elsewhere.
+    A place looks at itself far more than at others, so its own value is set to the maximum of the others.
     """
     side = round(len(self_attention) ** 0.5)
     row, column = (min(int(share * side), side - 1) for share in (y, x))
@@ -211,7 +212,7 @@ def dotted(image: NDArray[np.uint8], x: float, y: float) -> Image.Image:
 
 
 def _side(subject: Subject, side: int) -> str:
-    """'16 × 16 (1/4)', with spaces at which no line is broken."""
+    """'16 × 16 (1/4)', with non-breaking spaces."""
     return f"{side} × {side} ({Fraction(side, subject.maps.latent_side)})".replace(" ", "\N{NO-BREAK SPACE}")
 
 
@@ -236,9 +237,9 @@ def everyone(subjects: Sequence[Subject]) -> list[Noted]:
 
 
 def worst_seeds(subjects: Sequence[Subject], number: int = EXAMPLES) -> list[Noted]:
-    """Figure 5's images, with what was measured; ``number`` of each error, fewer where there are not so many.
+    """Figure 5's images, with what was measured; ``number`` of each error, or fewer if there are not enough.
 
-    (a) the largest shares of seeds outside the final mask; (b) among the others, the smallest seeds for their mask.
+    (a) the largest shares of seeds outside the final mask; (b) of the others, the smallest seeds relative to the mask.
     """
     number = min(number, -(-len(subjects) // 2))
     by_stray = sorted(subjects, key=lambda subject: -subject.stray_share)
@@ -253,8 +254,8 @@ def worst_seeds(subjects: Sequence[Subject], number: int = EXAMPLES) -> list[Not
 class Gallery:
     """One figure: ``tiles`` of each image that ``choose`` keeps, with a note.
 
-    ``caption`` says what is to be seen, ``key`` what the marks in the picture mean, ``prompts`` which it is drawn for:
-    'basic' (a photo of a <class>) or 'open', any sentence that has the class word.
+    ``caption`` says what the figure shows, ``key`` what the marks in it mean, ``prompts`` which prompts are drawn:
+    'basic' (a photo of a <class>) or 'open', any sentence with the class word.
     """
 
     title: str
@@ -265,7 +266,7 @@ class Gallery:
     choose: Callable[[Sequence[Subject]], list[Noted]] = everyone
 
     def grid(self, drawn: Sequence[Drawn], method: Method = Method()) -> PictureGrid:
-        """The figure of these images, one row each, under their class, or under their prompt if it is open."""
+        """The figure of these images, one row each, titled by their class, or by their prompt if it is open."""
         chosen = self.choose([Subject(image, method) for image in drawn])
         return PictureGrid(
             [PictureRow(*self._titles(subject, note), self.tiles(subject)) for note, subject in chosen], self.key
@@ -281,12 +282,12 @@ class Gallery:
 def at_point(x: float, y: float) -> Gallery:
     """Figure 4 for the place (x, y), in [0, 1] from the left and the top."""
     if not (0 <= x <= 1 and 0 <= y <= 1):
-        raise SeediffError(f"The point ({x:g}, {y:g}) is not in the image: both numbers have to be from 0 to 1.")
+        raise SeediffError(f"The point ({x:g}, {y:g}) is not in the image: both numbers must be from 0 to 1.")
     return replace(GALLERIES["figure4"], tiles=partial(self_attention_scales, point=(x, y)))
 
 
 SCORE_KEY = "Colours: score, from 0 to 1."
-MASK_KEY = "Red: the mask; the rest of the image is paled."
+MASK_KEY = "Red: the mask; the rest of the image is faded."
 SIDE_KEY = "In brackets: the map's side as a share of the latents' side; the paper's 16, 32 and 64 are 1/4, 1/2 and 1."
 BASELINE_KEY = "CAA: the mean of all cross-attention maps."
 EXPANSION_KEY = "Before and after: background expansion. IRE: the score after region expansion."
@@ -320,25 +321,25 @@ GALLERIES: dict[str, Gallery] = {
     "figure5": Gallery(
         "Persistent errors of the seeds",
         "(a) Seeds in the background: of the images drawn, those with the largest share of the seeds' area outside "
-        "SeeDiff's final mask. (b) Seeds sparse and concentrated: of the others, those with the smallest seeds beside "
-        "the final mask; near 100% or above, no image has this error.",
-        f"Red: the seeds, and the mask; the rest of the image is paled. {SCORE_KEY} {EXPANSION_KEY}",
+        "SeeDiff's final mask. (b) Sparse, concentrated seeds: of the others, those with the smallest seeds relative "
+        "to the final mask; near 100% or above, no image has this error.",
+        f"Red: the seeds, and the mask; the rest of the image is faded. {SCORE_KEY} {EXPANSION_KEY}",
         "basic",
         seed_errors,
         worst_seeds,
     ),
     "figure6": Gallery(
         "Mask refinement with a background mask",
-        "The inverse of the score has seeds too. Expanded, they are a map of the background, and the score is weighed "
-        "by that map's inverse.",
+        "The inverse of the score has seeds too. Expanding them gives a map of the background, and the score is "
+        "weighted by that map's inverse.",
         f"{SCORE_KEY} {EXPANSION_KEY} {MASK_KEY}",
         "basic",
         background_refinement,
     ),
     "figureS1": Gallery(
         "Effect of seed region expansion",
-        "All cross-attention maps together, as the baseline has them, and the map of the seeds alone with each round "
-        "of expanding them by self-attention.",
+        "The mean of all cross-attention maps, as in the baseline, and the map of the seeds with each round of their "
+        "expansion by self-attention.",
         f"{SCORE_KEY} {BASELINE_KEY} Expanded: by self-attention, from the map on the left. {SIDE_KEY}",
         "basic",
         expansion_rounds,
@@ -359,7 +360,7 @@ GALLERIES: dict[str, Gallery] = {
     ),
     "figureS4": Gallery(
         "Masks beside those of previous work, open-vocabulary prompts",
-        "As Figure S3, with other words for the classes and in other sentences.",
+        "As Figure S3, with other words for the classes, in other sentences.",
         f"{MASK_KEY} {BASELINE_KEY} CA·SA: cross-attention times a power of self-attention.",
         "open",
         compared_masks,

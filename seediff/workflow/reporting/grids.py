@@ -1,6 +1,6 @@
 """A grid of pictures: equal tiles, each row under its title on the left, each column under its title at the top.
 
-Lengths are pixels of the PNG; the PDF has the same layout, its letters as letters.
+Lengths are pixels of the PNG; the PDF has the same layout, with its text as text.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ DPI = 200
 SIDE, GAP = 256, 16
 """A tile's side, a multiple of the usual sides of images and maps; the space between tiles."""
 FONT_SIZE, LINE, CHARACTER = 10, 36, 15
-"""Of all text: size in points; height of a line and width of a usual letter in pixels."""
+"""Of all text: size in points; height of a line and width of a typical letter in pixels."""
 TITLE_CHARACTERS, TITLE_LINES = 20, 5
-"""Of a row's title, at most; a longer one ends in an ellipsis."""
+"""Limits of a row's title; a longer title ends in an ellipsis."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class PictureRow:
 
 @dataclass(frozen=True)
 class PictureGrid:
-    """Rows of the same columns; ``key`` says below them what the marks mean."""
+    """Rows with the same columns; ``key``, printed below them, says what the marks mean."""
 
     rows: Sequence[PictureRow]
     key: str = ""
@@ -64,28 +64,28 @@ class PictureGrid:
 
     @property
     def has_scores(self) -> bool:
-        """Whether there are colours to be explained."""
+        """Whether there are colours to explain."""
         return any(np.asarray(tile).ndim == 2 for row in self.rows for tile in row.tiles.values())
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A matplotlib figure on which things are placed by pixels from its left and its top."""
+    """A matplotlib figure on which things are placed in pixels from the left and the top."""
 
     figure: Figure
     width: int
     height: int
 
     def text(self, left: int, top: int, lines: Sequence[str], color: str = INK, **options: Any) -> None:
-        """Lines with even spacing, whatever letters are in them: 'top' is that of the first."""
+        """Lines of text at equal distances, whatever letters they have; ``top`` is that of the first line."""
         options = {"fontsize": FONT_SIZE, "va": "baseline", "color": color, **options}
         for index, line in enumerate(lines):
             baseline = top + (index + 0.75) * LINE
-            # A prompt may hold dollar signs, which would make it a formula.
+            # A prompt may have dollar signs, which matplotlib would read as a formula.
             self.figure.text(left / self.width, 1 - baseline / self.height, line, parse_math=False, **options)
 
     def tile(self, left: int, top: int, tile: Tile, height: int = SIDE) -> None:
-        """Show the tile in a box of ``SIDE`` x ``height``; pixels that are enlarged keep their edges."""
+        """Show the tile in a box of ``SIDE`` x ``height``; enlarged pixels keep sharp edges."""
         box = (left / self.width, 1 - (top + height) / self.height, SIDE / self.width, height / self.height)
         axes = self.figure.add_axes(box)
         aspect: Literal["equal", "auto"] = "equal" if height == SIDE else "auto"

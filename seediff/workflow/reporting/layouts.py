@@ -1,7 +1,7 @@
 """A table of trained segmenters: its lines, and the notes below it.
 
 Reported and reproduced numbers stand side by side, or one below the other. The notes say how to read them, whether
-the rows come out in the paper's order, and what is missing.
+the rows are in the paper's order, and what is missing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from seediff.workflow.reporting.specs import SegmenterTable, TableColumn
 
 
 def segmentation_grid(spec: SegmenterTable, rows: Sequence[MeasuredRow]) -> TextGrid:
-    """Reported and reproduced side by side where the paper reports one number a row, else one below the other."""
+    """Reported and reproduced side by side if the paper reports one number per row, else one below the other."""
     reported = {heading for measured in rows for heading in measured.row.paper}
     layout = _side_by_side if len(reported) <= 1 else _one_below_the_other
     columns, lines, bold = layout(spec, rows)
@@ -70,7 +70,7 @@ def _line(measured: MeasuredRow, cell: Cell, others: Sequence[TableColumn], embe
 
 
 def _one_below_the_other(spec: SegmenterTable, rows: Sequence[MeasuredRow]) -> Layout:
-    """For each row a line of the paper's numbers, one of ours, and, worlds being equal, one of the differences."""
+    """For each row a line of the paper's numbers, one of ours and, if both are of photographs, one of differences."""
     lines = [line for measured in rows for line in _lines(spec, measured)]
     texts = tuple(
         ("" if place and lines[place - 1].of is line.of else line.of.row.label, line.kind, *line.cells)
@@ -147,7 +147,7 @@ READINGS_AGREE_WITHIN = 1.0
 
 
 def _reading_notes(spec: SegmenterTable, rows: Sequence[MeasuredRow]) -> list[Note]:
-    """Which of its rows the paper averaged over the classes it lists, where it calls the number a mean over all."""
+    """For each complete row, whether the paper's mean over all classes is in fact that over the classes it lists."""
     listed = [column.heading for column in spec.columns if column.kind == "iou"]
     over_all = next((column.heading for column in spec.columns if column.kind == "mean" and not column.of), None)
     whole = [measured.row for measured in rows if {*listed, over_all} <= measured.row.paper.keys()]
@@ -157,7 +157,7 @@ def _reading_notes(spec: SegmenterTable, rows: Sequence[MeasuredRow]) -> list[No
     for row in whole:
         mean, printed = float(np.mean([row.paper[heading] for heading in listed])), row.paper[over_all or ""]
         matches = abs(mean - printed) <= READINGS_AGREE_WITHIN
-        answer = "the mean over the listed classes" if matches else "not their mean, so one over all classes"
+        answer = "the mean over the listed classes" if matches else "not their mean, so a mean over all classes"
         found.append(
             Note(f"{row.label}: the paper prints {printed:.1f}; its listed classes average {mean:.1f}: {answer}.")
         )
@@ -212,7 +212,7 @@ class Agreement:
 
 
 def rank_agreement(reported: Sequence[float], reproduced: Sequence[float]) -> Agreement:
-    """Compare the order of two equally long series; a tie in one that the other lacks is not the same order."""
+    """Compare the order of two equally long series; a tie in only one of them counts as a different order."""
     ours, theirs = (np.sign(np.subtract.outer(values, values)) for values in (reproduced, reported))
     with warnings.catch_warnings(action="ignore", category=ConstantInputWarning):
         tau, rho = (correlation(reported, reproduced).statistic for correlation in (kendalltau, spearmanr))

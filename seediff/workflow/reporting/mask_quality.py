@@ -18,7 +18,7 @@ from seediff.workflow.reporting.formats import Heading, Note, TextGrid, best, nu
 from seediff.workflow.reporting.specs import MaskQualityTable
 
 BASELINES = ("centre_disc", "distance")
-"""Scores that look at no self-attention: a variant that does not beat them has shown nothing."""
+"""Scores made without self-attention: a variant that does not beat them shows nothing."""
 
 
 def is_baseline(name: str) -> bool:
@@ -43,7 +43,7 @@ class _MaskQuality(BaseModel):
 
 
 def read_mask_quality(path: Path) -> dict[str, Any]:
-    """The content of ``mask_quality/<benchmark>.json``; ``SeediffError`` naming it unless it is whole."""
+    """The content of ``mask_quality/<benchmark>.json``; ``SeediffError`` naming it if it is broken."""
     content = read_json(path, "Mask quality file")
     try:
         _MaskQuality.model_validate(content, strict=True)
@@ -56,7 +56,7 @@ def read_mask_quality(path: Path) -> dict[str, Any]:
 
 
 def mask_quality_frame(spec: MaskQualityTable, results_folder: Path) -> pd.DataFrame:
-    """One line a variant, the best last, then baselines; IoU in percent with its standard error, AUC in [0, 1]."""
+    """One line per variant, the best last, then baselines; IoU in percent with its standard error, AUC in [0, 1]."""
     path = below(results_folder, MASK_QUALITY, benchmark=spec.benchmark)
     if not path.is_file():
         raise SeediffError(f"There is no {path}.\nMake it: snakemake --cores all {shlex.quote(str(path))}")

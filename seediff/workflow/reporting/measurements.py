@@ -1,4 +1,4 @@
-"""The numbers of a table of trained segmenters: each row's from its confusion matrices, beside those of the paper."""
+"""The numbers of a table of trained segmenters, from each row's confusion matrices, beside those of the paper."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Cell:
 
     @property
     def std(self) -> float:
-        """Sample deviation over the runs, to one decimal."""
+        """Sample standard deviation over the runs, to one decimal."""
         return round(float(np.std(self.runs, ddof=1)), 1) if len(self.runs) > 1 else math.nan
 
     @property
@@ -81,7 +81,7 @@ def _measure(spec: SegmenterTable, row: TableRow, results_folder: Path) -> Measu
 
 
 def metrics_paths(spec: SegmenterTable, row: TableRow, results_folder: Path) -> list[Path]:
-    """Where the row's runs leave their confusion matrices, one path a repeat, whether they exist or not."""
+    """Where the row's runs write their confusion matrices, one path per repeat, whether they exist or not."""
     if row.run is None:
         return []
     recipe, segmenter, benchmark = row.run
@@ -97,7 +97,7 @@ def _values(columns: Sequence[TableColumn], path: Path, metrics: Metrics) -> dic
 
 
 def values(columns: Sequence[TableColumn], classes: Sequence[str], confusion: NDArray[np.int64]) -> dict[str, float]:
-    """Every column's number in percent, by heading; NaN where no pixel is of a class or taken for it.
+    """Every column's number in percent, by heading; NaN if no pixel is of a class or predicted as it.
 
     Raises ``SeediffError`` for a class that is not in ``classes``.
     """
@@ -125,7 +125,7 @@ def _indices(column: TableColumn, classes: Sequence[str]) -> list[int]:
 
 
 class Metrics(BaseModel):
-    """What a table needs of a metrics file: the confusion matrix, rows truth, and what ``flaws.FLAWS`` says."""
+    """What a table needs of a metrics file: the confusion matrix (rows: truth), and flaws as in ``flaws.FLAWS``."""
 
     classes: Annotated[list[str], Field(min_length=1)]
     confusion: list[list[Annotated[int, Field(ge=0, le=2**48)]]]
@@ -145,7 +145,7 @@ class Metrics(BaseModel):
 
 
 def read_metrics(path: Path) -> Metrics:
-    """One metrics file; ``SeediffError`` naming it unless it is whole."""
+    """One metrics file; ``SeediffError`` naming it if it is broken."""
     content = read_json(path, "Metrics file")
     try:
         return Metrics.model_validate(content, strict=True)
@@ -156,7 +156,7 @@ def read_metrics(path: Path) -> Metrics:
 
 
 def segmentation_frame(spec: SegmenterTable, rows: Sequence[MeasuredRow]) -> pd.DataFrame:
-    """One line a row and column, in percent to one decimal; ``source`` holds the metrics files."""
+    """One line per row and column, in percent to one decimal; ``source`` holds the metrics files."""
     return pd.DataFrame([
         {
             "label": measured.row.label,

@@ -1,4 +1,4 @@
-"""The report: one self-contained page that a stranger can read, with the study's tables, strips and curves."""
+"""The report: one self-contained page for any reader, with the study's tables, strips and curves."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _without_control_characters(value: Any) -> Any:
 
 
 def data_uri(picture: bytes) -> str:
-    """The picture as an address that needs no other file; PNG and SVG only."""
+    """The picture as a data URI; PNG and SVG only."""
     if picture.startswith(b"\x89PNG"):
         kind = "png"
     elif b"<svg" in picture[:1000]:

@@ -1,4 +1,4 @@
-"""What a table is to show: its columns and its rows."""
+"""What a table shows: its columns and its rows."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from seediff.workflow.study.values import Name, Repeats
 
 @dataclass(frozen=True)
 class TableColumn:
-    """``iou`` of the class, ``mean`` IoU over the classes (of all if ``of`` is empty), IoU of the ``merged`` classes,
-    or ``harmonic`` mean of the two columns: ``of`` names them."""
+    """The ``iou`` of a class, the ``mean`` IoU over classes (all if ``of`` is empty), the IoU of ``merged`` classes, or
+    the ``harmonic`` mean of two columns. ``of`` names the classes or columns."""
 
     heading: str
     kind: Kind
@@ -60,10 +60,10 @@ class TableRow(Spec):
 
 
 class SegmenterTable(Spec):
-    """What a table shows: ``repeats`` runs a row, and of each the numbers that ``columns`` say.
+    """What a table shows: ``repeats`` runs per row, and the numbers in ``columns`` of each run.
 
-    ``embedded``: the study's images come from the embedded world, so that its numbers and the paper's must not be
-    subtracted. ``reported_on``: the benchmark of the reported numbers.
+    ``embedded``: the study's images come from the embedded world, so the paper's numbers must not be subtracted from
+    its own. ``reported_on``: the benchmark of the reported numbers.
     """
 
     name: Name
@@ -86,13 +86,13 @@ class SegmenterTable(Spec):
 
     @property
     def main(self) -> TableColumn:
-        """The column whose order of rows counts: the first mean, or else the first."""
+        """The column by which the order of rows is judged: the first mean, or else the first column."""
         means = [column for column in self.columns if column.kind in ("mean", "harmonic")]
         return (means or list(self.columns))[0]
 
 
 class MaskQualityTable(Spec):
-    """A table of ``mask_quality/<benchmark>.json``: masks against exact annotation, no segmenter in between."""
+    """A table of ``mask_quality/<benchmark>.json``: masks against exact annotation, without a segmenter."""
 
     name: Literal["mask_quality"] = "mask_quality"
     title: str

@@ -30,7 +30,7 @@ COLORMAP = "viridis"
 def step_strip(drawn: Drawn, steps: Sequence[tuple[str, dict[str, Any]]], refinement: Refinement) -> Image.Image:
     """From an image to its mask: the image, cross-attention, every mask step, PAMR, and the mask over the image.
 
-    ``steps`` are a variant's, resolved.
+    ``steps``: a variant's resolved steps.
     """
     maps = drawn.class_maps()
     columns: list[tuple[str, Tile]] = [(drawn.prompt.prompt, drawn.image)]
@@ -86,6 +86,6 @@ def _fitted(picture: Image.Image) -> Image.Image:
 
 
 def _wrapped(title: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """The title in lines that fit ``width`` pixels, ended by an ellipsis where two lines do not hold it."""
+    """The title in lines that fit ``width`` pixels, with an ellipsis if two lines are not enough."""
     characters = max(4, int(width / font.getlength("n")))
     return "\n".join(textwrap.wrap(title, characters, max_lines=TITLE_LINES, placeholder="…"))

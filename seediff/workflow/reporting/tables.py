@@ -25,7 +25,7 @@ from seediff.workflow.reporting.specs import MaskQualityTable, SegmenterTable
 def write_table(spec: SegmenterTable | MaskQualityTable, results_folder: Path, out_stem: Path) -> None:
     """Write ``<out_stem>.csv``, ``.md``, ``.tex``, ``.html`` and ``.json``, each whole or not at all.
 
-    ``results_folder`` is ``results/<study>``; the paths in the csv and in the commands are below it as given.
+    ``results_folder`` is ``results/<study>``; paths in the csv and in commands begin with it, as it is given.
     """
     if isinstance(spec, MaskQualityTable):
         frame = mask_quality_frame(spec, results_folder)
@@ -47,12 +47,12 @@ def write_table(spec: SegmenterTable | MaskQualityTable, results_folder: Path, o
 
 
 def _csv(frame: pd.DataFrame) -> str:
-    """For people, who open it in a terminal or a spreadsheet: text steers neither; numbers are as they are."""
+    """Safe to open in a terminal or a spreadsheet: text can control neither. Numbers are unchanged."""
     texts = frame.map(lambda cell: escaped(visible(cell)) if isinstance(cell, str) else cell)
     return texts.to_csv(index=False, lineterminator="\n")
 
 
 def _reproduced(frame: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Row label -> column -> the reproduced number, without those that there are none of."""
+    """Row label -> column -> the reproduced number, without those that are missing."""
     known = frame.dropna(subset=["reproduced"]).groupby("label", sort=False)
     return {label: dict(zip(rows["column"], rows["reproduced"], strict=True)) for label, rows in known}

@@ -26,7 +26,7 @@ STUDIES = Path("config/studies")
 
 
 def find_study(name: str) -> Path:
-    """The file of a study, given as such or by its name; raises ``SeediffError`` for an empty name."""
+    """The file of a study, given by its path or its name; raises ``SeediffError`` for an empty name."""
     if not name:
-        raise SeediffError(f"The name of the study is empty.\nGive one of {STUDIES}, such as 'mini'.")
+        raise SeediffError(f"The name of the study is empty.\nGive the name of a study in {STUDIES}, such as 'mini'.")
     return Path(name) if name.endswith((".yaml", ".yml")) else STUDIES / f"{name}.yaml"

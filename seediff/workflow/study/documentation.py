@@ -2,7 +2,7 @@
 
 python -m seediff.workflow.study.documentation
 
-Run it from the root of the repository after a change of the sections or of the settings that they hold.
+Run it from the root of the repository after changing the sections or the settings in them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def study_schema() -> Json:
-    """What a study may hold, as JSON schema with the docstrings as descriptions; it cannot look names up."""
+    """What a study may hold, as JSON schema with docstrings as descriptions; it cannot check that names are defined."""
     schema = Study.model_json_schema(schema_generator=_DescribedSchema)
     schema["properties"]["variants"]["additionalProperties"]["items"] = _step_schema()
     return {"$schema": GenerateJsonSchema.schema_dialect, **schema}
@@ -70,7 +70,7 @@ def schema_text() -> str:
 
 
 class _DescribedSchema(GenerateJsonSchema):
-    """Reads the docstrings of attributes, of pydantic's models and of dataclasses alike."""
+    """Takes descriptions from the docstrings of attributes, both of pydantic's models and of dataclasses."""
 
     def model_schema(self, schema: Any) -> Json:
         return _described(schema["cls"], super().model_schema(schema))
@@ -112,7 +112,7 @@ def _plain(docstring: str) -> str:
 
 
 def with_tables(page: str) -> str:
-    """The page with what is generated between its markers."""
+    """The page with the generated tables between its markers."""
     for name, text in {"keys": keys(), "steps": steps(), "backbones": backbones()}.items():
         begin, end = f"<!-- {name}: written by seediff.workflow.study.documentation -->", f"<!-- end of {name} -->"
         before, after = page.split(begin)[0], page.split(end)[1]
@@ -189,7 +189,7 @@ def _linked(text: str) -> str:
 
 
 def _default(key: Json) -> str:
-    """The default as a study would write it; nothing where it is to leave something out, or a section."""
+    """The default as a study would write it; empty if it leaves something out, or is a section."""
     default = key.get("default")
     return "" if default in (None, []) or isinstance(default, dict) else f"`{_written(default)}`"
 
@@ -201,7 +201,7 @@ def _written(value: Any) -> str:
 
 
 def _values(key: Json, plural: str = "") -> str:
-    """What may stand for a key, in words."""
+    """The values that a key can have, in words."""
     if "title" in key:
         return f"{key['title']}{plural}"
     if choices := _choices(key):
@@ -234,7 +234,7 @@ def steps() -> str:
 
 
 def _parameter(parameter: inspect.Parameter) -> str:
-    """Its name, with its default where it has one that says something."""
+    """Its name, with its default if it has one that is not empty."""
     default = "" if parameter.default in (parameter.empty, ()) else f" (`{_written(parameter.default)}`)"
     return f"`{parameter.name}`{default}"
 

@@ -1,6 +1,6 @@
 """Which masks a study makes: of every image of a set, by one variant and one refinement; and which of them it filters.
 
-Pure functions of a ``Study``, for ``plan``, the stages and the estimate.
+Pure functions of a ``Study``, for ``plan``, the stages and the costs.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ WITH_RELIABILITY = "-reliability"
 
 @dataclass(frozen=True)
 class MaskSet:
-    """The masks of one variant of all images of a set, after one refinement; ``name`` is their folder's.
+    """The masks of all images of a set, by one variant and one refinement; ``name`` is that of their folder.
 
-    ``reliability``: with a reliability beside each, in a folder of their own.
+    ``reliability``: each mask has its reliability beside it; such masks have a folder of their own.
     """
 
     image_set: str
@@ -30,14 +30,14 @@ class MaskSet:
 
     @property
     def wildcards(self) -> dict[str, str]:
-        """Those of its files."""
+        """The wildcards of its files."""
         named = {"image_set": self.image_set, "variant": self.variant, "refinement": self.refinement}
         return {**named, "reliability": WITH_RELIABILITY if self.reliability else ""}
 
 
 @dataclass(frozen=True)
 class Filtered:
-    """A mask set under a filter: the two say which pairs are kept, whatever the recipe; ``name`` is its table's."""
+    """A mask set and a filter, which decide which pairs every recipe keeps; ``name`` is that of the table."""
 
     masks: MaskSet
     filter: str
@@ -63,13 +63,13 @@ def compared(study: Study, pairs: Filtered) -> list[MaskSet]:
 
 
 def all_filtered(study: Study) -> list[Filtered]:
-    """Every mask set under every filter that some recipe asks for, each once."""
+    """Every pair of mask set and filter that a recipe needs, once."""
     found = (filtered(recipe) for recipe in _synthetic(study))
     return list(dict.fromkeys(pairs for pairs in found if pairs))
 
 
 def mask_sets(study: Study) -> list[MaskSet]:
-    """Every mask set that some recipe learns from or its filter compares with, each once."""
+    """Every mask set that a recipe learns from or that its filter compares with, once."""
     learnt = map(mask_set, _synthetic(study))
     looked_at = (masks for pairs in all_filtered(study) for masks in (pairs.masks, *compared(study, pairs)))
     return list(dict.fromkeys([*learnt, *looked_at]))

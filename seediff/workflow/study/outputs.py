@@ -21,7 +21,7 @@ class Column(Section):
     mean: Literal["all"] | Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     """The mean IoU over these classes, or over all, background included."""
     merged: Names | None = None
-    """The IoU of these classes, made one before it is taken."""
+    """The IoU of these classes, merged into one."""
     harmonic: tuple[str, str] | None = None
     """The harmonic mean of two other columns."""
 
@@ -38,7 +38,7 @@ class Column(Section):
 
     @property
     def of(self) -> tuple[str, ...]:
-        """The classes or columns it is made of; nothing stands for all classes."""
+        """The classes or columns it is made of; empty for all classes."""
         if self.mean == "all":
             return ()
         names = getattr(self, self.kind)
@@ -48,7 +48,7 @@ class Column(Section):
 class Row(Section):
     """A row: a run, with the paper's numbers beside its own.
 
-    A row without a run quotes the paper alone ("reported only").
+    A row without a run only quotes the paper ("reported only").
     """
 
     label: str
@@ -91,9 +91,10 @@ Timesteps = Annotated[
 
 
 class MaskQuality(Section):
-    """A table of masks against exact annotation, no segmenter in between: annotated images are noised and recorded.
+    """A table of masks against exact annotation, without a segmenter.
 
-    Masks are asked for by the words of the first image set's prompt set.
+    Annotated images are noised, and the model's attention to them is recorded. The class words are those of the first
+    image set's prompt set.
     """
 
     title: str
@@ -103,7 +104,7 @@ class MaskQuality(Section):
     benchmark: Name
     """The annotated images, an entry of ``benchmarks``."""
     images: Count
-    """How many of them."""
+    """Number of images."""
     timesteps: Timesteps
     """The timesteps that each image is noised to."""
     variants: Names
@@ -120,7 +121,7 @@ class OpenPrompt(Section):
     word: Text
     """The word."""
     starts: tuple[int, ...] = Field(default=(), exclude_if=lambda starts: not starts)
-    """The characters, counted from 0, at which the word begins where it is meant; everywhere, if left out."""
+    """Where the word begins, in characters counted from 0, if not every occurrence is meant."""
 
 
 class Figures(Section):
@@ -131,5 +132,5 @@ class Figures(Section):
     classes: Names
     """The classes to show."""
     candidates: AtOnce
-    """Images of each class, the worst of which Figure 5 shows."""
+    """Images drawn of each class; Figure 5 shows the worst of them."""
     open: Annotated[tuple[OpenPrompt, ...], Field(min_length=1)]

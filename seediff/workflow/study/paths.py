@@ -18,7 +18,7 @@ MODELS = ("diffusion.", "segmenters.", "filters.")
 
 
 class NamedPath(NamedTuple):
-    """``key``: where the study names it; ``path``: what has to be there, in the sense of ``is_there``."""
+    """``key``: where the study names it; ``path``: what must exist, as ``is_there`` tests it."""
 
     key: str
     path: Path
@@ -40,12 +40,12 @@ def check_paths(study: Study) -> None:
 
 
 def missing_models(study: Study) -> list[Path]:
-    """Local models that the study names and that are not there."""
+    """Local models that the study names and that do not exist."""
     return [path for key, path, is_there in named_paths(study) if key.startswith(MODELS) and not is_there(path)]
 
 
 def named_paths(study: Study) -> Iterator[NamedPath]:
-    """What the study reads from outside: of hub ids nothing, of a data set its folder and what makes each split."""
+    """The files and folders that the study reads: of a data set, its folder and the parts of each split; no hub ids."""
     yield from _model("diffusion.model", study.diffusion.model, "model_index.json")
     for name, segmenter in study.segmenters.items():
         yield from _model(f"segmenters.{name}.pretrained", segmenter.pretrained, "config.json")
@@ -68,13 +68,13 @@ def named_paths(study: Study) -> Iterator[NamedPath]:
 
 
 def _model(key: str, model: str | None, index: str) -> Iterator[NamedPath]:
-    """A file of weights, or a folder with its ``index``; whatever is no id of the hub can only be one of these."""
+    """A file of weights, or a folder with its ``index``; a model that is no hub id must be one of these."""
     if model and not is_hub_id(model):
         yield NamedPath(key, Path(model, index) if os.path.isdir(model) else Path(model), os.path.isfile)
 
 
 def _split(key: str, benchmark: Benchmark, split: str) -> Iterator[NamedPath]:
-    """The folder and, once that is there, what makes the split; nothing of a stand-in, which a job draws."""
+    """The folder or, if it exists, the parts of the split; nothing for a stand-in, which a job draws."""
     if benchmark.folder is None:
         return
     folder = Path(benchmark.folder)

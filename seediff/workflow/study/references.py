@@ -47,8 +47,8 @@ def check_references(study: Study) -> None:
     for name, benchmark in study.benchmarks.items():
         if benchmark.embedded and not study.embedded:
             raise SeediffError(
-                f"benchmarks.{name} is a drawn stand-in, so the study's numbers are not those of the real one.\n"
-                "Say 'embedded: true' at the top of the study."
+                f"benchmarks.{name} is a drawn stand-in, so the study's numbers are not those of the real benchmark.\n"
+                "Write 'embedded: true' at the top of the study."
             )
         _check_benchmark(f"benchmarks.{name}", benchmark, benchmark.split)
         for lacking in benchmark.lacks:
@@ -72,18 +72,18 @@ def check_references(study: Study) -> None:
 
 
 def _check_case(study: Study) -> None:
-    """Two names of one kind may not be the same file or folder on a file system that ignores case."""
+    """Two names of the same kind must not be the same file or folder on a file system that ignores case."""
     for kind, names in _names_of_files(study):
         seen: dict[str, str] = {}
         for name in names:
             if (first := seen.setdefault(name.lower(), name)) != name:
                 raise SeediffError(
-                    f"{kind} has {first!r} and {name!r}, which are one name on some file systems.\nRename one of them."
+                    f"{kind} has {first!r} and {name!r}, the same name on some file systems.\nRename one of them."
                 )
 
 
 def _names_of_files(study: Study) -> Iterator[tuple[str, Iterable[str]]]:
-    """Each kind of names that lie in one folder; classes as they stand in paths."""
+    """Each kind of names that share a folder; classes as they are written in paths."""
     sections = (
         "adaptations", "prompt_sets", "image_sets", "passes", "filters", "recipes", "segmenters", "benchmarks",
     )  # fmt: skip
@@ -93,7 +93,7 @@ def _names_of_files(study: Study) -> Iterator[tuple[str, Iterable[str]]]:
 
 
 def _check_names(study: Study) -> None:
-    """No name may stand for two things, in the study or below its results."""
+    """No name may stand for two things, in the study or in its results."""
     if MASK_QUALITY in study.tables:
         raise SeediffError(f"tables.{MASK_QUALITY}: this name belongs to the section 'mask_quality'. Choose another.")
     for name in study.variants_by_class:
@@ -129,16 +129,16 @@ def _check_figures(study: Study, figures: Figures) -> None:
 def _check_classes(study: Study) -> None:
     every = study.every_class()
     if len({*study.classes}) < len(study.classes) or len({slug(name) for name in every}) < len(every):
-        raise SeediffError("classes holds the same name twice (spaces and dashes count as one).")
+        raise SeediffError("classes holds the same name twice (spaces and dashes are treated as equal).")
     if BACKGROUND in every:
-        raise SeediffError(f"classes holds {BACKGROUND!r}, the name of what belongs to no class.\nLeave it out.")
+        raise SeediffError(f"classes holds {BACKGROUND!r}, which is label 0 in every study.\nLeave it out.")
     for name, prompt_set in study.prompt_sets.items():
         if PLACE not in prompt_set.template:
             raise SeediffError(f"prompt_sets.{name}.template has no '{PLACE}', the place of the class word.")
         for word in prompt_set.words:
             _known("class", word, prompt_set.classes or study.classes, f"prompt_sets.{name}.words")
         if lost := [word for word in prompt_set.words.values() if not split_words(word)]:
-            raise SeediffError(f"prompt_sets.{name}.words: {lost[0]!r} has no letter or digit to be found by.")
+            raise SeediffError(f"prompt_sets.{name}.words: {lost[0]!r} cannot be found: it has no letter or digit.")
         if prompt_set.augmentation:
             _check_prompts(study, f"prompt_sets.{name}", prompt_set, prompt_set.augmentation)
     for name, image_set in study.image_sets.items():
@@ -149,7 +149,7 @@ def _check_classes(study: Study) -> None:
 
 
 def _check_prompts(study: Study, where: str, prompt_set: PromptSet, augmentation: PromptAugmentation) -> None:
-    """The words have to be of its classes, and enough for its prompts; a WordNet is read when they are made."""
+    """Words must be for the set's classes, and enough for its prompts. A WordNet is read only when prompts are made."""
     classes = prompt_set.classes or study.classes
     for key in ("words", "senses"):
         for name in getattr(augmentation, key):
@@ -237,7 +237,7 @@ def _check_recipe(study: Study, where: str, recipe: Recipe) -> None:
         _check_filter(study, where, recipe, recipe.filter)
     available = study.prompt_set_of(recipe.image_set).per_class
     if recipe.per_class and recipe.per_class > available:
-        raise SeediffError(f"{where} asks for {recipe.per_class} images per class, its image set has {available}.")
+        raise SeediffError(f"{where} asks for {recipe.per_class} images per class, but its image set has {available}.")
 
 
 def _check_mask_sets(study: Study) -> None:
@@ -259,21 +259,22 @@ def _check_scored(study: Study, where: str, image_set: str, variant: str) -> Non
     wanted = {study.variant_for(variant, name) for name in study.image_set_classes(image_set)}
     later = [study.passes[name].variants for name in study.passes_of(image_set)]
     if not any(wanted <= {*variants} for variants in (study.image_sets[image_set].variants, *later)):
-        raise SeediffError(f"{where} needs {', '.join(sorted(wanted))} of one denoising run.\nName them in one place.")
+        names = ", ".join(sorted(wanted))
+        raise SeediffError(f"{where} needs {names} of one denoising run.\nList them in one image set or pass.")
 
 
 def _check_filter(study: Study, where: str, recipe: SyntheticRecipe, name: str) -> None:
     _known("filter", name, study.filters, where)
     compared = study.compared_variants(recipe.variant, name)
     if study.filters[name].agreement_with and not compared:
-        problem = f"filters.{name}.agreement_with has no variant but {recipe.variant!r}, which {where} has itself"
+        problem = f"filters.{name}.agreement_with has no variant but {recipe.variant!r}, which {where} itself uses"
         raise SeediffError(f"{problem}.\nName others.")
     for variant in compared:
         _check_scored(study, f"filters.{name}.agreement_with, used by {where},", recipe.image_set, variant)
 
 
 def _check_start(study: Study, name: str) -> None:
-    """A training can start from a model of the same classes, and not, by any detour, from itself."""
+    """A training can start from a model of the same classes, but not, even indirectly, from itself."""
     chain, where = [name], f"recipes.{name}.start"
     while start := study.recipes[chain[-1]].start:
         _known("recipe", start.recipe, study.recipes, where)
@@ -281,9 +282,9 @@ def _check_start(study: Study, name: str) -> None:
         if start.recipe in chain:
             raise SeediffError(f"{where} leads back to {start.recipe!r}: a model cannot start from itself.")
         if study.recipe_classes(start.recipe) != study.recipe_classes(name):
-            raise SeediffError(f"{where}: {start.recipe!r} knows other classes than {name!r}.\nGive both the same.")
+            raise SeediffError(f"{where}: {start.recipe!r} has other classes than {name!r}.\nGive both the same.")
         if study.is_robust(start.recipe) != study.is_robust(name):
-            raise SeediffError(f"{where}: one of {start.recipe!r} and {name!r} is robust, two networks and not one.")
+            raise SeediffError(f"{where}: only one of {start.recipe!r} and {name!r} is robust, with two networks.")
         chain.append(start.recipe)
 
 
@@ -322,7 +323,10 @@ def _check_row(study: Study, table: Table, row: Row, where: str) -> None:
 
 
 def _check_label_spaces(study: Study, table: Table, recipe: str, benchmark: str, where: str) -> None:
-    """The benchmark must have the recipe's classes or lack them by name, all of a mean, and one of what is merged."""
+    """The benchmark must have each of the recipe's classes, or name it in ``lacks``.
+
+    It must have all classes of a mean, and at least one of those that are merged.
+    """
     _check_tested(study, benchmark, study.recipe_classes(recipe), where)
     format = FORMATS[study.benchmarks[benchmark].format]
     known = format.class_names
@@ -337,7 +341,7 @@ def _check_label_spaces(study: Study, table: Table, recipe: str, benchmark: str,
 
 
 def _check_tested(study: Study, benchmark: str, classes: Sequence[str], where: str) -> None:
-    """A benchmark is asked for classes that it has, or is known or said to lack."""
+    """A benchmark must have the classes, or be known or declared to lack them."""
     settings = study.benchmarks[benchmark]
     try:
         FORMATS[settings.format].label_by_name(classes, settings.lacks)
@@ -346,7 +350,7 @@ def _check_tested(study: Study, benchmark: str, classes: Sequence[str], where: s
 
 
 def _check_taught(where: str, format: str, classes: Sequence[str]) -> None:
-    """A recipe of annotated images learns classes that these have, every one."""
+    """Annotated images must have every class that a recipe learns from them."""
     try:
         check_classes(classes)
         FORMATS[format].label_by_name(classes)
@@ -356,7 +360,7 @@ def _check_taught(where: str, format: str, classes: Sequence[str]) -> None:
 
 
 def _check_benchmark(where: str, benchmark: Benchmark, split: str) -> None:
-    """An embedded stand-in is drawn with two splits; a folder's own are seen when it is opened."""
+    """An embedded stand-in is drawn with two splits; the splits of a folder are checked when it is opened."""
     if benchmark.embedded and split not in REQUIRED_SPLITS:
         raise SeediffError(f"{where}: an embedded benchmark has no split {split!r}.\n{nearest(split, REQUIRED_SPLITS)}")
 

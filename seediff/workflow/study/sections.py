@@ -24,7 +24,7 @@ from seediff.workflow.study.outputs import Figures, MaskQuality, Table
 from seediff.workflow.study.values import AnyNames, Count, Name, Names, Repeats, Section, Text
 
 _UNLESS_EMPTY: Any = Field(exclude_if=lambda value: not value)
-"""Not written out where it says nothing, so that a study that leaves it out reads as it did before there was one."""
+"""Left out of dumps when empty, so that a study without the key dumps as it did before the key existed."""
 
 
 class Thresholds(Section):
@@ -42,7 +42,7 @@ class Diffusion(Section):
     model: Annotated[Text, Field(pattern=r"^[^{}]*$")]  # braces are wildcards in the workflow's paths
     """Hub id or folder of a Stable Diffusion model."""
     revision: Annotated[Text | None, Field(pattern=r"^[\w./-]+$"), _UNLESS_EMPTY] = None
-    """Commit, tag or branch of a hub id; without one, what the id stands for when a run begins."""
+    """Commit, tag or branch of a hub id; if left out, the commit that the id stands for when a run begins."""
     num_inference_steps: Timesteps = 50
     """Denoising steps of an image."""
     guidance_scale: Annotated[float, Gt(1)] = 7.5
@@ -55,9 +55,9 @@ class Diffusion(Section):
     @model_validator(mode="after")
     def _has_a_revision_of_a_hub_id_alone(self) -> Diffusion:
         if self.revision and split_reference(self.model)[1]:
-            raise ValueError("'model' has its revision behind the @ already, so leave 'revision' out")
+            raise ValueError("'model' already has a revision after the @, so leave 'revision' out")
         if self.revision and not is_hub_id(self.model):
-            raise ValueError("'revision' is that of a hub id, and a folder has none")
+            raise ValueError("'revision' is for a hub id; a folder has none")
         return self
 
     @property
@@ -74,14 +74,14 @@ class PromptAugmentation(Section):
 
     source: Literal["curated", "embedded", "wordnet", "listed"] = "curated"
     """Where words come from. ``curated``: the list that comes with the program, for VOC's 20 classes and Cityscapes'
-    19. ``embedded``: the closed language of the embedded model. ``wordnet``: a WordNet of yours. ``listed``: ``words``
-    alone."""
+    19. ``embedded``: the closed language of the embedded model. ``wordnet``: your own WordNet file. ``listed``: only
+    ``words``."""
     lexicon: Text | None = None
-    """Of ``wordnet``: its file, in the format WN-LMF."""
+    """For ``wordnet``: its file, in the format WN-LMF."""
     depth: Annotated[int, Ge(0), Le(20)] = 1
-    """Of ``wordnet``: how far down hyponyms are taken."""
+    """For ``wordnet``: how many levels of hyponyms are taken."""
     senses: dict[Name, Text] = {}
-    """Of ``wordnet``: the synset of a class that is not its word's first sense."""
+    """For ``wordnet``: the synset of a class, if it is not the first sense of its word."""
     words: dict[Name, tuple[Text, ...]] = {}
     """Words of your own for a class, which are always used. With ``curated`` they also serve a class that the list does
     not have; with ``wordnet`` they replace what it offers for the class (``[]``: the name alone)."""
@@ -90,10 +90,10 @@ class PromptAugmentation(Section):
     templates: tuple[Text, ...] = ()
     """Templates beside the prompt set's own, each with ``{word}`` once."""
     contexts: tuple[Text, ...] = ()
-    """Put after the prompt, which is used without any as well."""
+    """Texts put after the prompt, which is also used without them."""
     repeat: bool = False
-    """Once every prompt was used, start again: the same prompt is then drawn several times, each time from another
-    seed. Otherwise asking for more prompts than there are is an error."""
+    """Once every prompt has been used, start again: the same prompt is then drawn several times, each time from another
+    seed. If false, it is an error to ask for more prompts than there are."""
 
     @model_validator(mode="after")
     def _has_its_lexicon(self) -> PromptAugmentation:
@@ -105,16 +105,16 @@ class PromptAugmentation(Section):
 
 
 class PromptSet(Section):
-    """What is asked of the diffusion model: as many prompts for every class."""
+    """The prompts given to the diffusion model: the same number for every class."""
 
     classes: Annotated[AnyNames, Field(max_length=MOST_CLASSES)] = ()
-    """The classes that are drawn, where they are not the study's."""
+    """The classes to draw, if they are not the study's."""
     template: Text = "a photo of a {word}"
     """The prompt, with ``{word}`` where the class word belongs."""
     per_class: Count
     """Prompts of each class."""
     words: dict[Name, Text] = {}
-    """The word that stands for a class in prompts, where it is not the class's name."""
+    """The word that stands for a class in prompts, if it is not the class's name."""
     augmentation: PromptAugmentation | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
@@ -124,7 +124,7 @@ class ImageSet(Section):
     prompt_set: Name
     """The prompts to draw, an entry of ``prompt_sets``."""
     adaptation: Name | None = Field(default=None, exclude_if=lambda name: name is None)
-    """The adaptation of the model that draws, an entry of ``adaptations``; none for the model as it is."""
+    """The adaptation of the diffusion model, an entry of ``adaptations``; the model as it is if left out."""
     variants: Names
     """The variants scored in the denoising run that draws the images."""
     shard_size: Count
@@ -174,15 +174,15 @@ class SyntheticRecipe(Section):
     refinement: Name
     """From scores to masks, an entry of ``refinements``."""
     filter: Annotated[Name | None, _UNLESS_EMPTY] = None
-    """Which pairs are good enough, an entry of ``filters``; all without one."""
+    """Which pairs are good enough, an entry of ``filters``; all if left out."""
     per_class: Count | None = None
     """Images of each class; all if left out."""
     augmentation: Name | None = None
     """Changes of the pairs while training, an entry of ``augmentations``."""
     start: Start | None = None
-    # A study without it dumps as it did before there was such a thing, so that its report stays valid.
+    # A study without the key dumps as it did before the key existed, so its report stays valid.
     robust: RobustTraining | None = Field(default=None, exclude_if=lambda robust: robust is None)
-    """Train two networks that rely on masks as far as these are reliable; ``{}`` for the usual settings."""
+    """Train two networks that rely on masks as far as these are reliable; ``{}`` for the defaults."""
 
 
 class RealRecipe(Section):
@@ -195,14 +195,14 @@ class RealRecipe(Section):
     number: Count | None = None
     """Number of images; all if left out."""
     classes: Annotated[AnyNames, Field(max_length=MOST_CLASSES)] = ()
-    """The classes to learn, where they are not the study's; the others become background."""
+    """The classes to learn, if they are not the study's; the others become background."""
     augmentation: Name | None = None
     """Changes of the pairs while training, an entry of ``augmentations``."""
     start: Start | None = None
 
 
 def _kind_of_recipe(recipe: Any) -> str:
-    """Which of the two a recipe is meant to be, so that what is wrong in it is said of that kind alone."""
+    """The kind that a recipe is meant to be, so that its errors are reported for that kind only."""
     is_real = isinstance(recipe, dict) and "benchmark" in recipe and "image_set" not in recipe
     return "RealRecipe" if is_real or isinstance(recipe, RealRecipe) else "SyntheticRecipe"
 
@@ -240,12 +240,12 @@ class Benchmark(Section):
     """The split that segmenters are tested on."""
     embedded: Embedded | None = None
     lacks: Annotated[AnyNames, _UNLESS_EMPTY] = ()
-    """Classes of the study that it does not have and that are tested on it all the same."""
+    """Classes of the study that it does not have but that are tested on it anyway."""
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Benchmark:
         if (self.folder is None) == (self.embedded is None):
-            raise ValueError("give either 'folder', where the data set is, or 'embedded', to have a stand-in drawn")
+            raise ValueError("give either 'folder', where the data set is, or 'embedded', to draw a stand-in")
         return self
 
 
@@ -264,7 +264,7 @@ REFUSED_SETTINGS = "refused_settings"
 """Type of the validation error that holds a ``SeediffError`` of settings."""
 
 Segmenter = Annotated[SegmenterSettings, BeforeValidator(_settings)]
-"""A backbone's usual settings, and what the study changes of them."""
+"""A backbone's default settings, with the study's changes."""
 
 
 class Study(Section):
@@ -279,7 +279,7 @@ class Study(Section):
     embedded: bool = False
     """The numbers come from the embedded pictogram world: tables say so and give no difference to the paper's."""
     rng_seed: Annotated[int, Ge(0)] = 0
-    """Every random number of the study follows from it."""
+    """Every random number of the study is derived from it."""
     repeats: Repeats = 1
     """Trainings of each table row, with different seeds; tables give mean and standard deviation."""
     classes: Annotated[Names, Field(max_length=MOST_CLASSES)]
@@ -312,13 +312,13 @@ class Study(Section):
     _fingerprints: dict[str, str] = PrivateAttr(default_factory=dict)
 
     def reading(self, fingerprints: Mapping[str, str]) -> Study:
-        """The same study, of data with these fingerprints, by the data's name."""
+        """The same study, with fingerprints of its data by the data's name."""
         study = self.model_copy()
         study._fingerprints = dict(fingerprints)
         return study
 
     def fingerprint(self, data: str) -> str | None:
-        """That of the files of real data, where it is known."""
+        """The fingerprint of the files of real data, if it is known."""
         return self._fingerprints.get(data)
 
     def steps(self, variant: str) -> Steps:
@@ -346,12 +346,12 @@ class Study(Section):
         return settings.classes or self.classes
 
     def is_robust(self, recipe: str) -> bool:
-        """Whether the recipe makes two networks of a segmenter."""
+        """Whether the recipe trains two networks of a segmenter."""
         settings = self.recipes[recipe]
         return isinstance(settings, SyntheticRecipe) and settings.robust is not None
 
     def every_class(self) -> tuple[str, ...]:
-        """The study's classes, then those that some prompt set has besides."""
+        """The study's classes, then other classes of its prompt sets."""
         others = (name for prompt_set in self.prompt_sets.values() for name in prompt_set.classes)
         return tuple(dict.fromkeys([*self.classes, *others]))
 

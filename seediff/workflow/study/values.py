@@ -1,4 +1,4 @@
-"""What the sections of a study are made of: values that are checked alone, and the section that all others are."""
+"""What the sections of a study are made of: types of values with their checks, and the base class of all sections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from seediff.masks.variants import Steps, resolve
 from seediff.names import check_name, check_text, repeated
 
 Count = Annotated[int, Ge(1), Le(1_000_000)]
-"""Of images; what takes more of each has a lower bound of its own."""
+"""A number of images; numbers of things that cost more have lower limits of their own."""
 Repeats = Annotated[int, Ge(1), Le(1000)]
 Name = Annotated[
     str,
@@ -24,7 +24,7 @@ Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(check
 Seed = Annotated[int, Ge(0)]
 Repeat = Annotated[int, Ge(0), Le(999)]
 Fingerprint = Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$", exclude_if=lambda value: value is None)]
-"""Of a real data set's files (``datasets.items.fingerprint``); a stand-in has none: it is one of the stage's files."""
+"""Of a real data set's files (``datasets.items.fingerprint``); a stand-in has none: its files are inputs of the job."""
 
 
 def _possible(steps: Steps) -> Steps:
@@ -39,7 +39,7 @@ Values = TypeVar("Values", bound=tuple[Any, ...])
 
 
 def each_once(values: Values) -> Values:
-    """The values, none of which may come twice: it would count twice."""
+    """The values; ``ValueError`` if one of them is repeated, as it would count twice."""
     if twice := repeated(values):
         raise ValueError(f"holds {twice[0]!r} twice")
     return values
@@ -56,8 +56,8 @@ class Section(BaseModel):
 
     @model_validator(mode="after")
     def _has_values(self) -> Self:
-        """Refuse a key with nothing after it: what no dump holds where it is None is None because it was written so."""
+        """Refuse a key with nothing after it: dumps leave such keys out, so None can only come from a study's file."""
         for name in sorted(self.model_fields_set):
             if type(self).model_fields[name].exclude_if and getattr(self, name) is None:
-                raise ValueError(f"there is nothing after {name!r}; write its value ({{}}: as usual), or leave it out")
+                raise ValueError(f"there is nothing after {name!r}; write a value ({{}}: defaults), or leave it out")
         return self

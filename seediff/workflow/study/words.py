@@ -1,4 +1,4 @@
-"""The words of a study's varied prompts, to be looked at before anything is drawn."""
+"""The words of a study's varied prompts, to check before anything is drawn."""
 
 from __future__ import annotations
 
