@@ -1,4 +1,4 @@
-"""A workspace of its own for the workflow, and one finished run of the smoke study that the tests share."""
+"""Workspaces for the workflow, and one finished run of the smoke study that the tests share."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ Sharing = Callable[[str, Callable[[Path], None]], Path]
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Sharing:
-    """``shared(name, fill)``: a folder that is filled once for all processes of this test run, not to be changed."""
+    """``shared(name, fill)``: a folder filled once for all processes of this test run; do not change it."""
     base = tmp_path_factory.getbasetemp()
     root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
@@ -88,13 +88,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Sharing:
 
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The workflow, nothing run yet."""
+    """The workflow before any run."""
     return make_workspace(tmp_path_factory.mktemp("workspace"))
 
 
 @pytest.fixture(scope="session")
 def finished(shared: Sharing) -> Workspace:
-    """The workflow after one run of the smoke study. Not to be changed: use ``copy_of_finished`` for that."""
+    """The workflow after one run of the smoke study. Do not change it: use ``copy_of_finished``."""
 
     def run_smoke(folder: Path) -> None:
         run = make_workspace(folder).snakemake()

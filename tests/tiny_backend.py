@@ -1,4 +1,4 @@
-"""Builds wheels of a few lines, and is the build backend of a project that has none to download."""
+"""A build backend that needs no download, and builds wheels of a few lines."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT, Sharing, Workspace
 
 NOWHERE = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-"""Proxies that answer nobody: who asks the network fails."""
+"""Proxies that never answer, so that every use of the network fails."""
 AUTHOR = {f"GIT_{who}_{what}": "x@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
@@ -23,13 +23,13 @@ class Repository(Workspace):
     """A workspace under git and DVC."""
 
     def run(self, *command: str, **environment: str) -> str:
-        """What the command prints; it must succeed."""
+        """The output of a command that must succeed."""
         code, said = self._call(command, environment)
         assert code == 0, f"{' '.join(command)}\n{said}"
         return said
 
     def refused(self, *command: str) -> str:
-        """What the command prints; it must fail."""
+        """The output of a command that must fail."""
         code, said = self._call(command, {})
         assert code != 0, f"{' '.join(command)}\n{said}"
         return said
@@ -46,14 +46,14 @@ class Repository(Workspace):
 
 
 def _environment(more: dict[str, str]) -> dict[str, str]:
-    """No repository and no cache but those of the folder; everything stays on this machine."""
+    """Only the folder's repository and cache are used; everything stays on this machine."""
     private = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DVC_"))}
     return {**private, **NOWHERE, **AUTHOR, "DVC_NO_ANALYTICS": "1", **more}
 
 
 @pytest.fixture(scope="session")
 def published(finished: Workspace, shared: Sharing) -> Repository:
-    """The finished smoke study, published as `make publish` does it. Not to be changed: clone it."""
+    """The finished smoke study, published as `make publish` does it. Do not change it: clone it."""
     return Repository(shared("published", lambda folder: _publish(finished, folder)))
 
 
@@ -78,7 +78,7 @@ def _publish(finished: Workspace, folder: Path) -> None:
 
 @pytest.fixture
 def pulled(published: Repository, tmp_path: Path) -> Repository:
-    """A fresh clone after `dvc pull`, to be edited at will."""
+    """A new clone after `dvc pull`, which tests may edit."""
     clone = published.clone(tmp_path / "clone")
     clone.run("dvc", "pull")
     return clone
@@ -86,7 +86,7 @@ def pulled(published: Repository, tmp_path: Path) -> Repository:
 
 @pytest.fixture(scope="session")
 def virtual_environment(pytestconfig: pytest.Config) -> Callable[[str], Path]:
-    """The programs of an environment of its own, kept between runs: moto's and DVC's plugins ask for other versions."""
+    """Programs of a separate environment, kept between runs: moto and DVC's plugins need other versions."""
 
     def make(name: str) -> Path:
         pins = Path(__file__).parent / "requirements" / f"{name}.txt"

@@ -1,4 +1,4 @@
-"""Clone, pull, go on: nothing is run again but what an edit or a changed file asks for."""
+"""Clone, pull, continue: only what an edit or a changed file requires is run again."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_tampered_artifact_is_noticed_by_both(pulled: Repository) -> None:
     assert SCORES in pulled.run("dvc", "diff")
 
 
-def test_a_tampered_artifact_is_had_back_from_the_cache(pulled: Repository) -> None:
+def test_a_tampered_artifact_is_restored_from_the_cache(pulled: Repository) -> None:
     whole = (pulled.folder / SCORES).read_bytes()
     flip_a_bit(pulled.folder / SCORES)
     pulled.run("dvc", "checkout", "--force")
@@ -104,7 +104,7 @@ def test_a_tampered_artifact_is_had_back_from_the_cache(pulled: Repository) -> N
 
 @pytest.mark.slow
 def test_a_deleted_artifact_is_made_again_and_nothing_follows(pulled: Repository) -> None:
-    """The same bytes come out, so that what was made of them stands."""
+    """The same bytes are made, so results made from them stay valid."""
     flip_a_bit(pulled.folder / SCORES)
     (pulled.folder / SCORES).unlink()
     run = pulled.snakemake(SCORES)
@@ -136,7 +136,7 @@ def test_an_altered_object_of_the_store_is_refused(published: Repository, tmp_pa
 
 
 def test_an_altered_list_of_the_store_is_named(published: Repository, tmp_path: Path) -> None:
-    """The pull itself does not compare what says which files an artifact has."""
+    """The pull itself does not check the list of an artifact's files."""
     clone = published.clone(tmp_path / "clone")
     names = list_of(clone, "results/smoke/scores")
     names.write_text(names.read_text().replace("cat/0000", "cat/0009"))
@@ -149,7 +149,7 @@ def test_an_altered_list_of_the_store_is_named(published: Repository, tmp_path: 
 
 
 def test_an_altered_object_of_the_cache_is_gone_after_starting_over(pulled: Repository) -> None:
-    """DVC takes what lies in its cache for what it put there, and says that all is up to date."""
+    """DVC trusts the content of its cache, and says that everything is up to date."""
     whole = (pulled.folder / SCORES).read_bytes()
     flip_a_bit(object_of(pulled, SCORES, ".dvc/cache"))
     (pulled.folder / SCORES).unlink()
@@ -162,7 +162,7 @@ def test_an_altered_object_of_the_cache_is_gone_after_starting_over(pulled: Repo
 
 
 @pytest.mark.slow
-def test_published_results_are_had_back_after_a_finished_rerun(pulled: Repository) -> None:
+def test_published_results_are_restored_after_a_finished_rerun(pulled: Repository) -> None:
     pulled.edit(STUDY, "raw: {pamr: null}", "raw: {pamr: null, threshold: 0.4}")
     mask_quality = "results/smoke/mask_quality/voc.json"
     run = pulled.snakemake(mask_quality)
@@ -194,7 +194,7 @@ def test_every_stage_can_be_asked_of_dvc(pulled: Repository) -> None:
 
 @pytest.mark.slow
 def test_a_stage_runs_what_is_missing(pulled: Repository) -> None:
-    """A model, the one that it starts from, and what follows: few jobs, which are done in a minute."""
+    """A model, the model that it starts from, and what follows: few jobs, which take a minute."""
     tuned = "results/smoke/metrics/tuned/resnet/0/voc.json"
     metrics = (pulled.folder / tuned).read_bytes()
     for folder in ("models/tuned", "models/mixed", "metrics/tuned"):
@@ -211,7 +211,7 @@ def test_a_stage_runs_what_is_missing(pulled: Repository) -> None:
 
 @pytest.mark.slow
 def test_an_earlier_commit_has_its_own_results(pulled: Repository) -> None:
-    """Files and records come and go together, whichever way the versions change."""
+    """Files and records change together, in both directions between versions."""
     quality = "results/smoke/mask_quality/voc.json"
     earlier = (pulled.folder / quality).read_bytes()
     pulled.edit(STUDY, "timesteps: [300]", "timesteps: [400]")

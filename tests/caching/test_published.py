@@ -1,4 +1,4 @@
-"""What is published is all that a run leaves, and it is really there."""
+"""Everything that a run leaves is published, and exists."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def published_folders() -> list[str]:
 
 
 DERIVED = ("data/mini/", "results/mini/masks/", "results/mini/training_sets/", "results/mini/filters/")
-"""What is made again in minutes from what is published."""
+"""What can be made again in minutes from published files."""
 
 
 def test_every_file_of_a_job_lies_in_an_artifact_or_is_derived() -> None:
@@ -36,7 +36,7 @@ def test_every_file_of_a_job_lies_in_an_artifact_or_is_derived() -> None:
 
 
 def objects() -> list[str]:
-    """The checksum of every file and folder that ``dvc.lock`` speaks of."""
+    """The checksum of every file and folder in ``dvc.lock``."""
     if not (ROOT / "dvc.lock").exists():
         pytest.skip("nothing is published: make publish")
     stages = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"].values()

@@ -51,7 +51,7 @@ def s3(virtual_environment: Callable[[str], Path]) -> Iterator[str]:
 
 @pytest.fixture
 def ssh(tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """Port of an SSH server that lets this user in, and the key that it asks for."""
+    """Port of an SSH server that lets this user in, and the key for it."""
     program = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None or shutil.which("ssh-keygen") is None:
         pytest.skip("no SSH server: apt-get install openssh-server")
@@ -66,7 +66,7 @@ def ssh(tmp_path: Path) -> Iterator[tuple[int, Path]]:
     }  # fmt: skip
     (folder / "config").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
     if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # where a server of root's confines its children
+        Path("/run/sshd").mkdir(exist_ok=True)  # where a server run by root confines its children
     server = subprocess.Popen([program, "-D", "-f", folder / "config", "-E", folder / "log"])
     try:
         wait_for(port, server)
@@ -77,7 +77,7 @@ def ssh(tmp_path: Path) -> Iterator[tuple[int, Path]]:
 
 
 def push_and_pull(published: Repository, folder: Path, dvc: str, url: str, **settings: str) -> None:
-    """Add the remote to a clone, push everything to it, and pull it all into another clone that has no other remote."""
+    """Add the remote to a clone, push everything to it, and pull it all into a clone that has only this remote."""
     author = published.clone(folder / "author")
     author.run(dvc, "pull")
     author.run(dvc, "remote", "add", "own", url)

@@ -1,4 +1,4 @@
-"""Training with detectron2 where detectron2 is installed (docs/detectron2.md): ``pytest tests/detectron2``."""
+"""Training with detectron2, if it is installed (docs/detectron2.md): ``pytest tests/detectron2``."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_killed_run_is_resumed_to_the_same_weights(
     assert (tmp_path / "killed" / "state" / "state.safetensors").exists()
     run(tmp_path / "killed", settings)
     straight, resumed = weights(tmp_path / "straight" / "out"), weights(tmp_path / "killed" / "out")
-    for name in straight:  # two runs of the official model alone already differ in the last digits
+    for name in straight:  # even two runs of the official model differ in the last digits
         torch.testing.assert_close(
             resumed[name], straight[name], rtol=0, atol=1e-4 if architecture == "mask2former-official" else 0
         )

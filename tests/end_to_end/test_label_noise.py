@@ -14,7 +14,7 @@ from seediff.segmenter.train import train
 
 @pytest.mark.slow
 def test_robust_training_outdoes_plain_where_half_of_the_masks_spill_over() -> None:
-    """By five points with this seed; the benchmark has it longer and with deviations."""
+    """By five points with this seed; the benchmark runs longer and gives deviations."""
     settings = segmenter_settings("resnet-mini", architecture="pixel", iterations=300)
     uncertainty, robust = Scenes("swollen", column=2), RobustTraining(mix_after=3)
     plain = trained(train, "swollen", settings, 0)

@@ -13,7 +13,7 @@ from seediff.embedded.pipeline import build_tokenizer
 
 TOKENS = 77
 SHARPNESS = 6
-"""What the queries of random attention are multiplied by, so that it is not uniform."""
+"""Factor of the queries of random attention, so that it is not uniform."""
 
 
 def unet() -> UNet2DConditionModel:

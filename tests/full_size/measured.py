@@ -1,4 +1,4 @@
-"""Time and memory of one step, in a process of its own."""
+"""Time and memory of one step, in a separate process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 
 def measured(label: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """What ``function`` returns; prints its seconds and the peak of the process's resident memory (see with ``-s``).
+    """The result of ``function``; prints its seconds and the process's peak resident memory (shown with ``-s``).
 
-    The child starts afresh, but counts what its parent holds: let children do all that is large.
+    The child is a new process, but its parent's memory counts: do everything large in children.
     """
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         result, seconds, cpu_seconds, peak = pool.submit(_run, function, *arguments).result()

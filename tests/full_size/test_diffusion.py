@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sampling(folder: Path) -> dict[str, Any]:
-    """The paper's own, at two timesteps: PNDM takes three UNet calls for them."""
+    """The paper's sampler at two timesteps, for which PNDM takes three UNet calls."""
     return STUDY.diffusion.model_dump() | {"model": str(folder / "model"), "num_inference_steps": STEPS}
 
 
@@ -71,7 +71,7 @@ def test_every_variant_has_a_score(folder: Path) -> None:
 
 
 def test_recording_leaves_the_image_alone(folder: Path) -> None:
-    """Half a grey level is what the image shard rounds away."""
+    """The image shard rounds by up to half a grey level."""
     image, plain = image_of(folder) / 255, measured("the same image, not recorded", draw_plainly, folder)
     assert image.shape == plain.shape == (512, 512, 3)
     difference = np.abs(image - plain).max()

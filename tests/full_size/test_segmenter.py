@@ -82,12 +82,12 @@ def predict_noise(folder: Path, width: int, window: int) -> NDArray[np.uint8]:
 
 
 def resnet_50(**more: Any) -> ResNetConfig:
-    """As microsoft/resnet-50 has it."""
+    """As in microsoft/resnet-50."""
     return ResNetConfig(hidden_sizes=[256, 512, 1024, 2048], depths=[3, 4, 6, 3], layer_type="bottleneck", **more)
 
 
 def swin_base(**more: Any) -> SwinConfig:
-    """As microsoft/swin-base-patch4-window12-384-in22k has it."""
+    """As in microsoft/swin-base-patch4-window12-384-in22k."""
     sizes: dict[str, Any] = {"embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16, 32], "window_size": 12}
     return SwinConfig(image_size=384, num_labels=21841, **sizes, **more)
 
@@ -102,7 +102,7 @@ PUBLISHED_NAMES = {
     "resnet-50": "resnet.encoder.stages.3.layers.2.layer.2.normalization.running_var",
     "swin-base": "swin.encoder.layers.3.blocks.1.attention.self.relative_position_bias_table",
 }
-"""What a late tensor is called in the file on the hub."""
+"""The name of a late tensor in the file on the hub."""
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -133,14 +133,14 @@ def save_and_load(backbone: str, kind: str, folder: Path) -> int:
     shared = expected.keys() & arrived.keys()
     assert all(name.startswith("classifier.") for name in expected.keys() - shared)
     assert all(torch.equal(arrived[name], expected[name]) for name in shared)
-    for name in arrived.keys() - shared:  # the norms that a classifier does not have start as the identity
+    for name in arrived.keys() - shared:  # norms that a classifier lacks start as the identity
         assert name.startswith("hidden_states_norms.") and (arrived[name] == name.endswith("weight")).all()
     return len(shared)
 
 
 @torch.no_grad()
 def perturbed(model: PreTrainedModel) -> PreTrainedModel:
-    """No tensor as it is drawn, or ones and zeros would seem to have arrived."""
+    """Change every tensor, or unloaded ones and zeros would look as if loaded."""
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
             tensor += 0.01 * torch.rand_like(tensor)

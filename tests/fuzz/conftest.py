@@ -1,4 +1,4 @@
-"""Seals tell accidents; whoever means harm can compute them. So whatever a file holds is tried as if it were sealed."""
+"""Seals detect accidents; an attacker can compute them. So all contents are tried as if they were sealed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hostile input is made of: values that no one expects, and sound content that has been tampered with."""
+"""Building blocks of hostile input: unexpected values, and sound content that has been tampered with."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _changed(draw: st.DrawFn, content: Any, values: st.SearchStrategy[Any]) -> A
 
 
 def places(content: Any, here: Place = ()) -> Iterator[Place]:
-    """The way to everything in nested lists and dictionaries, the whole first."""
+    """The path to every part of nested lists and dictionaries, the whole first."""
     yield here
     inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
     for key, value in inner:
@@ -76,7 +76,7 @@ def at(content: Any, place: Place) -> Any:
 
 @st.composite
 def damaged(draw: st.DrawFn, content: bytes) -> bytes:
-    """The bytes cut off, grown, or with some of them replaced; or others altogether."""
+    """The bytes truncated, extended, or with some of them replaced; or entirely different bytes."""
     where, some = draw(st.integers(0, len(content))), draw(st.binary(max_size=16))
     return draw(st.sampled_from((
         content[:where], content + some, content[:where] + some + content[where + len(some) :],

@@ -1,4 +1,4 @@
-"""Where hostile input is tried: a folder to look over afterwards, and the command line run inside of it."""
+"""Where hostile input is tried: a folder to inspect afterwards, and the command line run inside it."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from hypothesis import HealthCheck, settings
 from seediff.cli import main
 
 STEERING = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-"""What no terminal is to be given; progress bars, which go to the other stream, need some of it."""
+"""Characters that no terminal may be given; progress bars, on the other stream, need some of them."""
 LIMIT_SECONDS = 300
-"""A case takes milliseconds; one that takes so long hangs, on however busy a machine."""
+"""A case takes milliseconds; one that takes this long hangs, even on a busy machine."""
 
 
 def cases(number: int) -> settings:
-    """The same cases on every machine, however slow it is."""
+    """The same cases on every machine, even a slow one."""
     slow = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
     return settings(max_examples=number, derandomize=True, deadline=None, database=None, suppress_health_check=slow)
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """``folder`` is the working directory, some levels below ``top``; results belong into ``folder / 'out'``."""
+    """``folder`` is the working directory, some levels below ``top``; results belong in ``folder / 'out'``."""
 
     top: Path
     folder: Path
 
     def seediff(self, *arguments: str | Path) -> tuple[int, str]:
-        """Run a command that may fail in three lines and leave files in ``out`` only: its exit code, what it said."""
+        """Run a command that may fail in three lines and write only to ``out``: its exit code, and its output."""
         before = self._contents()
         code, said = run([str(argument) for argument in arguments])
         assert self._contents() == before
         return code, said
 
     def _contents(self) -> dict[str, str]:
-        """Every file outside of ``out``, with its content."""
+        """Every file outside ``out``, with its content."""
         out = self.folder / "out"
         found = {}
         for path in sorted(self.top.rglob("*")):
@@ -61,7 +61,7 @@ def _content(path: Path) -> str:
 
 
 def run(arguments: list[str]) -> tuple[int, str]:
-    """The command line's exit code and its error message, which must be short and, as all it says, steer nothing."""
+    """The command line's exit code and error message, which must be short and, like all output, control nothing."""
     out, err = (TextIOWrapper(BytesIO(), "utf-8", write_through=True) for _ in range(2))
     with redirect_stdout(out), redirect_stderr(err), _limited_time():
         try:

@@ -46,7 +46,7 @@ WORDS = [text for text in TEXTS if not text.startswith(("-", "/", "..", "~"))]
 
 
 def test_every_command_is_here(capsys: pytest.CaptureFixture[str]) -> None:
-    """What the help lists is what is tried."""
+    """Everything that the help lists is tried."""
     for name in ("", "data", "stage"):
         assert main([*name.split(), "--help"]) == 0
         listed = set(re.findall(r"^  (\w+)  ", capsys.readouterr().out.partition("Commands:")[2], re.MULTILINE))
@@ -89,7 +89,7 @@ SOUND = {
     "stage train": "--spec {} --training-set s.json --start x --checkpoints out/c --processes 1 --output out/model",
     "status": f"--study {ROOT}/config/studies/smoke.yaml --results results",
 }
-"""Lines in which nothing is wrong but what they are about: there is no such model, study or file."""
+"""Lines that are correct, but whose model, study or file does not exist."""
 VALUES = [text for text in (*TEXTS, *map(str, NUMBERS[:9]), *map(str, NUMBERS[12:])) if text[:1] not in ("/", "~")]
 
 

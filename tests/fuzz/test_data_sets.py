@@ -1,4 +1,4 @@
-"""Hostile copies of VOC, Cityscapes, ADE20K and ImageNet-S: reported or refused, whatever lies in their folders."""
+"""Hostile copies of VOC, Cityscapes, ADE20K and ImageNet-S: reported or refused, whatever is in their folders."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ MISCHIEF: tuple[Callable[[Path], None], ...] = (
     Path.unlink, grown, emptied, made_a_folder, made_a_loop, made_a_pipe, made_endless, made_a_folder_of_itself,
 )  # fmt: skip
 NAMES = [text for text in (*TEXTS, "\udcff") if not {*"/\0\ud800"} & {*text} and len(text) < 100]
-"""Those that a file can have, one of which is no UTF-8."""
+"""Names that a file can have, one of which is not UTF-8."""
 
 
 @cases(150)

@@ -1,4 +1,4 @@
-"""Hostile model folders: no pickle is opened, and no code that a model brings along is run."""
+"""Hostile model folders: no pickle is opened, and no code in a model's folder is run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_bomb_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def refused(change: Callable[[Path], None]) -> str:
-    """What is said of a copy of the embedded model that ``change`` has changed."""
+    """The message about a copy of the embedded model that ``change`` has changed."""
     with sandbox() as box:
         shutil.copytree(MODEL, "model")
         change(box.folder / "model")
@@ -111,7 +111,7 @@ def test_parts_that_make_no_sense(change: Callable[[Path], None]) -> None:
 
 
 def test_code_that_nothing_asks_for_is_not_run() -> None:
-    """A pipeline's own name, and what a configuration says of classes of its own, are not looked at."""
+    """A pipeline's own name, and classes that a configuration names, are ignored."""
 
     def change(model: Path) -> None:
         with_index(_class_name=["evil", "Evil"], custom_pipeline="evil")(model)

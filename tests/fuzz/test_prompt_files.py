@@ -23,7 +23,7 @@ SPEC = {
     "variants": {"caa": [["mean_cross_attention", {}]]},
 }
 SOUND = "There is no model folder"
-"""What comes of prompts in which nothing is wrong: there is no model to draw them with."""
+"""The result for correct prompts: there is no model to draw them with."""
 
 
 def written(rows: Any) -> bytes:

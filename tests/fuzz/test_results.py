@@ -1,4 +1,4 @@
-"""Hostile results: no table or report is made of what is not what an earlier stage wrote."""
+"""Hostile results: tables and reports are made only from what earlier stages wrote."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def kind(letter: bytes, target: str = "") -> Edit:
     ],
 )
 def test_members_that_would_leave_the_archive(edit: Edit) -> None:
-    """The manifest is made to agree with the tar, as anyone can who writes both."""
+    """The manifest agrees with the tar, as an attacker who writes both can arrange."""
     with sandbox() as box:
         write_pair(box.folder)
         forge(box.folder / "images.tar", edit)

@@ -1,4 +1,4 @@
-"""Hostile study files: refused in three lines, or sound enough to make every job of."""
+"""Hostile study files: refused in three lines, or sound enough to make every job from."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ COUNTS = [place for place in LEAVES if type(at(CONTENT, place)) is int and place
 
 
 def with_raw(place: Place, raw: str) -> bytes:
-    """The study with a value as somebody may write it, whatever YAML makes of that."""
+    """The study with a value as a user may write it, however YAML reads it."""
     content = deepcopy(CONTENT)
     at(content, place[:-1])[place[-1]] = "HERE"
     return yaml.safe_dump(content, allow_unicode=True).replace("HERE", raw).encode()
@@ -110,7 +110,7 @@ def test_every_count_has_its_bounds(place: Place) -> None:
 
 @pytest.mark.parametrize("section", [SegmenterSettings, AdapterSettings, PamrSettings, Sampling])
 def test_every_count_of_settings_has_its_bounds(section: Any) -> None:
-    """Those that the study above leaves out as well."""
+    """Including keys that the study above leaves out."""
     needed = (
         {"backbone": "swin-mini"}
         if section is SegmenterSettings

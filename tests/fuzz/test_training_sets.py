@@ -37,7 +37,7 @@ CONTENT = {
     ],
 }
 SOUND = "Training cannot start from nowhere"
-"""What comes of a training set in which nothing is wrong: it is refused for its start, before it takes any time."""
+"""The result for a correct training set: it is refused for its start, before it takes any time."""
 
 
 def train(content: bytes, spec: Any = SPEC) -> str:

@@ -15,7 +15,7 @@ ITERATIONS, CHECKPOINT_EVERY = 24, 3
 
 
 def robustness_workspace(folder: Path) -> Workspace:
-    """Nothing run yet; rows for a filtered and a robust recipe, and for images of an adapted model."""
+    """Before any run; with rows for a filtered and a robust recipe, and for images of an adapted model."""
     workspace = adapted(folder)
     workspace.edit(
         SMOKE, "\nrecipes:\n", "\nrecipes:\n  robust: {image_set: basic, variant: caa, refinement: raw, robust: {}}\n"

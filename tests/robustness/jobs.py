@@ -1,4 +1,4 @@
-"""A study's jobs as the workflow would run them, each in a process of its own that can be killed at any moment.
+"""A study's jobs as the workflow would run them, each in a separate process that can be killed at any moment.
 
 Processes come from a server that has imported everything already, so that a kill hits a stage at work and not while
 Python starts. The command line is the same, and so is what SIGKILL leaves behind.
@@ -21,9 +21,9 @@ SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["tests.robustness.preload"])
 
 TIMED = ("history.csv", "report.html")
-"""Outputs that hold how long things took, so that no two runs leave the same bytes."""
+"""Outputs that hold times, so that no two runs leave the same bytes."""
 NOT_RESULTS = r"/(logs|benchmarks|checkpoints)/|\.(partial|outdated)\b"
-"""In the paths of what an interrupted run may leave, and of what says how it went."""
+"""In the paths of what an interrupted run may leave, and of its logs and times."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _job(block: str) -> Job:
 
 
 def start(job: Job, folder: Path, said: Path) -> ForkServerProcess:
-    """Begin the job in ``folder``; what it says goes to the end of the file ``said``."""
+    """Start the job in ``folder``; its output is appended to the file ``said``."""
     process = SERVER.Process(target=_run, args=(job.arguments, folder, said))
     process.start()
     return process
@@ -91,7 +91,7 @@ def finish(job: Job, folder: Path, said: Path) -> float:
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """Every file of the run that is to be the same however often it was stopped, by its path."""
+    """Every file of the run that must be the same however often it was stopped, by its path."""
     found = [path for kind in ("data", "results") for path in (folder / kind).rglob("*") if path.is_file()]
     return {
         str(path.relative_to(folder)): path.read_bytes()
@@ -101,5 +101,5 @@ def results(folder: Path) -> dict[str, bytes]:
 
 
 def differences(folder: Path, expected: dict[str, bytes]) -> list[str]:
-    """Files that stand under their own name and are not what they are to be."""
+    """Files under their final names whose content is not what it should be."""
     return [name for name, content in results(folder).items() if content != expected.get(name)]

@@ -1,4 +1,4 @@
-"""What the stages import when they begin."""
+"""What the stages import when they start."""
 
 import matplotlib.figure  # noqa: F401
 import pandas  # noqa: F401

@@ -1,4 +1,4 @@
-"""Whatever happens to a file between two stages: it is harmless, or named before anything is computed from it."""
+"""Damage to a file between two stages is harmless, or the file is named before anything is computed from it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ CASES = {
     "strips": 15,
     "report": 40,
 }
-"""How many damages of what each stage reads."""
+"""Number of damages to the inputs of each stage."""
 STATES = 24
-"""How many damages of the states that trainings resume from."""
+"""Number of damages to the states that trainings resume from."""
 
 Damage = dict[Path, bytes | None]
-"""What is to stand in files instead of their content; None: nothing, the file is gone."""
+"""New content of files; None: the file is deleted."""
 
 
 def flip(rng: random.Random, path: Path) -> Damage:
@@ -64,9 +64,9 @@ def delete(rng: random.Random, path: Path) -> Damage:
 
 
 def swap(rng: random.Random, path: Path) -> Damage:
-    """Another whole file of the same kind stands there, and this one in its place."""
+    """The file changes places with another complete file of the same kind."""
     others = sorted({*Path(*path.parts[:3]).rglob(f"*{path.suffix}")} - {path})
-    if not others or path.suffix == ".png":  # a picture does not say what it shows
+    if not others or path.suffix == ".png":  # a picture does not name what it shows
         return flip(rng, path)
     other = rng.choice(others)
     return {path: other.read_bytes(), other: path.read_bytes()}
@@ -85,7 +85,7 @@ DAMAGES = (flip, flip, truncate, zero, delete, swap, swap_pair)
 
 
 def readable(job: Job) -> list[Path]:
-    """What the job reads of what other jobs wrote, in the current folder."""
+    """The files of other jobs that the job reads, in the current folder."""
     inputs = [Path(name) for name in job.inputs if not name.startswith("assets/")]
     manifests = [path.with_suffix(".json") for path in inputs if path.suffix == ".tar"]
     drawn = [path for record in inputs if record.name == "domain.json" for path in record.parent.rglob("*.*")]
@@ -93,7 +93,7 @@ def readable(job: Job) -> list[Path]:
 
 
 class Tampering:
-    """Runs jobs on damaged files, and puts everything right again."""
+    """Runs jobs on damaged files, and restores everything."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], seed: int) -> None:
         self.capsys, self.rng = capsys, random.Random(seed)
@@ -116,7 +116,7 @@ class Tampering:
             assert len(message.splitlines()) <= 3, case
             assert any(names(message, path) for path in damage), case
             assert not any(path.exists() for path in outputs), case
-        elif job.rule == "tabulate" and None in damage.values():  # a run that is not there is a dash in the table
+        elif job.rule == "tabulate" and None in damage.values():  # a missing run is a dash in the table
             assert all(str(path) in said_in_table(outputs) for path in damage), case
         else:
             assert all(harmless(path, kept[path]) for path in outputs), case
@@ -131,7 +131,7 @@ class Tampering:
 
 
 def names(message: str, path: Path) -> bool:
-    """Whether the message names the file, its other half, or, where files are missing, the folder they are in."""
+    """Whether the message names the file, its other half, or, if files are missing, their folder."""
     return any(str(named) in message for named in (path, path.with_suffix(".tar"), path.with_suffix(".json"))) or (
         path.parts[0] == "data" and str(Path(*path.parts[:3])) in message
     )
@@ -142,13 +142,13 @@ def said_in_table(outputs: list[Path]) -> str:
 
 
 def harmless(path: Path, expected: bytes) -> bool:
-    """Whether an output is as ever; a history also says how fast the training was."""
+    """Whether an output is unchanged; a history also says how fast the training was."""
     return path.name == "history.csv" or path.read_bytes() == expected
 
 
 @pytest.fixture
 def in_reference(reference: Reference, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reference]:
-    """The finished run as the current folder, computed with as many threads as it was."""
+    """The finished run as the current folder, with the number of threads that it used."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     monkeypatch.chdir(reference.folder)

@@ -1,4 +1,4 @@
-"""On a full disk every stage says so and leaves nothing half-written; once there is space, it does its work."""
+"""On a full disk every stage says so and leaves nothing half-written; once there is space, it succeeds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path, left: int) -> Path:
-    """A file that leaves so many bytes of the disk free, to a block."""
+    """A file that leaves the given number of bytes of the disk free, up to a block."""
     free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
     ballast = disk / "ballast"
     with ballast.open("wb") as file:
@@ -39,7 +39,7 @@ def fill(disk: Path, left: int) -> Path:
 
 
 def failed(job: Job, folder: Path, said: Path) -> str:
-    """What the job says, which must fail."""
+    """The output of the job, which must fail."""
     said.unlink(missing_ok=True)
     process = start(job, folder, said)
     process.join(300)
@@ -59,7 +59,7 @@ def remove_outputs(job: Job, folder: Path) -> None:
 
 
 def test_every_stage_on_a_full_disk(reference: Reference, disk: Path, tmp_path: Path) -> None:
-    """Once with no space at all, and once with less than the outputs take."""
+    """Once without any space, and once with less than the outputs need."""
     rng, said = random.Random(5), tmp_path / "said"
     folder = shutil.copytree(reference.folder, disk / "workspace", symlinks=True)
     tried = first_of_each_rule(reference.jobs)

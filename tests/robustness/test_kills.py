@@ -1,4 +1,4 @@
-"""Killed anywhere, a study ends in the bytes of a run that was left alone."""
+"""A study that is killed at any point ends in the bytes of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TREES = 5
 
 
 def killed(job: Job, folder: Path, said: Path, after: float) -> bool:
-    """Whether the job still ran after so many seconds, when it was killed."""
+    """Whether the job was still running after that many seconds, when it was killed."""
     process = start(job, folder, said)
     process.join(after)
     process.kill()
@@ -61,7 +61,7 @@ def changed(path: Path) -> int:
 
 
 def test_training_resumes_from_its_checkpoint(reference: Reference, tmp_path: Path) -> None:
-    """Killed as soon as a checkpoint is there, again and again: each call goes on from the one before."""
+    """Killed as soon as a checkpoint exists, again and again: each call continues from the previous one."""
     folder, said = robustness_workspace(tmp_path / "killed").folder, tmp_path / "said"
     for job in reference.jobs:
         if job.rule == "train":
@@ -78,14 +78,14 @@ def test_training_resumes_from_its_checkpoint(reference: Reference, tmp_path: Pa
         process.join()
     finish(job, folder, said)
     passed = re.findall(rf"^train: iteration (\d+) of {ITERATIONS}$", said.read_text(), re.MULTILINE)
-    assert passed.count("0") == 1, "only the first call begins at the beginning"
+    assert passed.count("0") == 1, "only the first call starts from the beginning"
     assert passed[-1] == str(ITERATIONS)
     assert not state.exists()
     assert differences(folder, reference.files) == []
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL for the process and all that it started."""
+    """SIGKILL for the process and everything that it started."""
     tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     for member in tree:
         with suppress(psutil.NoSuchProcess):
@@ -98,7 +98,7 @@ def begun_jobs(workspace: Workspace) -> int:
 
 
 def test_the_whole_workflow_killed(reference: Reference, tmp_path: Path) -> None:
-    """Killed when some jobs more have begun; `snakemake --unlock` and the same call again go on."""
+    """Killed when some more jobs have begun; `snakemake --unlock` and the same call continue."""
     seed = int(os.environ.get("SEEDIFF_KILL_SEED", time.time_ns() % 10**6))
     print(f"seed {seed}")
     rng = random.Random(seed)

@@ -1,4 +1,4 @@
-"""A real SLURM on this machine: munged, slurmctld and one slurmd for each of two nodes, in a folder of its own.
+"""A real SLURM on this machine: munged, slurmctld and one slurmd for each of two nodes, in its own folder.
 
 Every daemon runs in the foreground as a child of the tests, with its own configuration, key and ports; it needs no
 systemd, no cgroups and no root, and leaves nothing behind. A fake GPU is a character device: SLURM counts it, gives it
@@ -137,13 +137,13 @@ class Cluster:
         self._daemons.pop(node).wait()
 
     def freeze(self, job: Job) -> None:
-        """Make a job last: its processes stand still until it is cancelled."""
+        """Make a job last: its processes are stopped until it is cancelled."""
         for process in self._processes():
             if _environment(process).get("SLURM_JOB_ID") == job.number:
                 process.suspend()
 
     def stop(self) -> None:
-        """Cancel what still runs, then end the daemons, in whatever state the cluster is."""
+        """Cancel what still runs, then end the daemons, whatever the state of the cluster."""
         try:
             self.run("scancel", f"--user={_user()}")
             wait_for(lambda: not self.jobs("PENDING,RUNNING,COMPLETING"), "jobs to end")
@@ -154,7 +154,7 @@ class Cluster:
                 process.wait(timeout=30)
 
     def run(self, *command: str) -> str:
-        """What one of SLURM's programs prints."""
+        """The output of one of SLURM's programs."""
         environment = {**os.environ, **self.environment}
         done = subprocess.run(command, env=environment, text=True, capture_output=True, timeout=60)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"

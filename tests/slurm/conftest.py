@@ -15,7 +15,7 @@ from tests.conftest import make_workspace
 from tests.slurm.cluster import Cluster, Job, missing_programs, wait_for
 
 SETTINGS = ("--profile", "profiles/slurm", "--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "5")
-"""The profile as it stands; status is only asked for more often than a cluster's administrators would like."""
+"""The profile, except that it asks for job states more often than a cluster's administrators would like."""
 
 
 @pytest.fixture(scope="session")
@@ -49,13 +49,13 @@ class Head:
         return run
 
     def kill(self) -> None:
-        """Leave nothing running of a test that failed."""
+        """Stop everything that a failed test left running."""
         for run in self.started:
             run.kill()
             run.wait()
 
     def finish(self, head: subprocess.Popen[str], seconds: float = 240) -> None:
-        """Wait for its good end."""
+        """Wait until it has succeeded."""
         try:
             assert head.wait(timeout=seconds) == 0, self.log
         except subprocess.TimeoutExpired:

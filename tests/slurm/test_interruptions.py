@@ -1,4 +1,4 @@
-"""Whatever is killed or silent, the run ends well: one job, a node with its job, Snakemake itself, SLURM."""
+"""Whatever is killed or does not answer, the run succeeds: one job, a node with its job, Snakemake itself, SLURM."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_cancelled_task_of_an_array_is_submitted_again(head: Head) -> None:
     head.cluster.run("scancel", cancelled.number)
     head.finish(run)
     assert "_" in cancelled.number
-    # The plugin lets every task of an array wait five seconds for what the first of them makes. So the other may fail
+    # The plugin lets every task of an array wait five seconds for what the first task makes. So the other may fail
     # on a busy machine, and is then submitted again as well.
     states = [job.state for job in head.jobs() if job.state != "FAILED"]
     assert sorted(states) == ["CANCELLED", "COMPLETED", "COMPLETED"]
@@ -50,7 +50,7 @@ def test_a_job_outlives_its_node(head: Head) -> None:
 
 
 def test_the_controller_may_be_away(head: Head) -> None:
-    """For twice as long as the plugin alone bears with it, and while the job that it watches ends."""
+    """For twice as long as the plugin alone tolerates, while the job that it watches ends."""
     run = head.start(SHARD)
     head.running("synthesize")
     head.cluster.stop_controller()

@@ -1,4 +1,4 @@
-"""The smoke study through the profile, on a cluster that nothing disturbs; and what its jobs are given."""
+"""The smoke study through the profile, on an undisturbed cluster; and the resources of its jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of drawing share."""
+"""Fixtures of the tests that draw."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.conftest import ROOT
 
 @pytest.fixture(scope="module")
 def pipe() -> Any:
-    """The embedded pipeline, of each test module its own."""
+    """The embedded pipeline, one for each test module."""
     return seediff.load(ROOT / "assets/pictograms")
 
 
 @pytest.fixture(scope="module")
 def prompts() -> list[Prompt]:
-    """Two of each of two classes."""
+    """Two prompts of each of two classes."""
     return make_prompts("basic", ["cat", "train"], 2)

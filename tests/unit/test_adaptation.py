@@ -59,7 +59,7 @@ def adapter(images: Unlabelled, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 @pytest.fixture(scope="module")
 def plain() -> Any:
-    """The model as it is; not to be changed."""
+    """The unchanged model; tests must not change it."""
     return seediff.load(MODEL)
 
 
@@ -76,7 +76,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
 
 
 def iterations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Those that are really computed from now on."""
+    """The iterations that are computed from now on."""
     found, step = [], Trainer.step
 
     def counting(self: Trainer, *batch: Any) -> None:
@@ -226,7 +226,7 @@ def test_the_adapter_is_added_to_the_weights_and_nothing_else_is_changed(adapter
 
 
 def test_diffusers_itself_loads_the_adapter(adapter: Path) -> None:
-    """What others do with the file draws what we draw."""
+    """Other tools that load the file draw the same images."""
     theirs = seediff.load(MODEL)
     theirs.load_lora_weights(adapter)
     ours = seediff.load(MODEL, adapter=adapter)
@@ -261,7 +261,7 @@ def wider(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def of_more_layers(stored: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """As an adapter of a deeper model: some of its layers are here, others are not."""
+    """Like an adapter of a deeper model: this model has only some of its layers."""
     return stored | {name.replace("attentions.0", "attentions.7"): weight.clone() for name, weight in stored.items()}
 
 
@@ -379,7 +379,7 @@ def test_people_adapt_a_model_and_draw_with_it(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_an_image_of_a_folder_that_is_there_twice(tmp_path: Path) -> None:
-    """Under names that differ in case or ending alone, in one folder: in two they may be of two places."""
+    """With names in one folder that differ only in case or ending; in two folders they may be different images."""
     for name in ("a.png", "b.png", "c.png", "other/a.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(encode_png(np.zeros((2, 2, 3), np.uint8)))

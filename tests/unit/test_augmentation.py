@@ -1,4 +1,4 @@
-"""DiffuMask's augmentations: image and labels stay together, and everything follows from the generator."""
+"""DiffuMask's augmentations: image and labels stay together, and all is drawn from the generator."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SIZES = {"height": st.integers(48, 100), "width": st.integers(48, 100)}
 
 
 def coloured_pair(height: int, width: int, seed: int = 0, blocks: int = 4) -> Pair:
-    """Labels 20, 40, ... 100 in blocks, and an image whose colour tells them; neither can be written to."""
+    """Labels 20, 40, ... 100 in blocks, and an image whose colour shows the label; both are read-only."""
     cells = 20 * default_rng(seed).integers(1, 6, (blocks, blocks)).astype(np.uint8)
     rows, columns = (np.arange(length) * blocks // length for length in (height, width))
     labels = cells[rows[:, None], columns]
@@ -56,7 +56,7 @@ def coloured_pair(height: int, width: int, seed: int = 0, blocks: int = 4) -> Pa
 
 
 def textured_pair(height: int, width: int, label: int = 7) -> Pair:
-    """One label all over, and random colours of which no two neighbours are alike."""
+    """A single label, and random colours that differ between neighbours."""
     image = default_rng(0).integers(0, 256, (height, width, 3)).astype(np.uint8)
     return locked(image, np.full((height, width), label, np.uint8))
 
@@ -75,12 +75,12 @@ def same(first: Pair, second: Pair) -> bool:
 
 
 def calm(labels: Array, radius: int) -> Array:
-    """Where all labels in a square of the radius are alike."""
+    """Where all labels in a square of that radius are equal."""
     return minimum_filter(labels, 2 * radius + 1) == maximum_filter(labels, 2 * radius + 1)
 
 
 def colours_agree(image: Array, labels: Array, radius: int) -> bool:
-    """Whether the colour tells the label wherever no edge is near; False also if an edge is near everywhere."""
+    """Whether colours match labels wherever no edge is near; False also if an edge is near everywhere."""
     where = calm(labels, radius) & (labels != 255)
     found, expected = image[where].astype(int), labels[where].astype(int)
     return where.mean() > 0.1 and np.array_equal(found, np.stack([expected, 240 - expected, 0 * expected + 10], -1))
@@ -107,7 +107,7 @@ def test_everything_follows_from_the_generator(seed: int, count: int) -> None:
     pairs = [coloured_pair(48, 64, k) for k in range(count)]
     augmentation = replace(ALWAYS, blur=0.5, occlusion=0.5, perspective=0.5, noise=0.5, splice=0.5)
     first = augmented(default_rng(seed), pairs, 0, augmentation)
-    np.random.seed(count)  # the global generator has no say
+    np.random.seed(count)  # the global generator has no effect
     assert same(first, augmented(default_rng(seed), pairs, 0, augmentation))
 
 
@@ -169,7 +169,7 @@ def test_a_splice_holds_each_picture_in_its_cell() -> None:
 @settings(max_examples=30, deadline=None)
 @given(seed=SEEDS, grid=st.sampled_from([(1, 2), (2, 1), (2, 2), (3, 3)]), **SIZES)
 def test_labels_follow_the_image_into_the_cells(seed: int, grid: tuple[int, int], height: int, width: int) -> None:
-    """Pictures of different sizes, each whole in its cell."""
+    """Pictures of different sizes, each complete in its cell."""
     first = coloured_pair(height, width, seed, blocks=2)
     others = [coloured_pair(64 + 9 * k, 90 - 7 * k, seed + k, blocks=2) for k in range(1, grid[0] * grid[1])]
     image, labels = splice([first, *others], grid)
@@ -239,7 +239,7 @@ def test_without_shift_the_perspective_stays() -> None:
 
 
 def test_corners_move_up_to_the_shift_on_their_own() -> None:
-    """How far from each corner the position seen in it is, where that is inside, as a share of the sides."""
+    """Distance of each corner from the position that it shows, if that is inside, as a share of the sides."""
     pair, rng, augmentation = positions(100, 200), default_rng(0), Augmentation(perspective_shift=0.2)
     found = [change_perspective(rng, *pair, augmentation) for _ in range(400)]
     outside = np.array([labels[[0, 0, -1, -1], [0, -1, 0, -1]] == 255 for _, labels in found])
@@ -264,7 +264,7 @@ def test_the_picture_never_folds(seed: int) -> None:
 
 
 def test_lines_stay_straight_and_equal_steps_shorten_with_distance() -> None:
-    """The second is what tells a perspective from any mixture of shifts, turns and shears."""
+    """The second distinguishes a perspective from any mixture of shifts, turns and shears."""
     bulges = []
     for seed in range(20):
         image, labels = change_perspective(default_rng(seed), *positions(120, 150), Augmentation(perspective_shift=0.2))
@@ -305,7 +305,7 @@ def test_patches_reach_everything() -> None:
 
 @pytest.mark.parametrize("patches", [1, 4])
 def test_one_patch_to_the_most(patches: int) -> None:
-    """Counted by their colours, where they are too small to hide one another."""
+    """Counted by their colours, with patches too small to hide one another."""
     (image, labels), rng = textured_pair(100, 100), default_rng(1)
     augmentation = Augmentation(occlusion_patches=patches, occlusion_size=0.02)
     results = [occlude(rng, image, labels, augmentation) for _ in range(200)]
@@ -443,6 +443,6 @@ def test_all_is_off_by_default_and_all_survives_json() -> None:
 
 
 def test_torch_stays_out() -> None:
-    """Reading a study with an augmentation in it has to be quick."""
+    """Reading a study with an augmentation must be quick."""
     code = "import sys, seediff.datasets.augmentation; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -30,7 +30,7 @@ def study() -> Study:
 
 @pytest.fixture
 def said(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Run the command line, which must fail in a few lines; returns what it said."""
+    """Run the command line, which must fail in a few lines; returns its message."""
 
     def run(*arguments: str | Path) -> str:
         assert main([str(argument) for argument in arguments]) == 1
@@ -324,7 +324,7 @@ def test_an_output_that_cannot_be_a_folder_is_refused_before_the_work(
 def test_an_output_in_a_folder_that_cannot_be_written_to(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # nothing is closed to root
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root can write everywhere
     assert main(["generate", "--model", str(MODEL), "--class", "cat", "--output", str(tmp_path / "out")]) == 2
     assert "cannot be written to" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""The bill of a study, checked by hand."""
+"""The costs of a study, checked by hand."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def test_a_mask_hides_places() -> None:
     hidden = torch.randn(1, 6, 8)
     call = {
         "encoder_hidden_states": hidden,
-        "position_embeddings": torch.randn(1, 6, 8),  # of no effect in a fresh segmenter, whose offsets' weights are 0
+        "position_embeddings": torch.randn(1, 6, 8),  # has no effect in a new segmenter, whose offsets' weights are 0
         "reference_points": torch.rand(1, 6, 1, 2),
         "spatial_shapes_list": [(2, 3)],
     }

@@ -1,4 +1,4 @@
-"""Contract with detectron2, checked without detectron2: what it would be given, and how its lack is said."""
+"""Contract with detectron2, checked without it: what it would be given, and the message if it is missing."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def absent(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_pair_becomes_a_dict_whose_files_hold_it(tmp_path: Path) -> None:
     pairs = Squares()
     dicts = dataset_dicts(pairs, "squares", tmp_path / "out")
-    assert len(dicts) == len(pairs) and len({one["image_id"] for one in dicts}) == len(pairs)
-    for index, one in enumerate(dicts):
+    assert len(dicts) == len(pairs) and len({entry["image_id"] for entry in dicts}) == len(pairs)
+    for index, entry in enumerate(dicts):
         image, labels = pairs[index]
-        assert set(one) == {"file_name", "sem_seg_file_name", "height", "width", "image_id"}
-        assert (one["height"], one["width"]) == labels.shape
+        assert set(entry) == {"file_name", "sem_seg_file_name", "height", "width", "image_id"}
+        assert (entry["height"], entry["width"]) == labels.shape
         # the way detectron2 reads them
-        np.testing.assert_array_equal(np.asarray(Image.open(one["file_name"])), image)
-        np.testing.assert_array_equal(np.asarray(Image.open(one["sem_seg_file_name"])), labels)
-        assert Path(one["file_name"]).is_absolute()
+        np.testing.assert_array_equal(np.asarray(Image.open(entry["file_name"])), image)
+        np.testing.assert_array_equal(np.asarray(Image.open(entry["sem_seg_file_name"])), labels)
+        assert Path(entry["file_name"]).is_absolute()
 
 
 def test_an_interrupted_export_is_gone_on_with(tmp_path: Path) -> None:

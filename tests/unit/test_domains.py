@@ -1,4 +1,4 @@
-"""The embedded benchmarks: whole, deterministic, and read back by the readers of the real formats."""
+"""The embedded benchmarks: complete, deterministic, and read by the readers of the real formats."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def domain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def opened(format: str, folder: Path, split: str) -> Benchmark:
-    """In the embedded classes, by the names that the format knows them by; the larger ImageNet-S lack some unsaid."""
+    """The embedded classes by the format's names; the larger ImageNet-S subsets lack some without saying so."""
     if format not in ("imagenet_s300", "imagenet_s919"):
         return open_benchmark(format, folder, split, CLASSES)
     others = [name for name in CLASSES if name not in PORTRAYED]
@@ -127,7 +127,7 @@ def test_street_objects_are_small_low_and_have_surroundings() -> None:
 
 @pytest.mark.parametrize("subset", SUBSETS)
 def test_portraits_have_their_subsets_ids(subset: int) -> None:
-    """Against a slow rendering of the same scene; things of no class are 'other', edges are ignored."""
+    """Against a slow rendering of the same scene; objects of no class are 'other', edges are ignored."""
     names = {"car": "beach wagon", "cat": "siamese cat", "motorbike": "motor scooter", "train": "bullet train"}
     names["tvmonitor"] = "television"
     known = ["other", *NAMES[subset].values()]
@@ -158,7 +158,7 @@ def test_an_earlier_stand_in_is_replaced(tmp_path: Path) -> None:
     folder = tmp_path / "voc"
     folder.mkdir()
     write_domain("voc", folder, train=3, val=3, rng_seed=0)
-    (folder / "domain.json").unlink()  # as the workflow does before it draws anew
+    (folder / "domain.json").unlink()  # as the workflow does before it draws again
     write_domain("voc", folder, train=1, val=1, rng_seed=0)
     assert len(list(folder.rglob("*.jpg"))) == 2 and (folder / "domain.json").is_file()
     assert [path.name for path in tmp_path.iterdir()] == ["voc"]

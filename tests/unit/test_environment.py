@@ -41,7 +41,7 @@ class Project:
     index: Path
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        # Without what a `make test` around this says to the makes within it.
+        # Without the settings that an outer `make test` passes on to inner makes.
         theirs = ("PIP_", "PYTHON", "MAKE", "MFLAGS")
         environment = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
         pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(self.index), "PIP_CONFIG_FILE": os.devnull}
@@ -56,7 +56,7 @@ class Project:
         )
 
     def setup(self, *settings: str) -> str:
-        """What a call says that must succeed."""
+        """The output of a call that must succeed."""
         call = self.start("make", "setup", *settings)
         said, _ = call.communicate(timeout=300)
         assert call.returncode == 0, said
@@ -69,7 +69,7 @@ class Project:
         return said
 
     def python(self, code: str) -> str:
-        """What the environment's Python prints."""
+        """The output of the environment's Python."""
         command = [self.folder / ".venv/bin/python", "-I", "-c", code]
         return subprocess.run(command, check=True, text=True, capture_output=True).stdout.strip()
 
@@ -100,7 +100,7 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project with its environment. Tests have to leave it complete."""
+    """A project with its environment. Tests must leave it complete."""
     project = make_project(tmp_path_factory.mktemp("built"))
     assert "Building .venv" in project.setup()
     project.assert_whole()
@@ -112,7 +112,7 @@ def without_index(project: Project) -> Project:
 
 
 def test_what_has_not_changed_is_not_installed_again(built: Project) -> None:
-    """Also without an index, whatever the time stamps, and with settings of other tools."""
+    """Also without an index, with any time stamps, and with settings of other tools."""
     for file in built.folder.iterdir():
         os.utime(file)
     path = built.folder / "pyproject.toml"
@@ -157,7 +157,7 @@ def test_of_two_calls_one_waits(project: Project) -> None:
 @pytest.mark.parametrize("kill", [os.kill, os.killpg], ids=["it alone", "with its programs"])
 @pytest.mark.parametrize("moment", [".venv/bin/python", ".venv/**/pip", ".venv/**/torch.py", ".venv/**/seediff.pth"])
 def test_after_a_kill_it_begins_anew(project: Project, moment: str, kill: Callable[[int, int], None]) -> None:
-    """Where programs that it had called are still at work, after them."""
+    """If programs that the killed call started still run, the next call waits for them."""
     call = project.start(sys.executable, "environment.py")
     while not any(project.folder.glob(moment)):
         assert call.poll() is None, f"{moment} never came"

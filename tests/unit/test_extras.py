@@ -1,4 +1,4 @@
-"""What needs an extra names it where a package is missing, and what starts does not import what it does not need."""
+"""Code that needs an extra names it if a package is missing, and programs import only what they need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of a job that failed, from the log that it left."""
+"""What is reported of a failed job, from the log that it left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files are whole or absent, and read back only as they were written and where they were."""
+"""Files are complete or absent, and are read only if unchanged and in their place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first value that is not finite ends the work: it is said with image, part and remedy, and nothing is written."""
+"""The first value that is not finite ends the work: the error names image, part and remedy; nothing is written."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_drawing_ends_with_the_image_and_the_part(pipe: Any, prompts: list[Promp
         list(draw(pipe, prompts, Sampling(2, 2.0, 2)))
     assert [drawn.prompt for drawn in draw(pipe, prompts[:1], Sampling(1, 2.0, 1))] == prompts[
         :1
-    ]  # and is all as before
+    ]  # and everything is as before
 
 
 def test_infinity_is_no_white_pixel(pipe: Any, prompts: list[Prompt]) -> None:
@@ -152,7 +152,7 @@ def test_recording_ends_before_there_is_a_mask(pipe: Any, weight: str, part: str
 def test_a_shard_is_whole_or_absent(
     tmp_path: Path, prompts: list[Prompt], weight: str, part: str, value: float
 ) -> None:
-    """NaN is refused when the model is loaded; a weight that overflows, when it has."""
+    """NaN is refused when the model is loaded; a weight that overflows, when it does so."""
     if "text" in weight and value == LARGEST:
         weight = "text_encoder.final_layer_norm.weight"
     spec = spec_of("synthesize", load_study(ROOT / "config/studies/smoke.yaml"), "basic")
@@ -261,7 +261,7 @@ def test_a_measure_that_is_none_does_not_pass_every_limit() -> None:
 
 @pytest.fixture
 def spoil_iteration(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, bool], None]:
-    """Let the loss of an iteration, or its gradient alone, be NaN."""
+    """Make the loss of an iteration, or only its gradient, NaN."""
 
     def spoil(at: int, gradient_only: bool) -> None:
         losses = Trainer.losses
@@ -284,7 +284,7 @@ def spoil_iteration(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, bool], No
 def test_training_ends_at_the_very_iteration(
     tmp_path: Path, spoil_iteration: Callable[[int, bool], None], kind: str, gradient_only: bool
 ) -> None:
-    """Neither the state that the next run would go on from, nor a result, ever holds it."""
+    """Neither a result nor the state that the next run would resume from ever holds it."""
     settings = replace(SETTINGS if kind == "mask2former" else PIXEL, iterations=300, checkpoint_every=2)
     spoil_iteration(4, gradient_only)
     what = "gradient" if gradient_only else "loss"

@@ -1,4 +1,4 @@
-"""Black, constant and clipped images: what they are, and that whoever reads the numbers learns of them."""
+"""Black, constant and clipped images: what counts as such, and that readers of the numbers are told."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_what_a_safety_checker_blacks_out_is_black(prompts: list[Prompt]) -> Non
     config = CLIPConfig(text_config=size, vision_config={**size, "image_size": 32, "patch_size": 8}, projection_dim=8)
     pipe: Any = seediff.load(MODEL)
     checker = StableDiffusionSafetyChecker(config)
-    checker.concept_embeds_weights.data.fill_(-2)  # no cosine is below: everything is unsafe
+    checker.concept_embeds_weights.data.fill_(-2)  # no cosine is below, so everything is unsafe
     edges = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
     pipe.safety_checker, pipe.feature_extractor = checker, CLIPImageProcessor(**edges)
     assert [flaw_of(drawn.image) for drawn in draw(pipe, prompts[:2], Sampling(1, 2.0, 2))] == ["black", "black"]
@@ -146,7 +146,7 @@ def test_a_shard_says_which_images_have_flaws(
 
 @pytest.mark.parametrize("flaw", [None, "clipped"])
 def test_a_table_says_what_its_models_have_learnt_from(tmp_path: Path, flaw: str | None) -> None:
-    """What a recipe's jobs do one after another, each told only of its inputs."""
+    """The jobs of a recipe one after another, each given only its inputs."""
     rng, samples = np.random.default_rng(0), []
     for index in range(3):
         about = {"class_name": "cat", **({"flaw": flaw} if flaw and index == 1 else {})}

@@ -1,4 +1,4 @@
-"""A data set format is one object: every listed one is complete, and a new one needs nothing but the list."""
+"""A data set format is one object: every listed one is complete, and a new one only has to be added to the list."""
 
 from __future__ import annotations
 

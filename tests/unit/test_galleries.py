@@ -1,4 +1,4 @@
-"""The paper's qualitative figures, of images whose objects, seeds and attention were put there by hand."""
+"""The paper's qualitative figures, of images whose objects, seeds and attention are made by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OBJECT = torch.tensor([[1.0, 1, 0, 0]] * 4)
 
 
 def drawn(name: str, seeds: list[tuple[int, int]], noise: float = 0.0) -> Drawn:
-    """An image whose places look at their own kind, object or background; ``seeds`` are positions of the 4 x 4 map."""
+    """An image whose places look only at object or only at background; ``seeds``: positions of the 4 x 4 map."""
     generator = torch.Generator().manual_seed(len(name))
     marks = torch.zeros(4, 4)
     marks[tuple(zip(*seeds, strict=True))] = 1

@@ -1,4 +1,4 @@
-"""Which parts of the library may know which others (docs/architecture.md)."""
+"""Which parts of the library may import which others (docs/architecture.md)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def imported(path: Path) -> set[str]:
 
 
 def imported_at_top(path: Path) -> set[str]:
-    """Modules imported when the file is."""
+    """Modules imported when the file is imported."""
     body = ast.parse(path.read_text()).body
     plain = {alias.name for node in body if isinstance(node, ast.Import) for alias in node.names}
     return plain | {node.module for node in body if isinstance(node, ast.ImportFrom) and node.module}

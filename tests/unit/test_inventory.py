@@ -1,4 +1,4 @@
-"""What is known of the real data sets, and the check of a copy: on stand-ins, and on stand-ins damaged on purpose."""
+"""Facts about the real data sets, and the check of a copy: on stand-ins, and on stand-ins damaged on purpose."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ every_name = pytest.mark.parametrize("name", NAMES)
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A stand-in of each data set, by name; not to be changed."""
+    """A stand-in of each data set, by name; tests must not change them."""
     folder = tmp_path_factory.mktemp("drawn")
     for name in NAMES:
         write_domain(name, folder / name, train=6, val=6, rng_seed=0)
@@ -64,7 +64,7 @@ def image_file(name: str, folder: Path) -> Path:
 
 
 def errors(report: Report) -> list[str]:
-    """The texts of the errors; with the report's own promises kept."""
+    """The texts of the errors, after a check of the report's form."""
     assert all(str(finding).count("\n") <= 2 and str(finding) in report.text for finding in report.findings)
     texts = [finding.text for finding in report.findings if finding.severity == "error"]
     assert report.ok == (not texts)
@@ -217,7 +217,7 @@ def test_missing_folders(tmp_path: Path, copy: Callable[[str], Path]) -> None:
 
 @pytest.mark.parametrize("wrong", [".", "..", "VOC2012/JPEGImages", "VOC2012/ImageSets/Segmentation"])
 def test_the_wrong_level(copy: Callable[[str], Path], tmp_path: Path, wrong: str) -> None:
-    """Above or below the folder that is meant, next to another one that looks right too."""
+    """Above or below the right folder, beside another one that also looks right."""
     right = tmp_path / "VOCdevkit" / "VOC2012"
     shutil.move(copy("voc"), right)
     shutil.copytree(right, right.with_name("VOC2007"))
@@ -269,7 +269,7 @@ def test_a_missing_label_file(copy: Callable[[str], Path], name: str) -> None:
 
 @every_name
 def test_a_missing_image(copy: Callable[[str], Path], name: str) -> None:
-    """Told apart from one that is there under another spelling."""
+    """Distinguished from a file that exists with another spelling."""
     path = image_file(name, folder := copy(name))
     path.rename(path.with_suffix(".tiff"))
     place = path.relative_to(folder)
@@ -361,7 +361,7 @@ def test_labels_of_imagenet_s_that_hold_no_ids(copy: Callable[[str], Path], kind
 
 
 def test_a_larger_subset_given_for_a_smaller_one(copy: Callable[[str], Path]) -> None:
-    """Their folders are alike, their ids are not."""
+    """Their folders look the same, their ids differ."""
     assert "values that are not labels of the data set" in " ".join(
         errors(check_dataset("imagenet_s50", copy("imagenet_s919")))
     )
@@ -394,7 +394,7 @@ def test_labels_that_tell_nothing_apart(copy: Callable[[str], Path]) -> None:
 
 @pytest.mark.parametrize("name", ["voc", "ade20k"])
 def test_labels_that_leave_out_the_background(copy: Callable[[str], Path], name: str) -> None:
-    """Classes from 0, and 255 for all else, as some trainings count: each would be taken for the one before."""
+    """Classes from 0, and 255 for the rest, as some trainings count: each would be read as the previous class."""
     folder = copy(name)
     for index in range(6):
         path = label_file(name, folder, index)
@@ -418,7 +418,7 @@ def test_masks_of_one_object_in_place_of_classes(tmp_path: Path) -> None:
 
 
 def test_images_of_val_to_train_on(copy: Callable[[str], Path]) -> None:
-    """SBD's own split has some: whoever trains on it has seen what is tested."""
+    """SBD's own split has some: training on it means seeing test images."""
     folder = copy("voc")
     splits = folder / "ImageSets" / "Segmentation"
     shutil.copytree(folder / "SegmentationClass", folder / "SegmentationClassAug")

@@ -134,7 +134,7 @@ def test_a_threshold_of_its_own_is_kept() -> None:
 
 
 class Section(BaseModel):
-    """As a study holds it."""
+    """As a study writes it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     refinement: Refinement
@@ -177,7 +177,7 @@ def test_make_mask_is_the_whole_chain() -> None:
     assert np.array_equal(seediff.make_mask(maps, "cat", Image.fromarray(image), "ire", beta=0.4, label=3), mask)
 
 
-def test_of_a_word_that_comes_twice_every_place_counts_or_one() -> None:
+def test_a_repeated_word_counts_at_every_place_or_at_one() -> None:
     maps = attention_maps()
     prompt = TokenizedPrompt("cat on on cat", maps.tokens, ((0, 0), (0, 3), (4, 6), (7, 9), (10, 13), (0, 0)))
     maps, image, steps = replace(maps, text=prompt), random_image(4, 16, 16), [{"cross_attention": {"resolution": "1"}}]

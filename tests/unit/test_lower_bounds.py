@@ -48,7 +48,7 @@ np.savez(sys.argv[1], image=np.asarray(image), score=score, mask=mask)
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The environment's Python. torch is installed first, so that the rest follows its build, and the project last."""
+    """The environment's Python. torch is installed first, so that the rest fits its build, and the project last."""
     folder = tmp_path_factory.mktemp("lower_bounds")
     venv.create(folder, symlinks=True, with_pip=True)
     python = folder / "bin" / "python"
@@ -68,7 +68,7 @@ def install(python: Path, *packages: str) -> None:
 
 
 def call(python: Path, folder: Path, *arguments: str) -> str:
-    """What a call prints that must succeed; of this process's settings for Python, it has none."""
+    """The output of a call that must succeed, without this process's settings for Python."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run([str(python), *arguments], cwd=folder, env=environment, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -47,7 +47,7 @@ def test_baselines_do_not_look_at_the_image() -> None:
     assert blind.cross_attention is maps.cross_attention
     rows = blind.self_attention[4]
     assert torch.equal(rows, rows.T) and torch.all(rows.diagonal() == 1)
-    assert rows[0, 1] == rows[0, 4] > rows[0, 5]  # a step aside is as far as a step down, and nearer than both
+    assert rows[0, 1] == rows[0, 4] > rows[0, 5]  # aside is as far as down, and nearer than both
 
 
 def test_the_prompt_has_the_words_that_stand_for_the_classes(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def random_maps(seed: int, sharpness: float = 3.0) -> ClassMaps:
 
 
 def degenerate_maps(kind: str) -> ClassMaps:
-    """The word seen nowhere, in one place, or everywhere but one; positions that see themselves alone, or all."""
+    """The word seen nowhere, at one place, or everywhere except one; positions that see only themselves, or all."""
     cross = {r: torch.zeros(r, r) for r in SIDES}
     for r in SIDES if kind != "nowhere" else ():
         cross[r][0, -1] = 1
@@ -212,7 +212,7 @@ def test_released_code_expands_by_cosine_similarity(seed: int) -> None:
 
 
 def test_released_code_upsamples_bicubically() -> None:
-    """Where every position sees itself alone, nothing is expanded: the seeds come back as they are."""
+    """If every position sees only itself, nothing is expanded: the seeds are returned unchanged."""
     score = random_maps(1).class_map(4)
     maps = replace(random_maps(1), self_attention={8: torch.eye(64)})
     resized = {
@@ -251,9 +251,9 @@ def slow_bicubic(score: Grid, side: int) -> Grid:
 @few
 @given(seeds)
 def test_summed_cross_attention_visits_every_layer(seed: int) -> None:
-    """Layer by layer as DAAM does, each resized and cut off on its own; here all layers of a resolution are alike."""
+    """Layer by layer as in DAAM, each resized and clamped separately; here all layers of a resolution are equal."""
     maps, layers = random_maps(seed), {2: 1, 4: 3, 8: 2}
-    # Peaks on almost nothing, so that bicubic overshoots below 0.
+    # Peaks on almost zero, so that bicubic overshoots below 0.
     maps = replace(maps, cross_attention={r: attention**8 for r, attention in maps.cross_attention.items()})
     total = [[0.0] * SIDE for _ in range(SIDE)]
     for r, number in layers.items():
@@ -282,7 +282,7 @@ def test_attn2mask_s_background_is_a_threshold(seed: int, beta: float) -> None:
                 assert (shown[i, j] >= behind[i, j]) == (refined[i, j] >= threshold)
 
 
-# What the paper leaves open, and what it rests on.
+# What the paper leaves open, and what it relies on.
 
 
 def test_seeds_include_alpha_itself() -> None:
@@ -334,7 +334,7 @@ def _missing(name: str) -> str:
     return ""
 
 
-# These maps begin at 1/4; ca_8 and attn2mask are one step each, which the test of steps covers.
+# These maps begin at 1/4; ca_8 and attn2mask have one step each, which the test of steps covers.
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name not in ("ca_8", "attn2mask")])
 @few
 @given(maps=extreme_maps, alpha=alphas)
@@ -350,7 +350,7 @@ def test_every_variant_gives_a_score_at_the_latents_side(variant: str, maps: Cla
 
 
 def test_seediff_is_the_paper_s_chain() -> None:
-    """Cross-attention at 1/4, expansion at 1/4, 1/2 and 1, background; oracles all the way."""
+    """Cross-attention at 1/4, expansion at 1/4, 1/2 and 1, background; each by its oracle."""
     for seed in range(5):
         maps = random_maps(seed)
         score = slow_expand(grid(maps.class_map(2)), maps, 2, 0.5)

@@ -1,4 +1,4 @@
-"""Models by reference: which files are read, what tells one model from another, and what a hub id stands for."""
+"""Models by reference: which files are read, how models are told apart, and what a hub id stands for."""
 
 from __future__ import annotations
 

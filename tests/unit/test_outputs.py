@@ -1,4 +1,4 @@
-"""What reaches a terminal, a browser, TeX and a spreadsheet: text from outside steers none of them."""
+"""What reaches a terminal, a browser, TeX and a spreadsheet: text from outside controls none of them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_failed_jobs_log_does_not_steer_the_terminal(tmp_path: Path, capsys: p
 
 
 def test_a_shown_table_does_not_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever writes a table can seal it."""
+    """Anyone who writes a table can seal it."""
     steering = STEERING.replace("\r", "")  # which would end the line
     path, text = tmp_path / "t.md", f"### T{steering}\n\n| a{steering} | b |\n| --- | ---: |\n| x | 1.0 |\n"
     path.write_bytes(f"{text}<!-- t.md {seal('t.md', [text.encode()])} -->\n".encode())
@@ -177,7 +177,7 @@ texts = st.text(st.characters(codec="utf-8")) | st.sampled_from(
 
 
 @given(texts)
-def test_what_a_spreadsheet_is_kept_from_comes_back(text: str) -> None:
+def test_disarmed_cells_are_read_back(text: str) -> None:
     assert unescaped(escaped(text)) == text
     assert not dangerous(escaped(text))
     assert escaped(text) in (text, f"'{text}")

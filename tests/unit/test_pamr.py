@@ -1,4 +1,4 @@
-"""PAMR against a per-pixel loop in float64, and what must hold whatever the image."""
+"""PAMR against a per-pixel loop in float64, and what must hold for every image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the studies quote is what the papers print: every number and setting beside docs/papers.md."""
+"""The studies quote what the papers print: every number and setting is compared with docs/papers.md."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def content(folder: Path, change: Callable[[dict[str, Any]], None]) -> dict[str,
 
 @pytest.fixture
 def missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """What is said to be missing of a study in an empty folder, by its key."""
+    """What is reported as missing of a study in an empty folder, by its key."""
     monkeypatch.chdir(tmp_path)
 
     def find(change: Callable[[dict[str, Any]], None] = lambda content: None) -> list[str]:
@@ -75,7 +75,7 @@ def test_a_benchmark_s_folder_its_lists_and_their_folders(missing: Callable[...,
 
 
 def test_every_other_path(missing: Callable[..., list[str]]) -> None:
-    """Models, backbones, weights, images to adapt to, a WordNet: of each a folder or a file that is nowhere."""
+    """Models, backbones, weights, images to adapt to, a WordNet: a folder or a file of each that does not exist."""
 
     def change(content: dict[str, Any]) -> None:
         content["benchmarks"]["voc"] = CONTENT["benchmarks"]["voc"]
@@ -127,7 +127,7 @@ NEITHER: dict[str, Callable[[dict[str, Any], str], None]] = {
      "-x/y", "owner/.name", "models:sd", "a b", "m" * 300, "owner/" + "m" * 97],
 )  # fmt: skip
 def test_what_is_neither_a_path_nor_an_id_is_not_there(missing: Callable[..., list[str]], name: str) -> None:
-    """The hub would be asked for it by the first job, or the last."""
+    """Otherwise the first job, or the last, would ask the hub for it."""
 
     for key, put in NEITHER.items():
 

@@ -1,4 +1,4 @@
-"""Photographs as a viewer shows them, label files by their colours, and what is neither: named, never guessed."""
+"""Photographs as a viewer shows them, label files by their colours, and other files: refused by name, never guessed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def saved(picture: Image.Image, format: str, orientation: int | None = None, **o
 
 
 def scene(height: int = 16, width: int = 24) -> np.ndarray:
-    """Quarters of four colours: no turn leaves it as it was, and lossy formats keep it recognisable."""
+    """Quarters of four colours: every turn changes it, and lossy formats keep it recognisable."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[: height // 2, : width // 2] = 250, 20, 20
     pixels[height // 2 :, : width // 2] = 20, 250, 20
@@ -101,12 +101,12 @@ def test_every_format_is_read_whatever_the_name_ends_in(tmp_path: Path, format: 
 
 
 def with_margin(gif: bytes) -> bytes:
-    """Its one frame on a larger screen, the rest of which no pixel covers."""
+    """Its only frame is on a larger screen, whose rest no pixel covers."""
     return gif[:6] + struct.pack("<HH", 30, 20) + gif[10:]
 
 
 def without_adobe(jpeg: bytes) -> bytes:
-    """Without the segment that says that the inks are stored inverted."""
+    """Without the segment that says that inks are stored inverted."""
     start = jpeg.index(b"\xff\xee")
     return jpeg[:start] + jpeg[start + 2 + int.from_bytes(jpeg[start + 2 : start + 4]) :]
 
@@ -136,7 +136,7 @@ UNREAD: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("kind", UNREAD)
 def test_what_is_no_photograph_is_named(tmp_path: Path, kind: str) -> None:
-    """By the reader, and where a folder is checked: there by the head of the file."""
+    """By the reader, and by the check of a folder, which reads the head of the file."""
     content, reason = UNREAD[kind]
     assert reason in str(refusal(lambda: decode_rgb(content, "sample 7")))
     (tmp_path / "images").mkdir()
@@ -200,7 +200,7 @@ def test_a_number_behind_a_dot_is_no_ending(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
-    """As an archive from another system unpacks it."""
+    """As unpacked from another system's archive."""
     (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(encode_png(scene()))
     assert len(folder_images(tmp_path).digest) == 64
 
@@ -211,7 +211,7 @@ def test_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("shape", [(16, 24), (24, 16), (16, 16)])
 def test_labels_lie_on_the_pixels_that_they_fit(orientation: int, shape: tuple[int, int]) -> None:
-    """Displayed or stored; where both have their size, nobody knows."""
+    """Labels can be turned as displayed or as stored; if both have the image's size, it is unknown which."""
     stored = scene(*((16, 16) if shape == (16, 16) else (16, 24)))
     content = saved(Image.fromarray(stored), "PNG", orientation)
     photograph, labels = decode_photograph(content, "sample 7"), np.zeros(shape, np.uint8)
@@ -245,7 +245,7 @@ def with_palette(indices: np.ndarray, colours: np.ndarray) -> bytes:
 
 
 def reordered(labels: np.ndarray, colours: np.ndarray, order: list[int]) -> bytes:
-    """The labels as an image editor saves them: the palette holds ``order``'s colours alone, in that order."""
+    """The labels as an image editor saves them: the palette holds only ``order``'s colours, in that order."""
     index_of = np.zeros(256, np.uint8)
     index_of[order] = np.arange(len(order))
     return with_palette(index_of[labels], colours[order])
@@ -253,7 +253,7 @@ def reordered(labels: np.ndarray, colours: np.ndarray, order: list[int]) -> byte
 
 @st.composite
 def label_maps(draw: st.DrawFn, format: str) -> np.ndarray:
-    """Any labels of the format, few of them to a map."""
+    """Any labels of the format, a few of them in each map."""
     some = draw(st.lists(st.sampled_from(sorted(FORMATS[format].labels)), min_size=1, max_size=6, unique=True))
     return draw(arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 6)), elements=st.sampled_from(some)))
 
@@ -272,7 +272,7 @@ WAYS: dict[str, Callable[[np.ndarray, np.ndarray, st.DataObject], bytes]] = {
 }
 NO_LABELS = {"rgb", "jpeg", "webp"}
 BOTH_WAYS = {0, 7, 56, 64, 128}
-"""Those of ADE20K's labels whose colours are VOC's of one of them and the grey of another."""
+"""Labels of ADE20K whose colour is VOC's colour of one label and the grey of another."""
 
 
 @settings(max_examples=300, deadline=None)
@@ -293,7 +293,7 @@ def test_labels_come_back_whatever_an_editor_did_to_their_palette(
 
 
 def test_vocs_palette_is_read_in_any_order() -> None:
-    """The two that turned a person into an aeroplane and the border into background."""
+    """Two that turned a person into an aeroplane and the border into background."""
     labels = np.array([[0, 15, 255], [15, 1, 20]], np.uint8)
     for order in ([0, 15, 255, 1, 20], [255, 20, 15, 1, 0], list(range(255, -1, -1))):
         assert np.array_equal(DECODE["voc"](reordered(labels, VOC_COLOURS, order), "x"), labels)
@@ -326,7 +326,7 @@ def test_palettes_that_say_nothing(indices: list[int], colours: np.ndarray, reas
 
 
 def test_colours_that_can_be_read_both_ways_are_refused() -> None:
-    """(128, 128, 128) is 7 in VOC's colours and 128 in grey: ADE20K has both, VOC has the one."""
+    """(128, 128, 128) is 7 in VOC's colours and 128 in grey: ADE20K has both, VOC has only 7."""
     content = with_palette(np.array([[0, 1]]), GREYS[[0, 128]])
     assert "VOC's as well as grey" in str(refusal(lambda: DECODE["ade20k"](content, "sample 7")))
     assert DECODE["voc"](content, "x").tolist() == [[0, 7]]
@@ -341,7 +341,7 @@ def test_labels_are_png_or_refused(decode: Callable[[bytes, str], object], forma
 
 
 def test_ids_of_sixteen_bits_a_colour_are_refused() -> None:
-    """Pillow would give their upper halves: 0 for every id."""
+    """Pillow would return their upper halves: 0 for every id."""
     content = bytearray(encode_ids(np.array([[300, 919]], np.uint16)))
     content[24] = 16
     with pytest.raises(PictureError, match="sample 7"):
@@ -349,7 +349,7 @@ def test_ids_of_sixteen_bits_a_colour_are_refused() -> None:
 
 
 def drawn_by_hand(kind: int, bits: int, row: bytes, first: bytes = b"", palette: bytes = b"") -> bytes:
-    """A PNG of one line, by its format's own numbers; ``first``: what stands before its header."""
+    """A PNG of one line, with the given numbers of its format; ``first``: what precedes its header."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -364,7 +364,7 @@ def drawn_by_hand(kind: int, bits: int, row: bytes, first: bytes = b"", palette:
 LITTLE: dict[int, tuple[bytes, list[int]]] = {
     1: (b"\x0f", [0, 0, 0, 0, 1, 1, 1, 1]), 2: (b"\x1b", [0, 1, 2, 3]), 4: (b"\x01\xf2", [0, 1, 15, 2]),
 }  # fmt: skip
-"""Bits a pixel -> a line, and what is in it."""
+"""Bits per pixel -> a line, and its values."""
 
 
 @pytest.mark.parametrize("bits", LITTLE)
@@ -388,7 +388,7 @@ def test_bits_are_looked_up_where_they_stand(decode: Callable[[bytes, str], obje
 @pytest.mark.parametrize("decode", [decode_mask, decode_ids])
 @pytest.mark.parametrize("own_first", [False, True])
 def test_labels_that_move_are_refused(decode: Callable[[bytes, str], object], own_first: bool) -> None:
-    """Nobody knows which of the pictures is meant."""
+    """It is unknown which of the pictures is meant."""
     kind = "L" if decode is decode_mask else "RGB"
     first, second = Image.new(kind, (4, 4)), Image.new(kind, (4, 4), 1 if kind == "L" else (1, 0, 0))
     content = saved(first, "PNG", save_all=True, append_images=[second], default_image=own_first)
@@ -399,7 +399,7 @@ def test_labels_that_move_are_refused(decode: Callable[[bytes, str], object], ow
 
 
 def repaint(folder: Path, paint: Callable[[int, np.ndarray], np.ndarray]) -> None:
-    """Write every label file of val anew; ``paint`` gets its number and labels."""
+    """Write every label file of val again; ``paint`` gets its number and labels."""
     for number, path in enumerate(sorted((folder / "SegmentationClass").glob("val_*.png"))):
         path.write_bytes(encode_mask(paint(number, decode_mask(path.read_bytes(), path.name)).astype(np.uint8)))
 
@@ -427,7 +427,7 @@ def test_masks_of_0_and_255_are_refused_with_the_reason(voc: Path) -> None:
 
 @pytest.mark.parametrize("ordinary", range(4))
 def test_a_file_of_background_and_void_alone_is_sound(voc: Path, ordinary: int) -> None:
-    """Whichever of the files it is that shows a class."""
+    """Whichever file shows a class."""
     repaint(voc, lambda number, labels: labels if number == ordinary else np.where(labels > 0, 255, 0))
     benchmark = open_benchmark("voc", voc, "val", ["car", "cat"])
     assert all(len(pair) == 2 for pair in benchmark) and check_errors(voc) == []  # type: ignore[attr-defined]
@@ -449,7 +449,7 @@ def test_masks_of_0_and_255_where_255_is_no_label(tmp_path: Path, format: str) -
         open_benchmark(format, tmp_path, "val", ["car"])
 
 
-# --- what `seediff data check` says of all this
+# --- what `seediff data check` reports
 
 
 def test_the_check_names_every_kind(voc: Path) -> None:

@@ -17,7 +17,7 @@ NEEDED_BY_TESTS = ("workflow", "lora", "wordnet", "dev")
 
 
 def requirements(lines: list[str]) -> dict[str, Requirement]:
-    """By name, those on the project itself left out."""
+    """By name, without those on the project itself."""
     wanted = map(Requirement, lines)
     return {each.name.lower().replace("_", "-"): each for each in wanted if each.name != "seediff"}
 

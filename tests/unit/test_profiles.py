@@ -1,4 +1,4 @@
-"""What the profiles say of the rules, read as files; tests/slurm runs the workflow with them."""
+"""What the profiles say about the rules, read as files; tests/slurm runs the workflow with them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_profiles_name_rules_that_exist() -> None:
 
 
 def test_nothing_is_held_back_where_there_are_arrays() -> None:
-    """The plugin never submits what Snakemake holds back of an array, and the run would wait for ever."""
+    """The plugin never submits jobs of an array that Snakemake holds back, so the run would wait forever."""
     slurm = profile("slurm")
     assert slurm["jobs"] >= 1_000_000 and slurm["max-jobs-per-timespan"] == "1000000/1s"
     assert "resources" not in slurm

@@ -1,4 +1,4 @@
-"""Every result says which weights it comes from, wherever they lie."""
+"""Every result says which weights it comes from, wherever they are."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def test_groups_and_overlapping_classes() -> None:
 
 
 def test_every_class_of_voc_is_accounted_for_elsewhere() -> None:
-    """It goes by its own name or by others, or the data set is known to have none of it: and never two of these."""
+    """A class has its own name or others, or the data set is known to lack it: never two of these."""
     for format, known in (("cityscapes", cityscapes.IDS.values()), ("ade20k", ade20k.CLASSES)):
         assert {name for name in voc.CLASSES if not {*FORMATS[format].own_names(name)} <= {*known}} == set()
         for name in FORMATS[format].absent:
@@ -179,14 +179,14 @@ def test_classes_that_are_said_to_be_lacking(tmp_path: Path) -> None:
 
 
 def test_nothing_is_learnt_from_a_data_set_that_has_none_of_it(tmp_path: Path) -> None:
-    """What can be tested without a class, which Cityscapes is known to lack, cannot be trained on."""
+    """Cityscapes can be tested without a class that it is known to lack, but not trained on."""
     make("cityscapes", tmp_path, [26, 24])
     assert open_benchmark("cityscapes", tmp_path, "val", ["cat", "car"])[0][1].tolist() == [[2, 0]]
     with pytest.raises(SeediffError, match="cityscapes has no class 'cat' to learn"):
         assemble_real("cityscapes", tmp_path, "val", ["cat", "car"], None, tmp_path / "set.json")
 
 
-# One image of every format: a row of pixel values, and what the study (bus, car, motorbike, person) makes of it.
+# One image of every format: a row of pixel values, and its labels in the study (bus, car, motorbike, person).
 VALUES = {
     "voc": ([0, 6, 7, 14, 15, 255, 12, 20], [0, 1, 2, 3, 4, 255, 0, 0]),
     "cityscapes": ([28, 26, 32, 24, 25, 7, 33, 0, 5, 29], [1, 2, 3, 4, 0, 0, 0, 255, 255, 255]),
@@ -298,7 +298,7 @@ def test_missing_images_and_empty_lists(tmp_path: Path) -> None:
 
 
 def test_a_list_that_begins_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
-    """As Windows' editor writes it."""
+    """As an editor on Windows writes it."""
     make("voc", tmp_path, [1])
     split = tmp_path / "ImageSets" / "Segmentation" / "val.txt"
     split.write_bytes(b"\xef\xbb\xbf2007_000032\r\n")
@@ -307,7 +307,7 @@ def test_a_list_that_begins_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("format", ["cityscapes", "ade20k", "imagenet_s50"])
 def test_what_a_dot_hides_is_no_image(tmp_path: Path, format: str) -> None:
-    """As a Mac leaves it beside every file on a disk that is not its own."""
+    """As a Mac leaves it beside every file on a foreign disk."""
     for path in make(format, tmp_path, [1, 2]):
         path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
     assert len(opened(format, tmp_path)) == 1
@@ -318,7 +318,7 @@ def twin(path: Path, name: str) -> Path:
 
 
 def other_spellings(path: Path) -> list[str]:
-    """Names for another file that could be meant as well."""
+    """Names of another file that could also be meant."""
     names = [f"{path.stem}.bmp", f"{path.stem}{path.suffix.swapcase()}", f"{path.stem.swapcase()}{path.suffix}"]
     return [name for name in names if name != path.name]  # VOC's have no letters
 
@@ -326,7 +326,7 @@ def other_spellings(path: Path) -> list[str]:
 @pytest.mark.parametrize("format", FORMAT_NAMES)
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_file_beside_its_twin(tmp_path: Path, format: str, which: int) -> None:
-    """Names that differ in case or ending alone: nobody can say which of the two is meant."""
+    """Names that differ only in case or ending: it is unknown which of the two is meant."""
     path = make(format, tmp_path, [1, 2])[which]
     for name in other_spellings(path):
         other = twin(path, name)
@@ -363,7 +363,7 @@ def test_of_very_many_names_a_hint_shows_some() -> None:
 
 @pytest.mark.parametrize("format", ["cityscapes", "ade20k", "imagenet_s50"])
 def test_images_without_labels_and_labels_without_images(tmp_path: Path, format: str) -> None:
-    """Each is missed, whichever of the two is there, and how many are is said."""
+    """Each is reported as missing, whichever of the two exists, with their number."""
     image, labels = make(format, tmp_path, [1, 2])
     for path, problem in ((labels, "missing image: "), (image, "missing label file: ")):
         alone = [twin(path, path.name.replace("00", digits, 1)) for digits in ("77", "88", "99")]
@@ -456,7 +456,7 @@ def test_only_sbd_lists_may_hold_paths(tmp_path: Path) -> None:
 
 
 def test_the_classes_of_imagenet_s() -> None:
-    """Ids follow the WordNet ids; checked where one can look them up."""
+    """Ids follow the WordNet ids; checked where those can be looked up."""
     assert {subset: len({*names.values()}) for subset, names in imagenet_s.NAMES.items()} == {
         50: 50, 300: 300, 919: 919,
     }  # fmt: skip

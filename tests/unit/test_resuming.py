@@ -1,4 +1,4 @@
-"""What a killed job left behind is gone on from by the very same job alone."""
+"""Only the very same job resumes from what a killed job left."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ RESUMABLE: dict[str, Callable[[Path, Path], None]] = {"train": train, "adapter":
 
 
 def steps_until(monkeypatch: pytest.MonkeyPatch, last: int) -> list[int]:
-    """The iterations that are computed from now on; a run dies before ``last``, as a killed job does."""
+    """The iterations that are computed from now on; a run ends before ``last``, like a killed job."""
     taken, step = [], Trainer.step
 
     def dying(self: Trainer, *batch: Any) -> None:

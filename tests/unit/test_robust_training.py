@@ -52,7 +52,7 @@ BOTH = pytest.mark.parametrize("settings", [SETTINGS, PIXEL], ids=["mask2former"
 
 
 class Uncertainty(Squares):
-    """Squares with uncertainty in place of labels; all of them as unreliable as can be if ``hopeless``."""
+    """Squares with uncertainty in place of labels; all of them as unreliable as possible if ``hopeless``."""
 
     def __init__(self, hopeless: bool = False) -> None:
         self.hopeless = hopeless
@@ -116,7 +116,7 @@ def naive_terms(own: torch.Tensor, others: torch.Tensor, batch: WeightedBatch) -
 def two_networks(settings) -> list[torch.nn.Module]:
     torch.manual_seed(5)
     networks = [architecture_of(settings).build(settings, 3).eval() for _ in range(2)]
-    with torch.no_grad():  # so that they do not say the same everywhere
+    with torch.no_grad():  # so that they do not predict the same everywhere
         for network in networks:
             for parameter in network.parameters():
                 parameter += 0.02 * torch.randn_like(parameter)
@@ -480,7 +480,7 @@ def test_settings_are_checked(values, message) -> None:
 
 
 def test_from_scores_to_a_confusion_matrix(tmp_path) -> None:
-    """What a recipe's jobs do one after another; the evaluation is told nothing of a pair."""
+    """The jobs of a recipe one after another; the evaluation is not told that there are two networks."""
     keys, classes = [f"cat-{index:06d}" for index in range(3)], ["cat"]
     rng, about = np.random.default_rng(0), json.dumps({"class_name": "cat"}).encode()
     images = [encode_png(rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)) for _ in keys]

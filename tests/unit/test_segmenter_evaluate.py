@@ -32,7 +32,7 @@ CLASSES = ("background", "a", "b", "c")
 def segmenter():
     torch.manual_seed(0)
     model = mask2former.build(SETTINGS, len(CLASSES)).eval()
-    with torch.no_grad():  # untrained queries all say the same: let them differ, so that pixels do
+    with torch.no_grad():  # untrained queries all predict the same: let them differ, so that pixels do
         model.model.pixel_level_module.decoder.mask_projection.weight *= 20
         model.class_predictor.weight *= 100
         logits = model(pixel_values=normalize(torch.from_numpy(images(2, 64, 64)))).class_queries_logits
@@ -168,7 +168,7 @@ def test_a_benchmark_of_more_classes_than_a_byte_has_labels(subset, tmp_path):
     classes = ["background", *NAMES[subset].values()]
     torch.manual_seed(0)
     model = mask2former.build(SETTINGS, len(classes)).eval()
-    high = classes.index("television")  # above a byte in the largest, and what all pixels are taken for
+    high = classes.index("television")  # above a byte in the largest, and what all pixels are predicted as
     with torch.no_grad():
         model.class_predictor.bias[high] += 100
     save_tensors(tmp_path / "model.safetensors", model.state_dict())

@@ -1,4 +1,4 @@
-"""The set loss against the one in transformers, and what ignored pixels may not do."""
+"""The set loss against the one in transformers, and what ignored pixels must not do."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_equals_the_published_loss_where_nothing_is_ignored(same_points, monkeyp
 
 def test_the_mean_of_the_losses_of_processes_is_that_of_the_whole_batch(same_points):
     layers, labels = random_layers(0), random_labels(0)
-    labels[0] = 1  # so that the shares hold unlike numbers of targets
+    labels[0] = 1  # so that the shares hold different numbers of targets
     shares = [
         ([(c[here], m[here]) for c, m in layers], make_targets(labels[here], CLASSES))
         for here in (slice(0, 1), slice(1, 3))

@@ -1,4 +1,4 @@
-"""Two processes that share every batch learn what one learns alone."""
+"""Two processes that share every batch learn what a single process learns."""
 
 from __future__ import annotations
 

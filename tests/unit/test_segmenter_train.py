@@ -1,4 +1,4 @@
-"""Training resumes exactly, and leaves whole files or none."""
+"""Training resumes exactly, and leaves complete files or none."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def interrupt(monkeypatch, at: int) -> None:
 
 
 def count_steps(monkeypatch) -> list[int]:
-    """The iterations that are really computed from now on."""
+    """The iterations that are computed from now on."""
     steps, step = [], Trainer.step
 
     def counting(self, images, labels):
@@ -98,7 +98,7 @@ def count_steps(monkeypatch) -> list[int]:
 
 
 def test_the_state_of_other_pretrained_weights_is_not_resumed(tmp_path, monkeypatch):
-    """Which lie at the same path."""
+    """They are at the same path."""
     plan = BACKBONES["resnet-mini"]
     config = ResNetConfig(**plan, out_features=["stage1", "stage2", "stage3", "stage4"])
     settings = replace(SETTINGS, pretrained=str(tmp_path / "backbone"))
@@ -185,7 +185,7 @@ def test_every_step_follows_the_schedule(tmp_path):
 
 
 def test_reading_a_batch_takes_no_random_number(tmp_path):
-    """An engine may set them first and read then, or the other way round."""
+    """An engine may set them first and read them later, or the other way round."""
     trainer = new_trainer(tmp_path)
     batches = trainer.batches(0)
     before = torch.get_rng_state()

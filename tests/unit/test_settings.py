@@ -1,4 +1,4 @@
-"""Bounds are declared in the types of settings, and held wherever these are made."""
+"""Bounds are declared in the types of settings, and checked wherever settings are made."""
 
 from __future__ import annotations
 

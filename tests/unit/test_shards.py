@@ -1,4 +1,4 @@
-"""Shards: what goes in comes out, and whatever is damaged, unfinished or malicious is refused."""
+"""Shards: what is written is read, and anything damaged, unfinished or malicious is refused."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_missing_files(shard: Path, tmp_path: Path) -> None:
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing that follows it in the writer runs."""
+    """Stands for SIGKILL: the writer runs nothing after it."""
 
 
 @pytest.mark.parametrize("renames", [0, 1])
@@ -208,7 +208,7 @@ def test_old_and_new_are_never_taken_for_a_pair(shard: Path, tmp_path: Path) -> 
 
 
 def test_a_shard_in_the_place_of_another_is_refused(tmp_path: Path) -> None:
-    """With its manifest, so that nothing about it is wrong but where it stands."""
+    """With its manifest, so that only its place is wrong."""
     places = [tmp_path / "masks" / "basic" / name / "0000.tar" for name in ("caa-raw", "seediff-raw")]
     for place in places:
         write_shard(place, THREE)

@@ -1,4 +1,4 @@
-"""The programs that the SLURM profile puts before SLURM's own; tests/slurm sees them bear with a real cluster."""
+"""The programs that the SLURM profile puts before SLURM's own; tests/slurm tries them on a real cluster."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_the_configuration_is_what_slurm_said_last(node: LoginNode) -> None:
     assert (other.returncode, other.stdout) == (4, "show partition\n")
 
 
-def test_a_configuration_that_was_never_said_is_none(node: LoginNode) -> None:
+def test_a_configuration_that_was_never_printed_is_none(node: LoginNode) -> None:
     node.program("scontrol", "echo down >&2; exit 1")
     said = node.run("scontrol", "show", "config")
     assert (said.returncode, said.stdout) == (1, "")

@@ -1,4 +1,4 @@
-"""What every job of the shipped studies is told has not changed unnoticed: a changed spec runs its jobs again."""
+"""The specs of the shipped studies have not changed unnoticed: a changed spec runs its jobs again."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ BACKENDS = {
     ("mask2former-official", "detectron2"): "mask2former",
     ("pixel", "seediff"): "pixel",
 }
-"""What an architecture and an engine were called together before they were two keys."""
+"""The common name of an architecture and an engine before they were two keys."""
 
 
 def digest(specs: dict[str, Any]) -> str:
-    """Of specs by job; a number counts as the same whether it is written as 1 or 1.0."""
+    """Of specs by job; a number is the same whether it is written as 1 or 1.0."""
     plain = json.loads(json.dumps(specs), parse_int=float)
     return hashlib.sha256(json.dumps(former(plain), sort_keys=True).encode()).hexdigest()[:16]
 
@@ -39,7 +39,7 @@ def former(content: Any) -> Any:
 
 
 def specs(study: str, stage: str) -> dict[str, Any]:
-    """Those of all jobs of the stage, by their wildcards."""
+    """The specs of all jobs of the stage, by their wildcards."""
     loaded = load_study(ROOT / f"config/studies/{study}.yaml")
     found = {}
     for work in STAGES[stage].work(loaded):

@@ -1,4 +1,4 @@
-"""The JSON schema and the tables of keys are those of the sections, and the studies that come along fit them."""
+"""The JSON schema and the tables of keys are those of the sections, and the shipped studies fit them."""
 
 from __future__ import annotations
 

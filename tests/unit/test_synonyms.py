@@ -90,7 +90,7 @@ PHRASES = st.lists(st.text("uvwxyz ", min_size=1, max_size=9).map(str.strip).fil
 
 @st.composite
 def vocabularies(draw: st.DrawFn) -> dict[str, list[str]]:
-    """Two classes with words of their own; a class is called by its first."""
+    """Two classes with words of their own; a class is named by its first word."""
     words = draw(WORDS)
     cut = draw(st.integers(1, len(words) - 1))
     return {some[0]: some[1:] for some in (words[:cut], words[cut:])}
@@ -266,11 +266,11 @@ SYNSETS = {
     "mouse-device": (None, "a pointing device", ["mouse", "computer mouse"]),
 }
 FIRST = {"coach": ["trainer", "bus"], "whooper": ["swan", "whooper"]}
-"""Which sense comes first, where the order above is not it."""
+"""Which sense comes first, if not in the order above."""
 
 
 def lmf() -> str:
-    """A WordNet in the format it is published in."""
+    """A WordNet in its published format."""
     lemmas: dict[str, list[str]] = {}
     for synset, (_, _, words) in SYNSETS.items():
         for word in words:
@@ -318,7 +318,7 @@ def test_wordnet_keeps_to_the_sense_that_is_meant(lexicon: str) -> None:
 
 
 def test_a_sense_may_be_named(lexicon: str) -> None:
-    """Its word means another thing first; that is the study's own affair, and what is added is of the right sense."""
+    """Its word means another thing first, which is up to the study; the words added are of the right sense."""
     assert kin(read_lexicon(lexicon), "crane", None, 1) == []
     settings = {"source": "wordnet", "lexicon": lexicon, "senses": {"crane": "t-crane-bird"}}
     assert used(["crane"], **settings) == {"crane": ["crane", "whooping crane"]}

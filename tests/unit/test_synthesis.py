@@ -1,4 +1,4 @@
-"""Drawing with the embedded pipeline: the README's lines, and images that do not depend on their company."""
+"""Drawing with the embedded pipeline: the README's lines, and images that do not depend on their batch."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def images(pipe: Any, prompts: list[Prompt], batch_size: int) -> list[np.ndarray
 def test_an_image_is_the_same_in_any_batch(pipe: Any, prompts: list[Prompt]) -> None:
     alone, together = images(pipe, prompts, 1), images(pipe, prompts, 3)
     for single, batched in zip(alone, together, strict=True):
-        # Kernels round differently with the batch size; a grey level out of 255 is all that may show.
+        # Kernels round differently with the batch size; at most one grey level of 255 may differ.
         assert np.abs(single.astype(int) - batched).max() <= 1
     assert np.abs(alone[0].astype(int) - alone[1]).max() > 50
 
@@ -176,7 +176,7 @@ CLASSES_CALLED_AS_SPLITS = ["cat", "train", "bullet train", "test"]
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What ``generate`` writes for classes that are called as splits are; asked for less the second time."""
+    """What ``generate`` writes for classes that are named like splits; the second call asks for fewer images."""
     folder = tmp_path_factory.mktemp("drawn") / "pairs"
     for number in (2, 1):
         generate(str(MODEL), CLASSES_CALLED_AS_SPLITS, number, folder, num_inference_steps=1, variant="caa")

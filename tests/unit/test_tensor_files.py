@@ -1,4 +1,4 @@
-"""Safetensors files whose headers or metadata are not what they should be: refused in a line, by every reader."""
+"""Safetensors files with wrong headers or metadata: refused in a line, by every reader."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_name_that_no_file_can_have(name: str, tmp_path: Path) -> None:
 
 
 def sealed(path: Path, tensors: dict[str, torch.Tensor], about: Any) -> None:
-    """As whoever means harm can write it."""
+    """As an attacker can write it."""
     named = {"file": path.name, "about": about}
     content = {**named, "seal": seal(path.name, _contents(tensors, named))}
     path.write_bytes(save(tensors, {"seediff": json.dumps(content)}))

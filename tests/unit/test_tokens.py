@@ -27,7 +27,7 @@ VECTORS = {"<cat-toy>": 2, "sks": 2, "*": 1, "<dog>": 1}
 
 
 class Reader(TextualInversionLoaderMixin):
-    """As much of a pipeline as reads prompts."""
+    """The part of a pipeline that reads prompts."""
 
     def __init__(self, tokenizer: Any, vectors: Mapping[str, int]) -> None:
         self.tokenizer = deepcopy(tokenizer)
@@ -36,7 +36,7 @@ class Reader(TextualInversionLoaderMixin):
 
 
 def build_t5() -> PreTrainedTokenizerFast:
-    """Of T5's kind, Unigram: a few words, letters, and pieces that cross from one kind of character to another."""
+    """Unigram, as in T5: a few words, letters, and pieces that cross from one kind of character to another."""
     marks = ["<pad>", "</s>", "<unk>"]
     words = ["\u2581", "\u2581a", "\u2581cat", "\u2581photo", "\u2581of", "\u2581on", "train", "tr", "'s", "t-s", ",."]
     letters = [letter for letter in "abcdefghijklmnopqrstuvwxyz0123456789,.'-<>*_" if letter != "x"]

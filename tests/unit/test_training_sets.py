@@ -1,4 +1,4 @@
-"""Training sets: pairs by key whatever the shards, real images too, and nothing that does not fit together."""
+"""Training sets: pairs by key in any shards, also of real images, and nothing that does not fit together."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def shards(folder: Path, groups: Sequence[Sequence[Sample]]) -> list[Path]:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
-    """Two classes of four images, two to a shard; masks of two shards to a part."""
+    """Two classes of four images, two in a shard; masks of two shards in a part."""
     root = tmp_path / "results"
     drawn = [[image_sample(name, i + k) for k in (0, 1)] for name in NAMES for i in (0, 2)]
     made = [[mask_sample(name, i) for i in range(4)] for name in NAMES]

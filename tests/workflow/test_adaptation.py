@@ -22,7 +22,7 @@ DRAWN = "results/smoke/images/far/car/0000.tar"
 
 
 def adapted(folder: Path, target: str = "benchmark: street") -> Workspace:
-    """The smoke study with one more image set, drawn by the adapted model, and all that follows from it."""
+    """The smoke study with one more image set, drawn by the adapted model, and everything made from it."""
     workspace = make_workspace(folder)
     for section, more in {
         "prompt_sets": "  far: {per_class: 1, classes: [car]}",

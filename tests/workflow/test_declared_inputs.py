@@ -55,7 +55,7 @@ def test_a_job_needs_its_declared_inputs_alone(
 
 
 def run_alone(job: Job, workspace: Workspace, folder: Path) -> None:
-    """Run the job in an empty ``folder`` to which only its inputs are copied: it must leave what it left before."""
+    """Run the job in an empty ``folder`` with copies of its inputs only: it must leave what it left before."""
     for path in with_stand_ins(job.inputs, workspace):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(workspace.folder / path, folder / path)
@@ -70,7 +70,7 @@ def content(path: Path) -> bytes:
 
 
 def with_stand_ins(inputs: Iterable[str], workspace: Workspace) -> Iterable[str]:
-    """The inputs, and the data sets that those among them stand for which have the checksum of every file of one."""
+    """The inputs and, for those that have the checksum of every file of a data set, that data set."""
     for path in inputs:
         yield path
         if path.endswith("/domain.json"):

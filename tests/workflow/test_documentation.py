@@ -1,4 +1,4 @@
-"""What README and docs print works: commands are run in their dry form, settings are read, files are there."""
+"""What README and docs print works: commands are run dry, settings are read, files exist."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ OTHERS = (
     "xargs",
     ".",
 )
-"""Programs that are not ours, in lines that people adapt to their machine."""
+"""Other programs, in lines that people adapt to their machine."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def test_make(command: str) -> None:
 
 @pytest.mark.parametrize("command", of_program("pytest"))
 def test_pytest(command: str, pytestconfig: pytest.Config) -> None:
-    """Its markers, folders and options are there; to collect the tests once more would take long."""
+    """Its markers, folders and options exist; collecting the tests again would take long."""
     _, *words = shlex.split(command)
     markers = {line.partition(":")[0] for line in pytestconfig.getini("markers")}
     for before, word in zip(["", *words], words, strict=False):
@@ -127,7 +127,7 @@ def test_modules_take_the_options(command: str) -> None:
 
 @pytest.mark.parametrize("command", of_program("seediff"))
 def test_seediff(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
-    """Options that make no sense end in 2; models, images and data that are not here, or no image asked for, in 1."""
+    """Wrong options end in 2; missing models, images and data, or asking for no image, in 1."""
     monkeypatch.chdir(workspace.folder)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert main(shlex.split(command.replace("--number 20", "--number 0"))[1:]) in (0, 1)
@@ -153,7 +153,7 @@ SECTIONS = [block for block in printed("yaml") if not block.text.startswith(" ")
 
 @pytest.mark.parametrize("block", SECTIONS, ids=lambda block: block.page)
 def test_settings_fit_a_study(block: Printed) -> None:
-    """Each fragment, put into a shipped study in place of what has its name."""
+    """Each fragment, put into a shipped study in place of the section of its name."""
     problems = [problem_in(name, yaml.safe_load(block.text)) for name in ("mini", "paper")]
     assert None in problems, problems
 
@@ -170,7 +170,7 @@ def problem_in(name: str, fragment: dict[str, Any]) -> str | None:
 
 @cache
 def named_paths() -> list[tuple[str, str]]:
-    """Page and path, of what pages name as a file or folder of the repository."""
+    """Page and path of everything that pages name as a file or folder of the repository."""
     named = re.compile(r"`((?:seediff|tests|rules|config|benchmarks|profiles|assets|docs)/[\w/.-]*)`")
     return sorted({(str(page.relative_to(ROOT)), path) for page in PAGES for path in named.findall(page.read_text())})
 

@@ -1,4 +1,4 @@
-"""Jobs that are killed, terminals that are closed: what a run shows then, and what it leaves."""
+"""Killed jobs and closed terminals: what a run then shows, and what it leaves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOG = "results/smoke/logs/mask_quality/voc.log"
 
 
 def job_in(folder: Path) -> psutil.Process | None:
-    """The job itself, once it has said a word."""
+    """The job itself, once it has printed something."""
     said = (folder / LOG).exists() and (folder / LOG).read_text()
     for process in psutil.process_iter(["cmdline", "cwd"]):
         command = process.info["cmdline"] or []
@@ -42,7 +42,7 @@ def status(workspace: Workspace) -> str:
 
 
 def test_a_killed_job_has_failed_at_once(workspace: Workspace) -> None:
-    """As the kernel kills what takes too much memory."""
+    """As the kernel kills a process that takes too much memory."""
     run = subprocess.Popen(COMMAND, cwd=workspace.folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     wait_for(lambda: job_in(workspace.folder), "the job").kill()
     said, _ = run.communicate(timeout=60)
@@ -57,7 +57,7 @@ def test_a_killed_job_has_failed_at_once(workspace: Workspace) -> None:
 
 @pytest.mark.slow
 def test_a_closed_terminal_leaves_no_lock(workspace: Workspace) -> None:
-    """Snakemake is sent SIGHUP, and nothing can be printed any more; the job that runs is waited for."""
+    """Snakemake gets SIGHUP, and nothing can be printed any more; it waits for the running job."""
     terminal, inside = pty.openpty()
     own_terminal = lambda: fcntl.ioctl(inside, termios.TIOCSCTTY, 0)  # noqa: E731
     run = subprocess.Popen(
@@ -67,7 +67,7 @@ def test_a_closed_terminal_leaves_no_lock(workspace: Workspace) -> None:
     os.close(inside)
     wait_for(lambda: job_in(workspace.folder), "the job")
     os.close(terminal)
-    assert run.wait(timeout=60) in (0, 1)  # stopped, or done: the job that was waited for is the last
+    assert run.wait(timeout=60) in (0, 1)  # stopped, or done: the job that it waited for is the last
     assert not any((workspace.folder / ".snakemake").rglob("*.lock"))
     assert (workspace.folder / "results/smoke/mask_quality/voc.json").is_file()
     assert workspace.planned("--until", "mask_quality") == {}

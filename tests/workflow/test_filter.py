@@ -22,7 +22,7 @@ MODEL = "results/smoke/models/filtered/swin/0/model.safetensors"
 
 @pytest.fixture(scope="session")
 def trained(finished: Workspace, shared: Sharing) -> Workspace:
-    """A finished smoke study with a model of the filtered recipe. Not to be changed: use ``copied`` for that."""
+    """A finished smoke study with a model of the filtered recipe. Do not change it: use ``copied``."""
 
     def train(folder: Path) -> None:
         shutil.copytree(finished.folder, folder, symlinks=True, dirs_exist_ok=True)

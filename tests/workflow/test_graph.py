@@ -36,7 +36,7 @@ def test_job_counts_of_the_smoke_study(workspace: Workspace) -> None:
 
 
 def test_all_models_can_be_asked_for(workspace: Workspace) -> None:
-    """Those that others start from too, which --until train could never go on from."""
+    """Also those that start from others, which --until train would never begin."""
     assert workspace.planned("models")["train"] == 6
     refused = workspace.snakemake("--dry-run", "--until", "train")
     assert refused.returncode == 1
@@ -65,7 +65,7 @@ def test_lint_has_nothing_to_say(workspace: Workspace) -> None:
 
 
 def test_a_single_file_can_be_asked_for(tmp_path: Path) -> None:
-    """Although the tables, which are shown at the end of a run, are not there."""
+    """Although the tables, which are shown at the end of a run, do not exist."""
     alone = make_workspace(tmp_path)
     prompts = "results/smoke/prompts/basic.csv"
     run = alone.snakemake(prompts)
@@ -81,14 +81,14 @@ def test_a_typo_in_the_study_ends_in_a_few_lines(tmp_path: Path) -> None:
 
 
 def test_a_setting_that_the_workflow_does_not_have_is_refused(tmp_path: Path) -> None:
-    """And no other study is run in place of the one that was meant."""
+    """And no other study is run in place of the intended one."""
     mistaken = make_workspace(tmp_path)
     mistaken.edit("config/config.yaml", "study:", "stduy:")
     assert "error: The workflow has no setting 'stduy'." in refused(mistaken)
 
 
 def test_a_path_that_is_not_there_is_said_before_the_first_job(tmp_path: Path) -> None:
-    """Unless the study is only to be planned; a job of its own does not look again."""
+    """Unless the study is only planned; a single job does not look again."""
     away = make_workspace(tmp_path)
     away.edit(SMOKE, "embedded: {train: 6, val: 4}", "folder: data/NOPE")
     assert refused(away) == [
@@ -106,7 +106,7 @@ def test_a_path_that_is_not_there_is_said_before_the_first_job(tmp_path: Path) -
 
 
 def refused(workspace: Workspace) -> list[str]:
-    """What a dry run says, which must fail."""
+    """The output of a dry run, which must fail."""
     run = workspace.snakemake("--dry-run")
     assert run.returncode == 1
     return [line for line in run.stderr.splitlines() if "profile" not in line and "onfig file" not in line]

@@ -24,7 +24,7 @@ def yaml_text(text: str) -> str:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Workspace:
-    """The smoke study in a folder and with a model, a template and headings that a shell would make much of."""
+    """The smoke study in a folder and with a model, a template and headings that a shell would interpret."""
     workspace = make_workspace(tmp_path / "it's $(touch pwned); {x} 猫")
     model = "assets/$(touch pwned); 'x' 猫"
     (workspace.folder / "assets").unlink()
@@ -55,7 +55,7 @@ def test_class_words_that_are_commands(hostile: Workspace) -> None:
 
 @pytest.mark.slow
 def test_every_job_of_a_hostile_study(hostile: Workspace) -> None:
-    """From prompts to the tables: all that a study may say stands in the commands of some job."""
+    """From prompts to the tables: all text of a study is in the commands of some job."""
     run = hostile.snakemake("results/smoke/tables/table2.md", "results/smoke/mask_quality/voc.json")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "$(touch pwned)" in (hostile.folder / "results/smoke/tables/table2.md").read_text()

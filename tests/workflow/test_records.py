@@ -1,4 +1,4 @@
-"""Whether a job is done is told by the record of its files, whatever their times or Snakemake's own notes say."""
+"""The record of its files says whether a job is done, whatever their times or Snakemake's own records say."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SEEDIFF = {"refine": 1, "assemble": 1, "train": 1, "evaluate": 1, "tabulate": 1,
 
 
 def unfinished(workspace: Workspace) -> dict[str, int]:
-    """Jobs by rule that are not done, as `seediff status` tells."""
+    """Jobs by rule that are not done, by `seediff status`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(workspace.folder)
         status = study_status(load_study(Path(SMOKE)), Path("results/smoke"), time.time())

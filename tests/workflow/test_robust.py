@@ -1,4 +1,4 @@
-"""A robust recipe in the workflow: masks of its own, two networks in one model, and no finished job run again."""
+"""A robust recipe in the workflow: its own masks, two networks in one model, and no finished job run again."""
 
 from __future__ import annotations
 
