@@ -84,8 +84,8 @@ def _by_variants() -> list[Row]:
 
     def score(number: int) -> None:
         of_class = maps.for_word("cat")
-        for one in steps[:number]:
-            apply(one, of_class)
+        for variant in steps[:number]:
+            apply(variant, of_class)
 
     ways = {f"scores of the first {number} variants": partial(score, number) for number in (1, 2, 4, 8)}
     return [replace(row, note="linear in the steps that differ") for row in compare(ways, 7)]
@@ -96,5 +96,7 @@ def _by_classes() -> list[Row]:
     settings = segmenter_settings("resnet-mini")
     images, labels = batch_of(settings, 8)
     models = {number: build(settings, number).train() for number in (11, 21, 151, 254)}
-    ways = {f"training step, {n} classes": partial(step, one, images, labels, settings) for n, one in models.items()}
+    ways = {
+        f"training step, {n} classes": partial(step, model, images, labels, settings) for n, model in models.items()
+    }
     return [replace(row, note="constant but for the class scores") for row in compare(ways, 7)]

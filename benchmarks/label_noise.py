@@ -116,7 +116,7 @@ def trained(run: Train, noise: str, settings: SegmenterSettings, rng_seed: int) 
 
 def score_of(segmenter: Segmenter) -> float:
     """mIoU in percent on scenes that nothing was trained on, with exact labels."""
-    samples = ((str(number), one.image, one.labels) for number, one in enumerate(held_out_scenes(TESTED)))
+    samples = ((str(number), scene.image, scene.labels) for number, scene in enumerate(held_out_scenes(TESTED)))
     return 100 * miou(confusion(segmenter, samples))
 
 
@@ -166,7 +166,7 @@ def main() -> None:
         found.append(measure(options.noise, settings, robust, rng_seed))
         print(f"seed {rng_seed}:", {name: round(score, 1) for name, score in found[-1].items()}, flush=True)
     for name in found[0]:
-        scores = [one[name] for one in found]
+        scores = [scores_of_seed[name] for scores_of_seed in found]
         print(f"| {name} | {np.mean(scores):.1f} ± {np.std(scores, ddof=1):.1f} |")
 
 

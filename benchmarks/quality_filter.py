@@ -93,10 +93,10 @@ def _iou(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
 def correlations(found: Sequence[Found]) -> Iterator[str]:
     yield "| masks | mean IoU | agreement with | | area | connectedness | contrast |\n|---|---|---|---|---|---|---|"
     for variant, sets in COMPARED.items():
-        ious = [one.ious[variant] for one in found]
+        ious = [shown.ious[variant] for shown in found]
         for others in sets:
-            measures = [one.measures(variant, others) for one in found]
-            rho = {name: spearmanr([one[name] for one in measures], ious).statistic for name in measures[0]}
+            measures = [shown.measures(variant, others) for shown in found]
+            rho = {name: spearmanr([values[name] for values in measures], ious).statistic for name in measures[0]}
             numbers = " | ".join(f"{value:.2f}" for value in rho.values())
             agreed, _, rest = numbers.partition(" | ")
             yield f"| `{variant}` | {100 * np.mean(ious):.1f} | {', '.join(others)} | {agreed} | {rest} |"
@@ -114,9 +114,9 @@ def kept(
     found: Sequence[Found], variant: str, others: Sequence[str], rank_by: tuple[str, ...], keep: float
 ) -> tuple[str, str]:
     """Mean IoU of the pairs that are kept, and the share of the worst tenth of all that is among them."""
-    pairs = [Measured(f"{k:03d}", one.class_name, one.measures(variant, others)) for k, one in enumerate(found)]
+    pairs = [Measured(f"{k:03d}", shown.class_name, shown.measures(variant, others)) for k, shown in enumerate(found)]
     reasons = select(pairs, Filter(keep=keep, rank_by=rank_by, agreement_with=tuple(others)))
-    ious = np.array([one.ious[variant] for one in found])
+    ious = np.array([shown.ious[variant] for shown in found])
     left = np.array([not reasons[pair.key] for pair in pairs])
     worst = ious <= np.quantile(ious, 0.1)
     return f"{100 * ious[left].mean():.1f}", f"{100 * left[worst].mean():.0f} %"

@@ -40,7 +40,7 @@ def compare(ways: Mapping[str, Callable[[], Any]], rounds: int, warm_up: int = 1
     baseline = next(iter(ways))
     # Ratios within a round, then their median: what slows the machine for a minute slows both.
     ratios = {
-        name: statistics.median(one / base for one, base in zip(seconds[name], seconds[baseline], strict=True))
+        name: statistics.median(taken / base for taken, base in zip(seconds[name], seconds[baseline], strict=True))
         for name in ways
     }
     return [Row(name, statistics.median(seconds[name]), ratios[name], memory[name]) for name in ways]

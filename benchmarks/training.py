@@ -29,8 +29,8 @@ def _rows(what: str, settings: SegmenterSettings, batch: int, rounds: int) -> li
     model = build(settings, CLASSES).train()
     stock = _stock(model, settings)
     images, labels = batch_of(settings, batch)
-    classes = [one.unique() for one in labels]
-    masks = [(one[None] == present[:, None, None]).float() for one, present in zip(labels, classes, strict=True)]
+    classes = [target.unique() for target in labels]
+    masks = [(target[None] == present[:, None, None]).float() for target, present in zip(labels, classes, strict=True)]
     ours = partial(step, model, images, labels, settings)
 
     def theirs() -> Any:
