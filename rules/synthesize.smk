@@ -82,7 +82,7 @@ rule refine:
 
 
 rule mask_quality:
-    priority: 10  # the first numbers to be had: they need no training
+    priority: 10  # the first numbers of a run: they need no training
     input:
         unpack(inputs_of("mask_quality")),
     output:
