@@ -19,6 +19,7 @@ from benchmarks.sampling import embedded_shard
 from benchmarks.timing import Row, compare
 from benchmarks.training import batch_of, step
 from seediff.attention.accumulator import Accumulator
+from seediff.attention.calls import ALL
 from seediff.attention.head_sums import attend
 from seediff.masks.variants import VARIANTS, apply, resolve
 from seediff.segmenter.mask2former import build
@@ -48,7 +49,7 @@ def _by_side() -> list[Row]:
 
 def _recorded(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
     accumulator = Accumulator()
-    accumulator.begin(torch.Size((1, 4, 1, 1)))
+    accumulator.begin(torch.Size((1, 4, 1, 1)), frozenset([ALL]))
     _, fill = attend(query, key, value)
     accumulator.add("self", 1, (query.shape[2], key.shape[2]), query.device, fill)
 

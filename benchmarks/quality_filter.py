@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from seediff.attention.calls import ALL
 from seediff.datasets.benchmarks import open_benchmark
 from seediff.datasets.classes import IGNORE_LABEL
 from seediff.diffusion.mask_quality import annotated_images, record_annotated
@@ -73,10 +74,11 @@ def objects() -> Iterator[Found]:
         scenes = [*annotated_images(open_benchmark("voc", Path(folder), "val", CLASSES), words, SCENES, SIDE)]
     for start in range(0, len(scenes), BATCH):
         batch = scenes[start : start + BATCH]
-        for scene, maps in zip(batch, record_annotated(pipe, batch, TIMESTEPS, 0), strict=True):
+        recorded = record_annotated(pipe, batch, TIMESTEPS, [ALL], 0)
+        for scene, maps in zip(batch, recorded, strict=True):
             for name in scene.classes:
                 truth, known = scene.labels == CLASSES.index(name) + 1, scene.labels != IGNORE_LABEL
-                scores = {variant: apply(steps, maps.for_word(name)) for variant, steps in STEPS.items()}
+                scores = {variant: apply(steps, maps[ALL].for_word(name)) for variant, steps in STEPS.items()}
                 masks = {
                     variant: to_mask(refine(score, scene.image, Refinement(PAMR)), 1, THRESHOLDS[variant])
                     for variant, score in scores.items()

@@ -54,6 +54,7 @@ rule replay:
         " --class-name {params.class_name:q}"
         " --first {params.first}"
         " --count {params.number}"
+        " --images {input.images:q}"
         " --scores {output.scores:q}"
         " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"

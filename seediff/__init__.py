@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seediff.attention.maps import AttentionMaps as AttentionMaps
     from seediff.attention.recording import record_attention as record_attention
+    from seediff.diffusion.looking import look_again as look_again
     from seediff.diffusion.synthesis import load as load
     from seediff.errors import SeediffError as SeediffError
     from seediff.masks import make_mask as make_mask
@@ -19,6 +20,7 @@ _HOMES = {
     "AttentionMaps": "seediff.attention.maps",
     "SeediffError": "seediff.errors",
     "load": "seediff.diffusion.synthesis",
+    "look_again": "seediff.diffusion.looking",
     "make_mask": "seediff.masks",
     "make_score": "seediff.masks",
     "record_attention": "seediff.attention.recording",

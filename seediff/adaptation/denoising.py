@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 
 from seediff.datasets.images import Array
 from seediff.datasets.unlabelled import Unlabelled
-from seediff.diffusion.synthesis import encode_images
+from seediff.diffusion.outputs import encode_images
 from seediff.rng import derive_seed
 
 if TYPE_CHECKING:

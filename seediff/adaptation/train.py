@@ -18,7 +18,8 @@ from seediff.adaptation.denoising import NoisedView, denoising_losses, image_sid
 from seediff.adaptation.settings import WEIGHTS, AdapterSettings
 from seediff.datasets.unlabelled import Unlabelled
 from seediff.diffusion.model_files import identity, named_weights
-from seediff.diffusion.synthesis import encode_text, load
+from seediff.diffusion.outputs import encode_text
+from seediff.diffusion.synthesis import load
 from seediff.files.sealed import write_csv
 from seediff.rng import derive_seed
 from seediff.training import loop

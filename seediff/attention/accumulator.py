@@ -1,7 +1,9 @@
 """Running sums of recorded attention.
 
 No map of a single layer or timestep is ever kept: memory is one (r*r, tokens) and one (r*r, r*r) float32 sum per
-image and resolution, and one scratch map for all of them.
+image and resolution, and one scratch map for all of them. Several recordings of one denoising run, such as of all
+timesteps and of the late ones, share these sums: there is a set of them for the timesteps that the same recordings
+want (the early ones, the late ones), and a recording is the total of its sets.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from seediff.attention.calls import ALL, Calls
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.tokens import TokenizedPrompt
 from seediff.errors import SeediffError
@@ -19,6 +22,8 @@ from seediff.finite import check_finite, naming
 
 Resolution = tuple[str, int]
 """('cross' or 'self', side of the attention map)."""
+Recordings = frozenset[Calls]
+"""The recordings that a UNet call counts for."""
 Fill = Callable[[int, Tensor], Tensor]
 """Fills a map (positions, tokens) with one batch row's attention, summed over heads; returns the map's maximum."""
 
@@ -26,6 +31,7 @@ Fill = Callable[[int, Tensor], Tensor]
 class Accumulator:
     """Running sums of the attention of ``images`` images: per resolution, over layers and UNet calls.
 
+    ``wanted_by``: the recordings that the present UNet call counts for; nothing is to be added where there is none.
     The images are the last ``images`` of the UNet's batch, which is either all of it or, under classifier-free
     guidance, its conditional half. If their number is not given, the whole batch is recorded.
     """
@@ -39,10 +45,11 @@ class Accumulator:
         self._images = images
         self._batches: tuple[int, ...] = () if images is None else (images, 2 * images)
         self._latent_side = 0
-        self._sums: dict[Resolution, Tensor] = {}
-        self._counts: dict[Resolution, int] = {}
+        self._sums: dict[tuple[Recordings, Resolution], Tensor] = {}
+        self._counts: dict[tuple[Recordings, Resolution], int] = {}
+        self.wanted_by: Recordings = frozenset()
 
-    def begin(self, latents: torch.Size) -> None:
+    def begin(self, latents: torch.Size, wanted_by: Recordings) -> None:
         """Prepare for one UNet call with latents (batch, channels, side, side)."""
         batch, side = _batch_and_side(latents)
         if self._images is None:
@@ -58,7 +65,7 @@ class Accumulator:
                 f" {' or '.join(map(str, self._batches))} were expected.\n"
                 "Record one batch at a time, without guidance that adds latents of its own."
             )
-        self._latent_side = side
+        self._latent_side, self.wanted_by = side, wanted_by
 
     @torch.no_grad()
     def add(self, kind: str, batch: int, shape: tuple[int, int], device: torch.device, fill: Fill) -> None:
@@ -71,14 +78,14 @@ class Accumulator:
             # Dividing by the maximum (Eq. 5) makes the sum over heads as good as their mean.
             sums[image].addcmul_(scratch, peak.reciprocal())
 
-    def maps(self, prompts: Sequence[TokenizedPrompt]) -> list[AttentionMaps]:
-        """The averages, one for each image; prompts in the images' order.
+    def maps(self, prompts: Sequence[TokenizedPrompt], calls: Calls = ALL) -> list[AttentionMaps]:
+        """The averages of a recording, one for each image; prompts in the images' order.
 
         ``SeediffError`` if nothing was recorded, if it was not for these prompts, or if something is not finite.
         """
-        if not self._sums:
+        if not any(calls in wanted_by for wanted_by, _ in self._sums):
             raise SeediffError(f"No attention has been recorded yet.\n{self._why_nothing(bool(prompts))}")
-        recorded = {sums.shape[2] for (kind, _), sums in self._sums.items() if kind == "cross"}
+        recorded = {sums.shape[2] for (_, (kind, _)), sums in self._sums.items() if kind == "cross"}
         given = {len(prompt.tokens) for prompt in prompts}
         if self._images != len(prompts) or recorded - given:
             raise SeediffError(
@@ -87,7 +94,7 @@ class Accumulator:
             )
         with naming([f"image of {prompt.text!r}" for prompt in prompts]):
             self._check_sums()
-        return [self._image_maps(at, prompt) for at, prompt in enumerate(prompts)]
+        return [self._image_maps(at, prompt, calls) for at, prompt in enumerate(prompts)]
 
     def _why_nothing(self, is_called: bool) -> str:
         """What to do, depending on which parts of the pipeline have run."""
@@ -101,21 +108,27 @@ class Accumulator:
         return "Run the pipeline inside the with-block before asking for maps."
 
     def _check_sums(self) -> None:
-        for (kind, side), sums in self._sums.items():
+        for (_, (kind, side)), sums in self._sums.items():
             check_finite(sums, f"the recorded {kind}-attention of side {side}", "Try the dtype float32.")
 
-    def _image_maps(self, image: int, prompt: TokenizedPrompt) -> AttentionMaps:
+    def _image_maps(self, image: int, prompt: TokenizedPrompt, calls: Calls) -> AttentionMaps:
         means: dict[str, dict[int, Tensor]] = {"cross": {}, "self": {}}
-        for (kind, side), sums in sorted(self._sums.items(), reverse=True):
-            means[kind][side] = sums[image] / self._counts[kind, side]
-        return AttentionMaps(prompt, means["cross"], means["self"], self._latent_side)
+        for kind, side in sorted({resolution for _, resolution in self._sums}, reverse=True):
+            means[kind][side] = self._mean(image, (kind, side), calls)
+        return AttentionMaps(prompt, means["cross"], means["self"], self._latent_side, calls)
+
+    def _mean(self, image: int, resolution: Resolution, calls: Calls) -> Tensor:
+        found = [key for key in self._sums if calls in key[0] and key[1] == resolution]
+        first, *others = [self._sums[key][image] for key in found]
+        return sum(others, first) / sum(self._counts[key] for key in found)
 
     def _sums_of(self, resolution: Resolution, shape: tuple[int, int, int], device: torch.device) -> Tensor:
-        if resolution not in self._sums:
+        key = self.wanted_by, resolution
+        if key not in self._sums:
             with torch.inference_mode(False):  # or later calls outside inference mode could not add to them
-                self._sums[resolution] = torch.zeros(shape, device=device)
-        self._counts[resolution] = self._counts.get(resolution, 0) + 1
-        return self._sums[resolution]
+                self._sums[key] = torch.zeros(shape, device=device)
+        self._counts[key] = self._counts.get(key, 0) + 1
+        return self._sums[key]
 
     def _scratch_map(self, rows: int, columns: int, device: torch.device) -> Tensor:
         if self._scratch.numel() < rows * columns or self._scratch.device != device:

@@ -17,6 +17,7 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor, float32, zeros_like
 
+from seediff.attention.calls import ALL, Calls, read_calls, write_calls
 from seediff.attention.tokens import TokenizedPrompt
 from seediff.errors import SeediffError
 from seediff.files.sealed import partial
@@ -32,11 +33,13 @@ class ClassMaps:
     ``cross_attention``: r -> (r, r) float32 in [0, 1], the mean over the word's tokens.
     ``self_attention``: r -> (r*r, r*r) float32 in [0, 1]; row i says where position i (row-major) looks.
     ``latent_side``: side of the latents; the resolution that mask steps call "1".
+    ``calls``: the calls of the UNet that they are the mean of.
     """
 
     cross_attention: Mapping[int, Tensor]
     self_attention: Mapping[int, Tensor]
     latent_side: int
+    calls: Calls = ALL
 
     def class_map(self, side: int) -> Tensor:
         """The cross-attention at one side, (side, side) float32, min-max normalised to [0, 1]."""
@@ -60,18 +63,20 @@ class ClassMaps:
 
 @dataclass(frozen=True, eq=False)
 class AttentionMaps:
-    """Attention of one image, averaged (Eq. 5) over heads, layers of one resolution, and timesteps.
+    """Attention of one image, averaged (Eq. 5) over heads, layers of one resolution, and calls of the UNet.
 
     ``text``: the prompt and its tokens, with the characters that each token stands for.
     ``cross_attention``: r -> (r*r, len(tokens)) float32 in [0, 1].
     ``self_attention``: r -> (r*r, r*r) float32 in [0, 1].
     ``latent_side``: side of the latents.
+    ``calls``: which calls were recorded: all timesteps of a denoising run, some, or another look at its image.
     """
 
     text: TokenizedPrompt
     cross_attention: Mapping[int, Tensor]
     self_attention: Mapping[int, Tensor]
     latent_side: int
+    calls: Calls = ALL
 
     @property
     def prompt(self) -> str:
@@ -96,13 +101,13 @@ class AttentionMaps:
             raise SeediffError(f"starts is {starts!r}, but must be a list of positions in the prompt, such as [18].")
         indices = list(self.text.indices(word, starts))
         cross = {r: maps[:, indices].mean(1).view(r, r) for r, maps in self.cross_attention.items()}
-        return ClassMaps(cross, self.self_attention, self.latent_side)
+        return ClassMaps(cross, self.self_attention, self.latent_side, self.calls)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file, which appears under its name only when it is complete."""
         tensors = {f"cross_attention.{r}": maps for r, maps in self.cross_attention.items()}
         tensors |= {f"self_attention.{r}": maps for r, maps in self.self_attention.items()}
-        words = {"prompt": asdict(self.text), "latent_side": self.latent_side}
+        words = {"prompt": asdict(self.text), "latent_side": self.latent_side, "calls": write_calls(self.calls)}
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         with partial(Path(path)) as unfinished:
             unfinished.write_bytes(save(contiguous, {"attention_maps": json.dumps(words)}))
@@ -112,7 +117,7 @@ class AttentionMaps:
         """Read what ``save`` wrote; ``SeediffError`` if the file is missing, broken, or something else."""
         try:
             maps = cls._read(path)
-        except (KeyError, ValueError, TypeError, OverflowError) as error:
+        except (KeyError, ValueError, TypeError, OverflowError, SeediffError) as error:
             raise SeediffError(
                 f"{os.fspath(path)} is not a readable file of attention maps ({type(error).__name__}: {error}).\n"
                 "Record the image again and save its maps with AttentionMaps.save."
@@ -126,7 +131,8 @@ class AttentionMaps:
         for name, tensor in tensors.items():
             kind, side = name.split(".")
             maps[kind][int(side)] = tensor
-        read = cls(_read_text(words["prompt"]), latent_side=int(words["latent_side"]), **maps)
+        calls = read_calls(*words.get("calls", write_calls(ALL)))
+        read = cls(_read_text(words["prompt"]), latent_side=int(words["latent_side"]), calls=calls, **maps)
         _check_tensors(read)
         return read
 

@@ -4,6 +4,8 @@
         image = pipe("a photo of a cat").images[0]
     score = recording.maps[0].for_word("cat").class_map(16)
 
+``timesteps`` says which timesteps are recorded; a finished image is looked at again by ``diffusion.looking``.
+
 Every attention layer keeps its own processor, so its output and the image do not change. Recording wraps the fused
 kernel that the processor calls: the probabilities of the conditional half are computed again (``head_sums``; on a GPU
 ``fused``) and summed over heads, layers and timesteps at once (``accumulator``).
@@ -12,8 +14,8 @@ kernel that the processor calls: the probabilities of the conditional half are c
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -25,7 +27,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from seediff.attention import head_sums
-from seediff.attention.accumulator import Accumulator, Fill
+from seediff.attention.accumulator import Accumulator, Fill, Recordings
+from seediff.attention.calls import ALL, Calls, Record, read_calls
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.tokens import TokenizedPrompt, tokenize
 from seediff.diffusion.outputs import check_text, checked_unet, checked_vae, replaced
@@ -81,16 +84,23 @@ class _RecordingProcessor:
         **kwargs: Any,
     ) -> Tensor:
         # Named as in diffusers' processors: Attention.forward drops keywords that a processor does not name.
+        if not self.accumulator.wanted_by:
+            return self.processor(attn, hidden_states, encoder_hidden_states, attention_mask, temb, *args, **kwargs)
         with _Tap(self.accumulator, "self" if encoder_hidden_states is None else "cross"):
             return self.processor(attn, hidden_states, encoder_hidden_states, attention_mask, temb, *args, **kwargs)
 
 
-@contextmanager
-def record_unet(unet: Any) -> Iterator[Accumulator]:
-    """Record every call of a UNet2DConditionModel inside the with-block; its whole batch counts as conditional.
+def _all(timestep: Any) -> Recordings:
+    return frozenset([ALL])
 
-    Averages run over all calls; ``Accumulator.restart`` begins another batch. ``SeediffError`` if the UNet is
-    being recorded already, computes attention in a way that cannot be recorded, or returns values that are not finite.
+
+@contextmanager
+def record_unet(unet: Any, wanted_by: Callable[[Any], Recordings] = _all) -> Iterator[Accumulator]:
+    """Record calls of a UNet2DConditionModel inside the with-block, the whole batch taken as conditional.
+
+    ``wanted_by``: the recordings that a call counts for, by the timestep that the UNet is given. Averages run over all
+    calls of a recording; ``Accumulator.restart`` begins another batch. ``SeediffError`` if the UNet is being recorded
+    already, computes attention in a way that cannot be recorded, or gives what is not finite.
     """
     _check_plain(unet)
     accumulator = Accumulator()
@@ -98,7 +108,9 @@ def record_unet(unet: Any) -> Iterator[Accumulator]:
     during = {name: _listen(name, processor, accumulator) for name, processor in before.items()}
 
     def begin(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        accumulator.begin((args[0] if args else kwargs["sample"]).shape)
+        timestep = args[1] if len(args) > 1 else kwargs["timestep"]
+        latents = args[0] if args else kwargs["sample"]
+        accumulator.begin(latents.shape, wanted_by(timestep))
 
     hook = unet.register_forward_pre_hook(begin, with_kwargs=True)
     try:
@@ -134,11 +146,31 @@ def _listen(name: str, processor: Any, accumulator: Accumulator) -> Any:
     return _RecordingProcessor(processor, accumulator)
 
 
+class _Schedule:
+    """Which recordings want a timestep, by the schedule that the pipeline's scheduler has at that time."""
+
+    def __init__(self, pipe: Any, recordings: Collection[Record]) -> None:
+        self._pipe, self._recordings = pipe, frozenset(recordings)
+        self._timesteps: Tensor | None = None
+        self._wanted: dict[Record, frozenset[float]] = {}
+
+    def __call__(self, timestep: Any) -> Recordings:
+        if self._recordings <= {ALL}:
+            return self._recordings
+        if self._timesteps is not self._pipe.scheduler.timesteps:
+            self._timesteps = self._pipe.scheduler.timesteps
+            schedule = self._timesteps.tolist()
+            self._wanted = {record: record.of(schedule) for record in self._recordings}
+        present = torch.as_tensor(timestep).flatten()[0].item()
+        return frozenset(record for record, wanted in self._wanted.items() if record == ALL or present in wanted)
+
+
 class Recording:
     """The attention of a pipeline's last call. ``maps`` may be read during and after the with-block."""
 
-    def __init__(self, accumulator: Accumulator) -> None:
+    def __init__(self, accumulator: Accumulator, recordings: Sequence[Record]) -> None:
         self._accumulator = accumulator
+        self._recordings = recordings
         self._prompts: list[TokenizedPrompt] = []
 
     def begin(self, prompts: list[TokenizedPrompt]) -> None:
@@ -148,11 +180,15 @@ class Recording:
 
     @property
     def maps(self) -> list[AttentionMaps]:
-        """One ``AttentionMaps`` per image, in the images' order, averaged over the UNet calls so far.
+        """One ``AttentionMaps`` per image, in the images' order, averaged over the recorded UNet calls so far.
 
-        Computed at each access, on the pipeline's device. ``SeediffError`` if nothing was sampled yet.
+        Computed at each access, on the pipeline's device. ``SeediffError`` if nothing was recorded yet.
         """
-        return self._accumulator.maps(self._prompts)
+        return self.of(*self._recordings)
+
+    def of(self, calls: Calls) -> list[AttentionMaps]:
+        """``maps`` of one of several recordings."""
+        return self._accumulator.maps(self._prompts, calls)
 
     @contextmanager
     def naming(self) -> Iterator[None]:
@@ -164,14 +200,23 @@ class Recording:
                 raise error from None
 
 
-@contextmanager
-def record_attention(pipe: Any) -> Iterator[Recording]:
-    """Record each call of a text-to-image pipeline with a UNet; every call starts a new recording.
+def record_attention(pipe: Any, timesteps: str | float | Sequence[int] = "all") -> AbstractContextManager[Recording]:
+    """Record each call of a text-to-image pipeline with a UNet; every call starts the recording afresh.
 
-    Only the conditional half of classifier-free guidance counts. ``SeediffError`` for a pipeline without a UNet,
-    a recording inside another, a call without the text of its prompt, images that are not square, and the first value
-    from the text encoder, UNet or VAE that is not finite.
+    ``timesteps``: 'all' (Eq. 5), 'late' (the second half of the denoising run, at low noise), the share of the run that
+    is recorded, from its end, or timesteps of the scheduler's. Only the conditional half of classifier-free guidance
+    counts. ``SeediffError`` for a pipeline without UNet, a recording inside another, a call without the text of its
+    prompt, images that are not square, timesteps that the run does not have, and the first value of text encoder, UNet
+    or VAE that is not finite.
     """
+    calls = read_calls("record", {"timesteps": timesteps})
+    assert isinstance(calls, Record)
+    return record_denoising(pipe, [calls])
+
+
+@contextmanager
+def record_denoising(pipe: Any, recordings: Sequence[Record]) -> Iterator[Recording]:
+    """``record_attention`` for several recordings of the same run, which cost as much as one; or for none."""
     missing = [part for part in ("unet", "tokenizer", "encode_prompt") if getattr(pipe, part, None) is None]
     if missing:
         raise SeediffError(
@@ -179,7 +224,8 @@ def record_attention(pipe: Any) -> Iterator[Recording]:
             "Use a pipeline with a UNet and a text prompt, such as StableDiffusionPipeline."
         )
     with ExitStack() as stack:
-        recording = Recording(stack.enter_context(record_unet(pipe.unet)))
+        accumulator = stack.enter_context(record_unet(pipe.unet, _Schedule(pipe, recordings)))
+        recording = Recording(accumulator, recordings)
         stack.enter_context(replaced(pipe, "encode_prompt", _announcing(pipe, recording)))
         if getattr(pipe, "vae", None) is not None:
             stack.enter_context(checked_vae(pipe.vae))

@@ -18,7 +18,7 @@ from seediff.diffusion.synthesis import Drawn, Sampling, draw, load
 from seediff.errors import SeediffError
 from seediff.files.sealed import partial, read_json, write_json
 from seediff.masks.make import make_mask
-from seediff.masks.variants import named_steps
+from seediff.masks.variants import calls_of, named_steps, resolve
 from seediff.names import slug
 from seediff.prompts.prompt_sets import Prompt, make_prompts
 from seediff.prompts.words import PLACE
@@ -61,7 +61,7 @@ def generate(
     sampling = Sampling(num_inference_steps, guidance_scale, batch_size)
     _check_template(template)
     _check_classes(classes)
-    named_steps(variant)  # an unknown variant is an error before anything is drawn
+    calls = calls_of(resolve(named_steps(variant)))  # an unknown variant is an error before anything is drawn
     prompts = make_prompts("generate", classes, number, template, rng_seed=rng_seed)
     settings = {
         "classes": list(classes), "template": template, "variant": variant, "dtype": dtype,
@@ -75,11 +75,11 @@ def generate(
     checksums = identity(model, adapter_file(adapter) if adapter else None)
     _check_model(folder, checksums)
     if unfinished:
-        for drawn in draw(pipe, unfinished, sampling):
+        for drawn in draw(pipe, unfinished, sampling, [calls]):
             if _is_finished(folder, drawn.prompt):
                 continue
             mask = make_mask(
-                drawn.maps,
+                drawn.recorded[calls],
                 drawn.prompt.class_word,
                 drawn.image,
                 variant=variant,

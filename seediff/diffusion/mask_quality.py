@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,16 +21,15 @@ from scipy.stats import rankdata
 from torch import Tensor
 from tqdm import tqdm
 
+from seediff.attention.calls import Calls
 from seediff.attention.maps import AttentionMaps, ClassMaps
-from seediff.attention.recording import record_unet
-from seediff.attention.tokens import tokenize
 from seediff.datasets.benchmarks import Benchmark
 from seediff.datasets.classes import IGNORE_LABEL
-from seediff.diffusion.synthesis import encode_images, encode_text
+from seediff.diffusion.looking import look
 from seediff.errors import SeediffError
 from seediff.finite import naming, within
 from seediff.masks.refinement import Refinement, refine
-from seediff.masks.variants import apply
+from seediff.masks.variants import apply, calls_of, recordings_of
 from seediff.rng import derive_seed
 
 if TYPE_CHECKING:
@@ -92,28 +92,28 @@ def _caption(words: Sequence[str]) -> tuple[str, tuple[int, ...]]:
     return prompt.removesuffix(" and a "), tuple(starts)
 
 
-@torch.inference_mode()
 def record_annotated(
-    pipe: StableDiffusionPipeline, batch: Sequence[Annotated], timesteps: Sequence[int], rng_seed: int
-) -> list[AttentionMaps]:
-    """Attention of the UNet on the noised images, averaged over ``timesteps``."""
-    prompts = [annotated.prompt for annotated in batch]
-    text = encode_text(pipe, prompts)
-    images = torch.from_numpy(np.stack([annotated.image for annotated in batch]))
-    pixels = images.movedim(-1, 1).to(pipe.device, text.dtype)
-    latents = encode_images(pipe, pixels / 127.5 - 1)
-    with record_unet(pipe.unet) as accumulator:
-        for timestep in timesteps:
-            noise = torch.stack([_noise(latents.shape[1:], rng_seed, annotated.index, timestep) for annotated in batch])
-            steps = torch.full((len(batch),), timestep, device=latents.device)
-            noised = pipe.scheduler.add_noise(latents, noise.to(latents), steps)
-            pipe.unet(noised, steps, encoder_hidden_states=text)
-    return accumulator.maps(tokenize(pipe, prompts))
+    pipe: StableDiffusionPipeline,
+    batch: Sequence[Annotated],
+    timesteps: Sequence[int],
+    recordings: Sequence[Calls],
+    rng_seed: int,
+) -> list[dict[Calls, AttentionMaps]]:
+    """Attention of the UNet on each of the noised images, by recording.
+
+    ``timesteps`` stand for those of a denoising run; another look adds its own.
+    """
+    schedule = sorted(timesteps, reverse=True)
+    wanted = {calls: [*map(int, calls.of(schedule))] for calls in recordings}
+    every = dict.fromkeys([*timesteps, *chain.from_iterable(wanted.values())])
+    seeds = {timestep: [_seed(rng_seed, annotated, timestep) for annotated in batch] for timestep in every}
+    images = np.stack([annotated.image for annotated in batch])
+    recorded = look(pipe, images, [annotated.prompt for annotated in batch], seeds, wanted)
+    return [{calls: maps[at] for calls, maps in recorded.items()} for at in range(len(batch))]
 
 
-def _noise(shape: Sequence[int], rng_seed: int, index: int, timestep: int) -> Tensor:
-    seed = derive_seed(rng_seed, "mask quality", index, timestep)
-    return torch.randn(tuple(shape), generator=torch.Generator("cpu").manual_seed(seed))
+def _seed(rng_seed: int, annotated: Annotated, timestep: int) -> int:
+    return derive_seed(rng_seed, "mask quality", annotated.index, timestep)
 
 
 def distance_maps(maps: ClassMaps) -> ClassMaps:
@@ -134,15 +134,17 @@ def centre_disc(side: int) -> Tensor:
     return 1 - distance / distance.max()
 
 
-def scores_of(maps: ClassMaps, variants: Mapping[str, Any]) -> dict[str, Tensor]:
+def scores_of(recorded: Mapping[Calls, ClassMaps], variants: Mapping[str, Any]) -> dict[str, Tensor]:
     """Every variant's and baseline's score of one class, at the latents' side."""
     scores = {}
     for name, steps in variants.items():
         with within(f"variant {name!r}"):
-            scores[name] = apply(steps, maps)
-    scores["centre_disc"] = centre_disc(maps.latent_side)
+            scores[name] = apply(steps, recorded[calls_of(steps)])
+    first = next(iter(recorded.values()))
+    scores["centre_disc"] = centre_disc(first.latent_side)
     if "seediff" in variants:
-        scores["distance"] = apply(variants["seediff"], distance_maps(maps))
+        steps = variants["seediff"]
+        scores["distance"] = apply(steps, distance_maps(recorded[calls_of(steps)]))
     return scores
 
 
@@ -197,12 +199,13 @@ def measure(
     for start in tqdm(range(0, len(chosen), batch_size), unit="batch", mininterval=5):
         batch = chosen[start : start + batch_size]
         with naming([annotated.name for annotated in batch]):
-            recorded = record_annotated(pipe, batch, timesteps, rng_seed)
+            recorded = record_annotated(pipe, batch, timesteps, recordings_of(variants), rng_seed)
         for annotated, maps in zip(batch, recorded, strict=True):
             for name, place in zip(annotated.classes, annotated.starts, strict=True):
                 truth, valid = annotated.labels == labels[name], annotated.labels != IGNORE_LABEL
                 with naming([annotated.name]):
-                    scores = scores_of(maps.for_word(words[name], [place]), variants)
+                    of_class = {calls: each.for_word(words[name], [place]) for calls, each in maps.items()}
+                    scores = scores_of(of_class, variants)
                 for variant, score in scores.items():
                     for key, refinement in refinements.items():
                         soft = refine(score, annotated.image, refinement)

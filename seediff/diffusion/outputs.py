@@ -1,15 +1,18 @@
-"""Checks that what a diffusion model's parts give is finite: text encoder, UNet and VAE, each as it is called."""
+"""What a diffusion model's parts give, checked to be finite: text encoder, UNet and VAE, each as it is called."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from seediff.finite import NotFiniteError, check_finite, first_not_finite, remedy
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
 
 
 def check_text(embeddings: Tensor) -> None:
@@ -68,3 +71,18 @@ def replaced(owner: Any, name: str, function: Callable[..., Any]) -> Iterator[No
     finally:
         delattr(owner, name)
         vars(owner).update(before)
+
+
+@torch.no_grad()
+def encode_text(pipe: StableDiffusionPipeline, prompts: Sequence[str]) -> Tensor:
+    """What the UNet is given of each prompt: (prompts, tokens, width); ``SeediffError`` if it is not finite."""
+    text: Tensor = pipe.encode_prompt(list(prompts), pipe.device, 1, do_classifier_free_guidance=False)[0]
+    check_text(text)
+    return text
+
+
+def encode_images(pipe: StableDiffusionPipeline, pixels: Tensor) -> Tensor:
+    """The latents of images (n, 3, S, S) in [-1, 1], as the UNet sees them; ``SeediffError`` if they are not finite."""
+    latents: Tensor = pipe.vae.encode(pixels).latent_dist.mean * pipe.vae.config.scaling_factor
+    check_latents(latents)
+    return latents

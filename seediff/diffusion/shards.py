@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -16,15 +16,16 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 from torch import Tensor
 
+from seediff.attention.calls import LookAgain
 from seediff.datasets.flaws import EMPTY, Flaw, counted, flaw_of
-from seediff.datasets.images import decode_rgb, encode_labels, encode_mask, encode_png
+from seediff.datasets.images import Array, decode_rgb, encode_labels, encode_mask, encode_png
 from seediff.datasets.shards import FLAW, Sample, check_same_model, read_manifest, read_shard, write_shard
 from seediff.datasets.training_sets import RELIABILITY
-from seediff.diffusion.synthesis import Sampling, synthesize
+from seediff.diffusion.synthesis import Drawn, Sampling, draw, redraw, scored
 from seediff.errors import SeediffError
 from seediff.masks.refinement import Refinement, refine, to_mask
 from seediff.masks.reliability import mask_reliability
-from seediff.masks.variants import Steps
+from seediff.masks.variants import Steps, recordings_of
 from seediff.prompts.prompt_sets import Prompt
 
 if TYPE_CHECKING:
@@ -52,16 +53,43 @@ def draw_shard(
     checksums: Callable[[], dict[str, str]],
 ) -> DrawnShard:
     """Draw the prompts and score every variant on the way; the model's ``checksums`` are taken while it draws."""
-    images, scored, flaws = [], [], dict[str, Flaw]()
+    return _score(draw(pipe, prompts, sampling, recordings_of(variants)), len(prompts), variants, checksums)
+
+
+def redraw_shard(
+    pipe: StableDiffusionPipeline,
+    sampling: Sampling,
+    prompts: Sequence[Prompt],
+    images: Path,
+    variants: Mapping[str, Steps],
+    checksums: Callable[[], dict[str, str]],
+) -> DrawnShard:
+    """``draw_shard`` for variants that only look again, from the shard of the prompts' finished images."""
+    looks = [calls for calls in recordings_of(variants) if isinstance(calls, LookAgain)]
+    finished = redraw(pipe, prompts, _images(images, prompts), sampling.batch_size, looks)
+    return _score(finished, len(prompts), variants, checksums)
+
+
+def _images(shard: Path, prompts: Sequence[Prompt]) -> Iterator[Array]:
+    for prompt, sample in zip_longest(prompts, read_shard(shard)):
+        if prompt is None or sample is None or prompt.key != sample.key:
+            raise SeediffError(f"{shard} does not hold the images of these prompts.\nDelete it and run again.")
+        yield decode_rgb(sample.files.get("png", b""), f"{sample.key}.png in {shard}")
+
+
+def _score(
+    drawn_images: Iterable[Drawn], number: int, variants: Mapping[str, Steps], checksums: Callable[[], dict[str, str]]
+) -> DrawnShard:
+    images, samples, flaws = [], [], dict[str, Flaw]()
     with ThreadPoolExecutor(1) as beside:
         model = beside.submit(checksums)
-        for drawn, scores in synthesize(pipe, prompts, sampling, variants):
+        for drawn, scores in scored(drawn_images, number, variants):
             key, about = drawn.prompt.key, drawn.prompt.row()
             if flaw := flaw_of(drawn.image):
                 about[FLAW] = flaws[key] = flaw
             images.append(Sample(key, {"png": encode_png(drawn.image), "json": json.dumps(about).encode()}))
-            scored.append(Sample(key, {SCORES: save(scores)}))
-    return DrawnShard(images, scored, flaws, model.result())
+            samples.append(Sample(key, {SCORES: save(scores)}))
+    return DrawnShard(images, samples, flaws, model.result())
 
 
 def write_images(path: Path, drawn: DrawnShard) -> None:
@@ -126,15 +154,15 @@ class _Masks:
 
     def of(self, images: Path, scores: Path) -> Iterator[Sample]:
         """The masks of a shard."""
-        for drawn, scored in zip_longest(read_shard(images), read_shard(scores)):
-            if drawn is None or scored is None or drawn.key != scored.key:
-                keys = ", ".join(sample.key if sample else "none" for sample in (drawn, scored))
+        for drawn, its_scores in zip_longest(read_shard(images), read_shard(scores)):
+            if drawn is None or its_scores is None or drawn.key != its_scores.key:
+                keys = ", ".join(sample.key if sample else "none" for sample in (drawn, its_scores))
                 raise SeediffError(f"{images} and {scores} hold different images ({keys}).")
             name = _class_name(drawn, images, self.classes)
             if name not in self.variants:
                 raise SeediffError(f"--spec names no variant for the class {name!r}, whose images are in {images}.")
-            written = f"{scored.key}.{SCORES} in {scores}"
-            score = read_score(scored.files.get(SCORES, b""), written, self.variants[name])
+            written = f"{its_scores.key}.{SCORES} in {scores}"
+            score = read_score(its_scores.files.get(SCORES, b""), written, self.variants[name])
             pixels = decode_rgb(drawn.files.get("png", b""), f"{drawn.key}.png in {images}")
             yield Sample(drawn.key, self._files(refine(score, pixels, self.refinement), name))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,18 +13,18 @@ import numpy as np
 import torch
 from annotated_types import Gt
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
+from seediff.attention.calls import ALL, Calls, LookAgain, Record
 from seediff.attention.maps import AttentionMaps, ClassMaps
-from seediff.attention.recording import record_attention
+from seediff.attention.recording import record_denoising
 from seediff.attention.tokens import tokenize
+from seediff.diffusion.looking import look, look_seed
 from seediff.diffusion.model_files import INDEX, PARTS, is_local, named_model, not_loaded, split_reference
-from seediff.diffusion.outputs import check_latents, check_text
 from seediff.errors import SeediffError
 from seediff.files.sealed import parse_json
 from seediff.finite import check_weights, naming, remedy, within
-from seediff.masks.variants import apply
+from seediff.masks.variants import apply, calls_of
 from seediff.names import reason
 from seediff.prompts.prompt_sets import Prompt
 from seediff.settings import AtOnce, Timesteps, check_bounds
@@ -58,15 +59,15 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Drawn:
-    """``image``: (H, W, 3) uint8; ``maps``: the attention recorded while it was drawn."""
+    """``image``: (H, W, 3) uint8; ``recorded``: its attention, by the calls of the UNet that were recorded."""
 
     prompt: Prompt
     image: NDArray[np.uint8]
-    maps: AttentionMaps
+    recorded: Mapping[Calls, AttentionMaps]
 
-    def class_maps(self) -> ClassMaps:
+    def class_maps(self, calls: Calls = ALL) -> ClassMaps:
         """The attention as it concerns the prompt's class word, at its place."""
-        return self.maps.for_word(self.prompt.class_word, self.prompt.word_starts)
+        return self.recorded[calls].for_word(self.prompt.class_word, self.prompt.word_starts)
 
 
 def load(
@@ -189,7 +190,9 @@ def _is_known(origin: list[Any]) -> bool:
     return library in LIBRARIES and isinstance(name, str) and _PART_CLASS.fullmatch(name) is not None
 
 
-def draw(pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[Drawn]:
+def draw(
+    pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sampling, recordings: Collection[Calls] = (ALL,)
+) -> Iterator[Drawn]:
     """Draw each prompt's image with its attention recorded, in order.
 
     Every image's noise comes from its own CPU generator, so it is the same whatever batch it is in. Raises
@@ -198,9 +201,11 @@ def draw(pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sam
     """
     for prompt, tokenized in zip(prompts, tokenize(pipe, [prompt.prompt for prompt in prompts]), strict=True):
         tokenized.indices(prompt.class_word, prompt.word_starts)
+    records = [calls for calls in recordings if isinstance(calls, Record)]
+    looks = [calls for calls in recordings if isinstance(calls, LookAgain)]
     for start in range(0, len(prompts), sampling.batch_size):
         batch = prompts[start : start + sampling.batch_size]
-        with naming(list(map(named, batch))), record_attention(pipe) as recording:
+        with naming(list(map(named, batch))), record_denoising(pipe, records) as recording:
             images = pipe(
                 [prompt.prompt for prompt in batch],
                 generator=[torch.Generator("cpu").manual_seed(prompt.rng_seed) for prompt in batch],
@@ -208,25 +213,40 @@ def draw(pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sam
                 guidance_scale=sampling.guidance_scale,
                 output_type="np",
             ).images
-            recorded = recording.maps
+            recorded: dict[Calls, list[AttentionMaps]] = {record: recording.of(record) for record in records}
         pixels = (images * 255).round().astype(np.uint8)
-        for prompt, image, maps in zip(batch, pixels, recorded, strict=True):
-            yield Drawn(prompt, image, maps)
+        recorded |= looks_at(pipe, batch, pixels, looks)
+        for at, (prompt, image) in enumerate(zip(batch, pixels, strict=True)):
+            yield Drawn(prompt, image, {calls: maps[at] for calls, maps in recorded.items()})
 
 
-@torch.no_grad()
-def encode_text(pipe: StableDiffusionPipeline, prompts: Sequence[str]) -> Tensor:
-    """What the UNet is given of each prompt: (prompts, tokens, width); ``SeediffError`` if it is not finite."""
-    text: Tensor = pipe.encode_prompt(list(prompts), pipe.device, 1, do_classifier_free_guidance=False)[0]
-    check_text(text)
-    return text
+def redraw(
+    pipe: StableDiffusionPipeline,
+    prompts: Sequence[Prompt],
+    images: Iterable[NDArray[np.uint8]],
+    batch_size: int,
+    recordings: Sequence[LookAgain],
+) -> Iterator[Drawn]:
+    """What ``draw`` gives for recordings that only look again, of the prompts' finished images (S, S, 3)."""
+    following = iter(images)
+    for start in range(0, len(prompts), batch_size):
+        batch = prompts[start : start + batch_size]
+        pixels = np.stack([*islice(following, len(batch))])
+        recorded = looks_at(pipe, batch, pixels, recordings)
+        for at, (prompt, image) in enumerate(zip(batch, pixels, strict=True)):
+            yield Drawn(prompt, image, {calls: maps[at] for calls, maps in recorded.items()})
 
 
-def encode_images(pipe: StableDiffusionPipeline, pixels: Tensor) -> Tensor:
-    """The latents of images (n, 3, S, S) in [-1, 1], as the UNet sees them; ``SeediffError`` if they are not finite."""
-    latents: Tensor = pipe.vae.encode(pixels).latent_dist.mean * pipe.vae.config.scaling_factor
-    check_latents(latents)
-    return latents
+def looks_at(
+    pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], images: NDArray[np.uint8], looks: Sequence[LookAgain]
+) -> dict[Calls, list[AttentionMaps]]:
+    """Other looks at the prompts' finished images (n, S, S, 3), with noise that follows from their seeds."""
+    seeds = {look.timestep: [look_seed(prompt.rng_seed, look.timestep) for prompt in prompts] for look in looks}
+    if not seeds:
+        return {}
+    with naming(list(map(named, prompts))):
+        texts = [prompt.prompt for prompt in prompts]
+        return look(pipe, images, texts, seeds, {look: [look.timestep] for look in looks})
 
 
 def named(prompt: Prompt) -> str:
@@ -234,20 +254,20 @@ def named(prompt: Prompt) -> str:
     return f"{prompt.key} ({prompt.prompt!r})"
 
 
-def score_variants(maps: ClassMaps, variants: Mapping[str, Any]) -> dict[str, NDArray[np.float16]]:
+def score_variants(drawn: Drawn, variants: Mapping[str, Any]) -> dict[str, NDArray[np.float16]]:
     """Every variant's score of the class: (side, side) float16 in [0, 1] at the latents' side."""
     scores = {}
     for name, steps in variants.items():
         with within(f"variant {name!r}"):
-            scores[name] = apply(steps, maps).cpu().numpy().astype(np.float16)
+            scores[name] = apply(steps, drawn.class_maps(calls_of(steps))).cpu().numpy().astype(np.float16)
     return scores
 
 
-def synthesize(
-    pipe: StableDiffusionPipeline, prompts: Sequence[Prompt], sampling: Sampling, variants: Mapping[str, Any]
+def scored(
+    images: Iterable[Drawn], number: int, variants: Mapping[str, Any]
 ) -> Iterator[tuple[Drawn, dict[str, NDArray[np.float16]]]]:
-    """Draw the prompts and score every variant, with progress."""
-    for drawn in tqdm(draw(pipe, prompts, sampling), total=len(prompts), unit="image", mininterval=5):
+    """Each of ``number`` images with every variant's score, with progress."""
+    for drawn in tqdm(images, total=number, unit="image", mininterval=5):
         with naming([named(drawn.prompt)]):
-            scores = score_variants(drawn.class_maps(), variants)
+            scores = score_variants(drawn, variants)
         yield drawn, scores

@@ -1,5 +1,9 @@
 """Variants: named lists of mask steps that read aloud, checked and run.
 
+A list may begin with what is recorded, ``record`` or ``look_again`` (``attention.calls``); without it, the attention of
+all timesteps is. The name of a variant in a list stands for its steps:
+``[("record", {"timesteps": "late"}), "seediff"]``.
+
 Nothing here imports torch before a step runs: studies are checked while the job graph is built.
 """
 
@@ -9,6 +13,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from seediff.attention.calls import ALL, KINDS, Calls, read_calls, write_calls
 from seediff.errors import SeediffError
 from seediff.finite import check_finite
 from seediff.masks.steps import PARAMETERS, SOURCES, STEPS, resize
@@ -56,7 +61,7 @@ VARIANTS: dict[str, Steps] = {
 ca_8 is what DiffuMask uses for a few classes. The layers of attn2mask are those of Stable Diffusion's UNet."""
 
 
-def named_steps(variant: str | Steps) -> Steps:
+def named_steps(variant: str | Sequence[Any]) -> Steps:
     """The steps of a variant in ``VARIANTS``, or custom steps, given as (name, parameters) or as in a study."""
     if not isinstance(variant, str):
         return _custom_steps(variant)
@@ -67,7 +72,7 @@ def named_steps(variant: str | Steps) -> Steps:
 
 def _custom_steps(written: Any) -> Steps:
     entries = written if isinstance(written, (list, tuple)) else [written]
-    steps = tuple(step for entry in entries for step in (entry.items() if isinstance(entry, Mapping) else [entry]))
+    steps = tuple(step for entry in entries for step in _steps(entry))
     for step in steps:
         if not isinstance(step, (list, tuple)) or len(step) != 2 or not isinstance(step[1], Mapping):
             raise SeediffError(
@@ -77,13 +82,42 @@ def _custom_steps(written: Any) -> Steps:
     return tuple((name, dict(params)) for name, params in steps)
 
 
+def _steps(entry: Any) -> Sequence[Any]:
+    """What an entry of a list stands for: a variant for its steps, a mapping for steps with their parameters."""
+    if isinstance(entry, str):
+        return VARIANTS.get(entry, ((entry, {}),))
+    return [*entry.items()] if isinstance(entry, Mapping) else [entry]
+
+
+def calls_of(steps: Sequence[Sequence[Any]]) -> Calls:
+    """The calls of the UNet that resolved steps are made from."""
+    name, params = steps[0]
+    return read_calls(name, params) if name in KINDS else ALL
+
+
+def recordings_of(variants: Mapping[str, Sequence[Sequence[Any]]]) -> list[Calls]:
+    """What has to be recorded for variants, by their resolved steps: everything once."""
+    return list(dict.fromkeys(map(calls_of, variants.values())))
+
+
+def mask_steps(steps: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
+    """Resolved steps without what they are made from."""
+    return steps[steps[0][0] in KINDS :]
+
+
 def scores_by_step(steps: Sequence[Sequence[Any]], maps: ClassMaps) -> list[Tensor]:
     """The score after each of the resolved steps: (r, r) float32 in [0, 1], r the step's own side.
 
-    Raises ``NotFiniteError`` for the first step whose score is not finite.
+    Raises ``SeediffError`` for maps of other calls of the UNet than the steps are made from, and ``NotFiniteError`` for
+    the first step whose score is not finite.
     """
+    if (wanted := calls_of(steps)) != maps.calls:
+        raise SeediffError(
+            f"The variant is made from {wanted}, but these maps are of {maps.calls}.\n"
+            "Record what it is made from, or begin it with what was recorded."
+        )
     scores: list[Any] = [None]
-    for name, params in steps:
+    for name, params in mask_steps(steps):
         score = STEPS[name](scores[-1], maps, **params)
         check_finite(score[None], f"the score after mask step {name!r}", "Record the attention again.")
         scores.append(score)
@@ -101,19 +135,23 @@ def resolve(steps: Sequence[Step], *, alpha: float = ALPHA) -> Steps:
 
     ``SeediffError`` for a step or parameter that does not exist, is missing, or has an invalid value.
     """
-    if not steps:
+    calls, *others = steps if steps and steps[0][0] in KINDS else (write_calls(ALL), *steps)
+    if not others:
         raise SeediffError(f"A variant needs at least one mask step. Start with one of {', '.join(SOURCES)}.")
-    resolved = tuple((name, _explicit(name, params, alpha)) for name, params in steps)
+    resolved = tuple((name, _explicit(name, params, alpha)) for name, params in others)
     for position, (name, _) in enumerate(resolved):
         if (name in SOURCES) != (position == 0):
             raise SeediffError(
                 f"Mask step {name!r} cannot be number {position + 1} of a variant.\n"
                 f"The first step, and only the first, must be one of {', '.join(SOURCES)}."
             )
-    return resolved
+    recorded = read_calls(*calls)
+    return resolved if recorded == ALL else (write_calls(recorded), *resolved)
 
 
 def _explicit(name: str, params: Mapping[str, Any], alpha: float) -> dict[str, Any]:
+    if name in KINDS:
+        raise SeediffError(f"{name!r} says what is recorded, so it must be the first of a variant's steps.")
     if name not in STEPS:
         raise SeediffError(f"There is no mask step {name!r}.\n{nearest(name, STEPS)}")
     signature = inspect.signature(STEPS[name])

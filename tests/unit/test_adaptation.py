@@ -21,11 +21,13 @@ from seediff.adaptation.comparison import held_out_losses
 from seediff.adaptation.denoising import NoisedView, denoising_losses, noised_views, square
 from seediff.adaptation.settings import WEIGHTS, Adaptation, AdapterSettings
 from seediff.adaptation.train import train_adapter
+from seediff.attention.calls import ALL
 from seediff.cli import main
 from seediff.datasets.images import encode_jpeg, encode_png
 from seediff.datasets.unlabelled import Unlabelled, benchmark_images, folder_images
 from seediff.diffusion.generation import generate
-from seediff.diffusion.synthesis import Sampling, draw, encode_text
+from seediff.diffusion.outputs import encode_text
+from seediff.diffusion.synthesis import Sampling, draw
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.prompts.prompt_sets import make_prompts
@@ -241,7 +243,7 @@ def test_diffusers_itself_loads_the_adapter(adapter: Path) -> None:
 def test_an_adapted_model_is_recorded_like_any_other(adapter: Path) -> None:
     pipe = seediff.load(MODEL, adapter=adapter / WEIGHTS)
     (drawn,) = draw(pipe, make_prompts("city", ["car"], 1), Sampling(2, 2.0, 1))
-    assert sorted(drawn.maps.cross_attention) == [8, 16, 32]
+    assert sorted(drawn.recorded[ALL].cross_attention) == [8, 16, 32]
 
 
 def test_the_adapter_says_where_it_comes_from(adapter: Path, images: Unlabelled) -> None:

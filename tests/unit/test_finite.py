@@ -164,7 +164,7 @@ def test_a_shard_is_whole_or_absent(
             typed("synthesize", spec), prompts, tmp_path / "out" / "images.tar", tmp_path / "out" / "scores.tar"
         )
     with pytest.raises(SeediffError, match=message):
-        replay_shard(typed("replay", spec), prompts, tmp_path / "out" / "again.tar")
+        replay_shard(typed("replay", spec), prompts, None, tmp_path / "out" / "again.tar")
     assert not (tmp_path / "out").exists()
 
 

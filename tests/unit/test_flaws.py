@@ -140,7 +140,7 @@ def test_a_shard_says_which_images_have_flaws(
         number = "1 (cat-000000)" if name == "clipped" else 0
         assert f"images: black 0, constant 0, clipped {number}\n" in capsys.readouterr().err
     assert rows["clipped"] == {**rows["sound"], "flaw": "clipped"} and "flaw" not in rows["sound"]
-    replay_shard(typed("replay", spec), prompts[:1], tmp_path / "again.tar")
+    replay_shard(typed("replay", spec), prompts[:1], None, tmp_path / "again.tar")
     assert (tmp_path / "again.tar").read_bytes() == (tmp_path / "scores.tar").read_bytes()
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from seediff.attention.calls import ALL
 from seediff.attention.maps import AttentionMaps, normalize
 from seediff.attention.tokens import TokenizedPrompt
 from seediff.datasets.palettes import overlay
@@ -43,7 +44,7 @@ def drawn(name: str, seeds: list[tuple[int, int]], noise: float = 0.0) -> Drawn:
     tokens = ("<|startoftext|>", "a</w>", "cat</w>", "<|endoftext|>")
     image = np.random.default_rng(len(name)).integers(0, 256, (PIXELS, PIXELS, 3), dtype=np.uint8)
     prompt = TokenizedPrompt("a cat", tokens, ((0, 0), (0, 1), (2, 5), (0, 0)))
-    return Drawn(Prompt(name, name, 0, "a cat", "cat", 0), image, AttentionMaps(prompt, cross, self_, LATENTS))
+    return Drawn(Prompt(name, name, 0, "a cat", "cat", 0), image, {ALL: AttentionMaps(prompt, cross, self_, LATENTS)})
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,9 @@ def test_a_figure_has_a_row_an_image_and_its_columns(name: str, two: list[Drawn]
 def test_scores_and_masks_are_those_of_the_library(two: list[Drawn]) -> None:
     first = two[0]
     masks = {
-        variant: make_mask(first.maps, "cat", first.image, variant, REFINED.alpha, refinement=REFINED.refinement)
+        variant: make_mask(
+            first.recorded[ALL], "cat", first.image, variant, REFINED.alpha, refinement=REFINED.refinement
+        )
         for variant in ("caa", "ca_sa", "seediff")
     }
     soft = tiles("figure1", first)
@@ -101,13 +104,13 @@ def test_scores_and_masks_are_those_of_the_library(two: list[Drawn]) -> None:
 
 def test_figure_3_shows_the_class_maps(two: list[Drawn]) -> None:
     *_, last = tiles("figure3", two[0]).values()
-    assert (last == two[0].maps.for_word("cat").class_map(16).numpy()).all()
+    assert (last == two[0].recorded[ALL].for_word("cat").class_map(16).numpy()).all()
 
 
 def test_figure_6_weighs_the_score_before_by_the_background(two: list[Drawn]) -> None:
     _, before, behind, after, mask = tiles("figure6", two[0]).values()
     assert np.allclose(normalize(torch.tensor((1 - behind) * before)), after, atol=1e-6)
-    assert np.allclose(after, make_score(two[0].maps, "cat", "seediff", REFINED.alpha))
+    assert np.allclose(after, make_score(two[0].recorded[ALL], "cat", "seediff", REFINED.alpha))
     assert behind[:, 8:].mean() > 0.7 > 0.3 > behind[:, :8].mean()
     raw = to_mask(refine(torch.tensor(after), two[0].image, RAW.refinement), 1, 0.3)
     last = np.asarray(tiles("figureS2", two[0])["final mask before PAMR"])
@@ -118,10 +121,10 @@ def test_figure_6_weighs_the_score_before_by_the_background(two: list[Drawn]) ->
 def test_figure_s1_shows_every_round_at_its_own_side(two: list[Drawn]) -> None:
     _, caa, *rounds = tiles("figureS1", two[1]).values()
     assert [len(score) for score in rounds] == [4, 4, 8, 16]
-    assert np.allclose(caa, make_score(two[1].maps, "cat", "caa", REFINED.alpha))
+    assert np.allclose(caa, make_score(two[1].recorded[ALL], "cat", "caa", REFINED.alpha))
     assert rounds[0].sum() == 1 and rounds[0][2, 1] == 1
     assert (rounds[1][:, :2] > 0.5).all() and (rounds[1][:, 2:] < 0.5).all()
-    assert np.allclose(rounds[3], make_score(two[1].maps, "cat", "ire", REFINED.alpha))
+    assert np.allclose(rounds[3], make_score(two[1].recorded[ALL], "cat", "ire", REFINED.alpha))
 
 
 # Figure 4: the dot.
@@ -138,7 +141,7 @@ def test_the_dot_is_where_the_coarse_class_map_is_largest(two: list[Drawn]) -> N
     assert rows.mean() / image.height == pytest.approx(2.5 / 4, abs=0.01)
     assert columns.mean() / image.width == pytest.approx(1.5 / 4, abs=0.01)
     for look, (r, at) in zip(looks, {4: (2, 1), 8: (5, 3), 16: (10, 6)}.items(), strict=True):
-        expected = two[1].maps.self_attention[r][at[0] * r + at[1]].view(r, r).clone()
+        expected = two[1].recorded[ALL].self_attention[r][at[0] * r + at[1]].view(r, r).clone()
         expected[at] = 0
         expected[at] = expected.max()
         assert np.allclose(look, normalize(expected)), r

@@ -14,18 +14,24 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.numpy import load
 
 import seediff
+from seediff.attention.calls import ALL
 from seediff.cli import main
-from seediff.datasets.shards import open_shard
+from seediff.datasets.shards import open_shard, read_shard
 from seediff.diffusion.generation import generate
+from seediff.diffusion.shards import SCORES
 from seediff.diffusion.synthesis import Sampling, draw
 from seediff.files.sealed import write_csv
+from seediff.masks.variants import VARIANTS, named_steps, resolve
 from seediff.prompts.prompt_sets import Prompt, make_prompts, read_prompts, write_prompts
 from seediff.rng import derive_seed
+from seediff.workflow.stages import replay
 from seediff.workflow.stages.replay import replay_shard
 from seediff.workflow.stages.synthesize import synthesize_shard
 from seediff.workflow.study import load_study
+from seediff.workflow.study.load import parse_study
 from tests.stages import spec_of, typed
 
 ROOT = Path(__file__).parents[2]
@@ -110,7 +116,7 @@ def test_a_templates_word_is_looked_for_in_its_place(pipe: Any, tmp_path: Path) 
     shard = open_shard(tmp_path / "images.tar")
     assert json.loads(shard.read("train-000000", "json")) == prompts[0].row() | {"word_starts": [18]}
     for drawn, columns in zip(draw(pipe, prompts, Sampling(1, 3.0, 3)), [(6,), (2, 5), (4, 5)], strict=True):
-        maps = drawn.maps.cross_attention[16][:, list(columns)].mean(1)
+        maps = drawn.recorded[ALL].cross_attention[16][:, list(columns)].mean(1)
         assert torch.equal(drawn.class_maps().cross_attention[16].flatten(), maps)
 
 
@@ -118,8 +124,42 @@ def test_a_replay_repeats_the_scores_of_the_first_pass(tmp_path: Path, prompts: 
     spec = spec_of("synthesize", load_study(ROOT / "config/studies/smoke.yaml"), "basic")
     spec["diffusion"] = {**spec["diffusion"], "model": str(MODEL), "num_inference_steps": 2}
     synthesize_shard(typed("synthesize", spec), prompts[:2], tmp_path / "images.tar", tmp_path / "scores.tar")
-    replay_shard(typed("replay", spec), prompts[:2], tmp_path / "again.tar")
+    replay_shard(typed("replay", spec), prompts[:2], None, tmp_path / "again.tar")
     assert (tmp_path / "scores.tar").read_bytes() == (tmp_path / "again.tar").read_bytes()
+
+
+LOOKS: dict[str, Any] = {
+    "look": [{"look_again": {"timestep": 150}}, "ca_sa"],
+    "late": [{"record": {"timesteps": "late"}}, "seediff"],
+}
+
+
+def test_a_later_look_gives_the_scores_of_a_look_while_drawing(tmp_path: Path, prompts: list[Prompt]) -> None:
+    smoke = load_study(ROOT / "config/studies/smoke.yaml")
+    images, scores, later = (tmp_path / f"{name}.tar" for name in ("images", "scores", "later"))
+    spec = spec_of("synthesize", smoke, "basic")
+    spec["diffusion"] = {**spec["diffusion"], "model": str(MODEL), "num_inference_steps": 2}
+    resolved = {name: resolve(named_steps(steps)) for name, steps in LOOKS.items()}
+    spec["variants"] = {**resolved, "caa": resolve(VARIANTS["caa"])}
+    synthesize_shard(typed("synthesize", spec), prompts[:3], images, scores)
+    spec["variants"] = {"look": resolved["look"]}
+    replay_shard(typed("replay", spec), prompts[:3], images, later)
+    for drawn, looked in zip(read_shard(scores), read_shard(later), strict=True):
+        drawn_scores, later_scores = load(drawn.files[SCORES]), load(looked.files[SCORES])
+        assert [*later_scores] == ["look"] and np.array_equal(drawn_scores["look"], later_scores["look"])
+        assert len({array.tobytes() for array in drawn_scores.values()}) == 3
+    with pytest.raises(seediff.SeediffError, match="does not hold the images of these prompts"):
+        replay_shard(typed("replay", spec), prompts[1:3], images, later)
+
+
+def test_a_pass_that_only_looks_again_reads_the_finished_images() -> None:
+    content = load_study(ROOT / "config/studies/smoke.yaml").model_dump(mode="json")
+    content["variants"] |= LOOKS
+    for variants, images in ((["look"], ["results/smoke/images/basic/cat/0000.tar"]), (["look", "late"], [])):
+        content["passes"]["looks"] = {"image_set": "basic", "variants": variants}
+        study = parse_study(content)
+        assert replay.inputs(study, "looks", "cat", "0000")["images"] == images
+        assert replay.spec(study, "looks").variants["look"][0] == ("look_again", {"timestep": 150})
 
 
 def test_the_readme_lines_work_as_printed(monkeypatch: pytest.MonkeyPatch) -> None:

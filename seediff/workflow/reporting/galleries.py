@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from seediff.attention.calls import ALL
 from seediff.attention.maps import ClassMaps, normalize
 from seediff.datasets.palettes import overlay
 from seediff.diffusion.synthesis import Drawn
@@ -70,7 +71,7 @@ class Subject:
         """(H, W): 1 on the object, 0 on the background, 255 where the refinement is uncertain."""
         prompt, (alpha, refinement) = self.drawn.prompt, (self.method.alpha, self.method.refinement)
         return make_mask(
-            self.drawn.maps,
+            self.drawn.recorded[ALL],
             prompt.class_word,
             self.image,
             variant,

@@ -16,7 +16,7 @@ from seediff.datasets.palettes import VOC_COLOURS, overlay
 from seediff.diffusion.synthesis import Drawn
 from seediff.errors import SeediffError
 from seediff.masks.refinement import Refinement, refine, to_mask
-from seediff.masks.variants import scores_by_step
+from seediff.masks.variants import calls_of, mask_steps, scores_by_step
 from seediff.workflow.reporting.charts import INK
 
 Tile: TypeAlias = "Image.Image | NDArray[Any]"
@@ -32,10 +32,10 @@ def step_strip(drawn: Drawn, steps: Sequence[tuple[str, dict[str, Any]]], refine
 
     ``steps``: a variant's resolved steps.
     """
-    maps = drawn.class_maps()
+    maps = drawn.class_maps(calls_of(steps))
     columns: list[tuple[str, Tile]] = [(drawn.prompt.prompt, drawn.image)]
     scores = scores_by_step(steps, maps)
-    for (name, params), score in zip(steps, scores, strict=True):
+    for (name, params), score in zip(mask_steps(steps), scores, strict=True):
         columns.append((f"{name.replace('_', ' ')} {params.get('resolution', '')}", score.cpu().numpy()))
     soft = refine(scores[-1], drawn.image, refinement)
     mask = to_mask(soft, 1, refinement.final_threshold)

@@ -1,4 +1,7 @@
-"""Stage: a finished shard's images, drawn again from the same seeds for the scores of variants added since."""
+"""Stage: a finished shard's images for the scores of variants added since.
+
+Variants that only look again are given the finished images. For others, the images are drawn again from the same seeds.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seediff.attention.calls import LookAgain
+from seediff.masks.variants import calls_of
 from seediff.workflow import layout, plan
-from seediff.workflow.layout import manifest
+from seediff.workflow.layout import fill, manifest
 from seediff.workflow.stage import Files, Work
 from seediff.workflow.stages import synthesize
 from seediff.workflow.stages.synthesize import Spec, denoising
@@ -25,8 +30,12 @@ def spec(study: Study, pass_name: str) -> Spec:
     return denoising(study, section.image_set, section.variants)
 
 
-def inputs(study: Study, pass_name: str) -> Files:
-    return synthesize.inputs(study, study.passes[pass_name].image_set)
+def inputs(study: Study, pass_name: str, class_slug: str, block: str) -> Files:
+    section = study.passes[pass_name]
+    looks_only = all(isinstance(calls_of(study.steps(variant)), LookAgain) for variant in section.variants)
+    shard = {"image_set": section.image_set, "class_slug": class_slug, "block": block}
+    images = [fill(layout.IMAGES, study=study.name, **shard)] if looks_only else []
+    return {**synthesize.inputs(study, section.image_set), "images": images}
 
 
 def outputs(study: Study) -> Files:
@@ -39,15 +48,20 @@ def work(study: Study) -> Iterator[Work]:
             yield Work({"pass_name": name, **shard.wildcards}, kind=name, amount=shard.count)
 
 
-def run(spec: Spec, prompts: Path, class_name: str, first: int, count: int, scores: Path) -> None:
-    """Draw a finished shard's images again to score further variants."""
+def run(spec: Spec, prompts: Path, class_name: str, first: int, count: int, images: Path | None, scores: Path) -> None:
+    """Score further variants of a finished shard's images."""
     from seediff.prompts.prompt_sets import class_prompts, read_prompts
 
-    replay_shard(spec, class_prompts(read_prompts(prompts), class_name, first, count), scores)
+    replay_shard(spec, class_prompts(read_prompts(prompts), class_name, first, count), images, scores)
 
 
-def replay_shard(spec: Spec, prompts: Sequence[Prompt], scores: Path) -> None:
-    """Draw the prompts again from the same seeds, for the scores of further variants."""
-    from seediff.diffusion.shards import draw_shard, write_scores
+def replay_shard(spec: Spec, prompts: Sequence[Prompt], images: Path | None, scores: Path) -> None:
+    """Draw the prompts again from the same seeds, or look again at their ``images``, and score further variants."""
+    from seediff.diffusion.shards import draw_shard, redraw_shard, write_scores
 
-    write_scores(scores, draw_shard(*spec.pipeline(), prompts, spec.variants, spec.checksums))
+    pipe, sampling = spec.pipeline()
+    if images is None:
+        drawn = draw_shard(pipe, sampling, prompts, spec.variants, spec.checksums)
+    else:
+        drawn = redraw_shard(pipe, sampling, prompts, images, spec.variants, spec.checksums)
+    write_scores(scores, drawn)

@@ -20,9 +20,12 @@ from textwrap import dedent
 from typing import Any
 
 from annotated_types import Ge, Gt, Le, MultipleOf
+from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
+from seediff.attention.calls import KINDS, SHARES
 from seediff.masks.steps import PARAMETERS, STEPS
+from seediff.masks.variants import VARIANTS
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, as_json, segmenter_settings
 from seediff.settings import span
 from seediff.workflow.study.sections import Study
@@ -50,9 +53,11 @@ def study_schema() -> Json:
 
 
 def _step_schema() -> Json:
-    """A mask step: its name, or the name with parameters."""
+    """What is recorded, a mask step with its parameters, or the name of a step or variant."""
     steps = {name: _closed({key: {} for key in parameters(name)}) for name in STEPS}
-    return {"title": "mask step", "anyOf": [{"enum": [*STEPS]}, _closed(steps)]}
+    recorded = {name: TypeAdapter(kind).json_schema() for name, kind in KINDS.items()}
+    recorded["record"]["properties"]["timesteps"]["anyOf"].append({"enum": [*SHARES]})
+    return {"title": "mask step", "anyOf": [{"enum": [*STEPS, *VARIANTS]}, _closed({**recorded, **steps})]}
 
 
 def _closed(properties: Json) -> Json:

@@ -17,7 +17,7 @@ from seediff.diffusion.model_files import is_hub_id, reference, split_reference
 from seediff.errors import SeediffError
 from seediff.filtering.settings import Filter
 from seediff.masks.refinement import Refinement
-from seediff.masks.variants import VARIANTS, Steps, resolve
+from seediff.masks.variants import Steps, named_steps, resolve
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, RobustTraining, SegmenterSettings, segmenter_settings
 from seediff.settings import AtOnce, Share, Threshold, Timesteps
 from seediff.workflow.study.outputs import Figures, MaskQuality, Table
@@ -323,14 +323,8 @@ class Study(Section):
 
     def steps(self, variant: str) -> Steps:
         """The variant's mask steps with every parameter explicit: the study's own, or the built-in of that name."""
-        if variant in self.variants:
-            written: list[dict[str, Any]] = [
-                entry if isinstance(entry, dict) else {entry: {}} for entry in self.variants[variant]
-            ]
-            steps = tuple((name, dict(params)) for entry in written for name, params in entry.items())
-        else:
-            steps = VARIANTS[variant]
-        return resolve(steps, alpha=self.thresholds.alpha)
+        written = self.variants.get(variant, variant)
+        return resolve(named_steps(written), alpha=self.thresholds.alpha)
 
     def prompt_set_of(self, image_set: str) -> PromptSet:
         return self.prompt_sets[self.image_sets[image_set].prompt_set]

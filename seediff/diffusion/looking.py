@@ -1,0 +1,96 @@
+"""Attention of images that are there already: noised to a timestep, and shown to the UNet with a prompt.
+
+    maps = look_again(pipe, image, "a photo of a cat")
+    mask = make_mask(maps, "cat", image, variant=[("look_again", {"timestep": 150}), *VARIANTS["ca_sa"]])
+
+One call of the UNet, at low noise, shows where the object is rather than where it will be. Any image will do: one that
+the pipeline has drawn, or a photograph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from seediff.attention.calls import Calls, LookAgain
+from seediff.attention.maps import AttentionMaps
+from seediff.attention.recording import record_unet
+from seediff.attention.tokens import tokenize
+from seediff.diffusion.outputs import encode_images, encode_text
+from seediff.errors import SeediffError
+from seediff.rng import derive_seed
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+
+def look_again(
+    pipe: StableDiffusionPipeline,
+    image: Image.Image | NDArray[np.uint8],
+    prompt: str,
+    timestep: int = 150,
+    rng_seed: int = 0,
+) -> AttentionMaps:
+    """The attention of one UNet call on the image with the prompt, which names what is to be found.
+
+    ``image``: a PIL image or (S, S, 3) uint8, of the size that the pipeline draws. ``timestep``: how much noise is
+    added, from 0 (none) to 999; ``rng_seed``: which. ``SeediffError`` for another size, or what is not finite.
+    """
+    pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
+    _check_size(pipe, pixels)
+    calls = LookAgain(timestep)
+    seeds = {timestep: [look_seed(rng_seed, timestep)]}
+    return look(pipe, pixels[None], [prompt], seeds, {calls: [timestep]})[calls][0]
+
+
+def look_seed(rng_seed: int, timestep: int) -> int:
+    """The seed of the noise for another look at an image that has ``rng_seed``."""
+    return derive_seed(rng_seed, "look again", timestep)
+
+
+@torch.inference_mode()
+def look(
+    pipe: StableDiffusionPipeline,
+    images: NDArray[np.uint8],
+    prompts: Sequence[str],
+    seeds: Mapping[int, Sequence[int]],
+    recordings: Mapping[Calls, Collection[int]],
+) -> dict[Calls, list[AttentionMaps]]:
+    """The attention of images (n, S, S, 3) with their prompts, in the images' order, of every recording.
+
+    ``seeds``: timestep -> the seed of each image's noise. ``recordings``: the timesteps that each is the mean of.
+    """
+    text = encode_text(pipe, prompts)
+    pixels = torch.tensor(np.ascontiguousarray(images)).movedim(-1, 1)  # last digits follow from the order in memory
+    latents = encode_images(pipe, pixels.to(pipe.device, text.dtype) / 127.5 - 1)
+    with record_unet(pipe.unet, _wanted_by(recordings)) as accumulator:
+        for timestep, of_images in seeds.items():
+            noise = torch.stack([_noise(latents.shape[1:], seed) for seed in of_images])
+            steps = torch.full((len(images),), timestep, device=latents.device)
+            noised = pipe.scheduler.add_noise(latents, noise.to(latents), steps)
+            pipe.unet(noised, steps, encoder_hidden_states=text)
+    tokenized = tokenize(pipe, prompts)
+    return {calls: accumulator.maps(tokenized, calls) for calls in recordings}
+
+
+def _wanted_by(recordings: Mapping[Calls, Collection[int]]) -> Callable[[Tensor], frozenset[Calls]]:
+    return lambda steps: frozenset(calls for calls, timesteps in recordings.items() if int(steps[0]) in timesteps)
+
+
+def _noise(shape: Sequence[int], seed: int) -> Tensor:
+    return torch.randn(tuple(shape), generator=torch.Generator("cpu").manual_seed(seed))
+
+
+def _check_size(pipe: StableDiffusionPipeline, pixels: NDArray[np.uint8]) -> None:
+    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    if pixels.shape != (side, side, 3) or pixels.dtype != np.uint8:
+        raise SeediffError(
+            f"An image to look at must be ({side}, {side}, 3) uint8, which this pipeline draws, not"
+            f" {pixels.shape} {pixels.dtype}.\nCrop it to a square and resize it."
+        )

@@ -1,0 +1,236 @@
+"""Which calls of the UNet are recorded: chosen timesteps against an explicit softmax, and other looks at an image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
+from PIL import Image
+
+import seediff
+from seediff.attention.calls import ALL, Calls, LookAgain, Record, read_calls, write_calls
+from seediff.attention.recording import record_attention, record_denoising
+from seediff.diffusion.looking import look_again, look_seed
+from seediff.diffusion.synthesis import Sampling, draw
+from seediff.errors import SeediffError
+from seediff.masks.variants import VARIANTS, apply, calls_of, named_steps, resolve
+from seediff.prompts.prompt_sets import Prompt
+from tests.unit.test_recording import (
+    Layers,
+    assert_equal_to_oracle,
+    assert_same_maps,
+    build_pipe,
+    even_unet,
+    latents,
+    sample,
+    softmax_oracle,
+)
+
+STEPS = 5
+PROMPTS = ["a photo of a cat", "a bus on sand"]
+
+
+@pytest.fixture(scope="module")
+def pipe() -> StableDiffusionPipeline:
+    torch.manual_seed(2)
+    return build_pipe(even_unet())
+
+
+def of_calls(layers: Layers, calls: Collection[int]) -> Layers:
+    """What the oracle saw in some of the calls."""
+    return {
+        at: [attention for number, attention in enumerate(found) if number // (len(found) // STEPS) in calls]
+        for at, found in layers.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("timesteps", "calls"),
+    [("all", range(5)), ("late", [2, 3, 4]), (0.2, [4]), (0.21, [3, 4]), ([801, 1], [0, 4]), ((401,), [2])],
+)
+def test_the_chosen_timesteps_are_averaged(
+    pipe: StableDiffusionPipeline, timesteps: Any, calls: Collection[int]
+) -> None:
+    noise = latents(2)
+    with softmax_oracle(pipe.unet) as layers, record_attention(pipe, timesteps) as recorded:
+        images = sample(pipe, PROMPTS, noise, num_inference_steps=STEPS)
+    assert pipe.scheduler.timesteps.tolist() == [801, 601, 401, 201, 1]
+    for image, maps in enumerate(recorded.maps):
+        assert maps.calls == read_calls("record", {"timesteps": timesteps})
+        assert_equal_to_oracle(maps, of_calls(layers, calls), 2 + image)
+    torch.testing.assert_close(images, sample(pipe, PROMPTS, noise, num_inference_steps=STEPS), atol=1e-5, rtol=0)
+
+
+def test_recordings_of_one_run_are_those_of_separate_runs(pipe: StableDiffusionPipeline) -> None:
+    noise, recordings = latents(2), [ALL, Record(0.5), Record(0.2), Record((801, 1))]
+    with record_denoising(pipe, recordings) as together:
+        sample(pipe, PROMPTS, noise, num_inference_steps=STEPS)
+    for record in recordings:
+        with record_denoising(pipe, [record]) as alone:
+            sample(pipe, PROMPTS, noise, num_inference_steps=STEPS)
+        for ours, theirs in zip(together.of(record), alone.maps, strict=True):
+            assert_same_maps(ours, theirs)
+
+
+def test_timesteps_of_another_scheduler_are_its_own(pipe: StableDiffusionPipeline) -> None:
+    before = pipe.scheduler
+    pipe.scheduler = EulerDiscreteScheduler.from_config(before.config, timestep_spacing="linspace")
+    try:
+        with softmax_oracle(pipe.unet) as layers, record_attention(pipe, "late") as recorded:
+            sample(pipe, "a cat", latents(1), num_inference_steps=STEPS)
+        assert_equal_to_oracle(recorded.maps[0], of_calls(layers, [2, 3, 4]), 1)
+        assert any(timestep % 1 for timestep in pipe.scheduler.timesteps.tolist())
+    finally:
+        pipe.scheduler = before
+
+
+def test_nothing_is_added_in_calls_that_no_recording_wants(pipe: StableDiffusionPipeline) -> None:
+    with record_denoising(pipe, []) as recorded:
+        sample(pipe, "a cat", latents(1))
+    assert not recorded._accumulator._sums
+    with pytest.raises(SeediffError, match="No attention has been recorded"):
+        recorded.of(ALL)
+
+
+def test_timesteps_outside_the_schedule_are_refused(pipe: StableDiffusionPipeline) -> None:
+    with record_attention(pipe, [150, 1]), pytest.raises(SeediffError, match=r"Timestep 150 is not .*\n.*501, 1"):
+        sample(pipe, "a cat", latents(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "message"),
+    [
+        ("record", {"timesteps": []}, "timesteps is empty"),
+        ("record", {"timesteps": 0}, "above 0 and at most 1"),
+        ("record", {"timesteps": 1.5}, "above 0 and at most 1"),
+        ("record", {"timesteps": True}, "above 0 and at most 1"),
+        ("record", {"timesteps": "early"}, "must be all, late, a share, or a list"),
+        ("record", {"timesteps": [1000]}, "from 0 to 999"),
+        ("record", {"timesteps": [1.5]}, "from 0 to 999"),
+        ("record", {}, "needs the parameter 'timesteps'"),
+        ("record", {"timestep": 1}, "needs the parameter 'timesteps'"),
+        ("look_again", {"timestep": 1000}, "from 0 to 999"),
+        ("look_again", {"timestep": [150]}, "from 0 to 999"),
+        ("look_again", {"timestep": "late"}, "from 0 to 999"),
+    ],
+)
+def test_what_cannot_be_recorded_is_refused(name: str, parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(SeediffError, match=message):
+        read_calls(name, parameters)
+
+
+@pytest.mark.parametrize("calls", [ALL, Record(0.5), Record(0.3), Record((900, 0)), LookAgain(150)])
+def test_calls_survive_json_and_files(pipe: StableDiffusionPipeline, tmp_path: Path, calls: Calls) -> None:
+    assert read_calls(*json.loads(json.dumps(write_calls(calls)))) == calls
+    with record_attention(pipe) as recorded:
+        sample(pipe, "a cat", latents(1))
+    maps = seediff.AttentionMaps(recorded.maps[0].text, {}, {}, 16, calls)
+    maps.save(tmp_path / "maps.safetensors")
+    assert seediff.AttentionMaps.load(tmp_path / "maps.safetensors").calls == calls
+
+
+# --- another look ----------------------------------------------------------------------------------------------------
+
+
+def drawn(pipe: StableDiffusionPipeline, recordings: Collection[Calls], batch_size: int = 2) -> list[Any]:
+    prompts = [Prompt(f"{k}", "cat", k, f"a cat {'on sand' * k}", "cat", 7 + k) for k in range(2)]
+    return [*draw(pipe, prompts, Sampling(STEPS, 3.0, batch_size), recordings)]
+
+
+def test_another_look_equals_an_explicit_softmax(pipe: StableDiffusionPipeline) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    with softmax_oracle(pipe.unet) as layers:
+        maps = look_again(pipe, pixels, "a photo of a cat", 300, rng_seed=5)
+    assert maps.calls == LookAgain(300)
+    assert_equal_to_oracle(maps, layers, 0)
+    assert_same_maps(maps, look_again(pipe, Image.fromarray(pixels), "a photo of a cat", 300, rng_seed=5))
+
+
+def test_the_noise_of_a_look_is_the_schedulers(pipe: StableDiffusionPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+    hook = pipe.unet.register_forward_pre_hook(lambda unet, args: seen.update(latents=args[0], steps=args[1]))
+    pixels = np.full((16, 16, 3), 200, np.uint8)
+    look_again(pipe, pixels, "a cat", 700, rng_seed=5)
+    hook.remove()
+    code = (
+        pipe.vae.encode(torch.full((1, 3, 16, 16), 200 / 127.5 - 1)).latent_dist.mean * pipe.vae.config.scaling_factor
+    )
+    noise = torch.randn(seen["latents"].shape[1:], generator=torch.Generator().manual_seed(look_seed(5, 700)))
+    share = pipe.scheduler.alphas_cumprod[700]
+    torch.testing.assert_close(seen["latents"][0], share.sqrt() * code[0] + (1 - share).sqrt() * noise)
+    assert seen["steps"].tolist() == [700]
+
+
+def test_looking_again_while_drawing_is_looking_at_the_finished_image(pipe: StableDiffusionPipeline) -> None:
+    looks = [LookAgain(150), LookAgain(0)]
+    images = drawn(pipe, [*looks, Record(0.5)])
+    for image, plain in zip(images, drawn(pipe, [ALL], batch_size=1), strict=True):
+        assert [*image.recorded] == [Record(0.5), *looks]
+        np.testing.assert_allclose(image.image.astype(int), plain.image.astype(int), atol=1)
+        for look in looks:
+            again = look_again(pipe, image.image, image.prompt.prompt, look.timestep, image.prompt.rng_seed)
+            assert_same_maps(image.recorded[look], again, tolerance=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((8, 8, 3), np.uint8), r"must be \(16, 16, 3\) uint8"),
+        (np.zeros((16, 16, 3), np.float32), "float32"),
+        (np.zeros((16, 16), np.uint8), r"not \(16, 16\)"),
+        (Image.new("RGB", (16, 32)), r"not \(32, 16, 3\)"),
+    ],
+)
+def test_an_image_of_another_size_is_refused(pipe: StableDiffusionPipeline, image: Any, message: str) -> None:
+    with pytest.raises(SeediffError, match=message):
+        look_again(pipe, image, "a cat")
+
+
+# --- in variants -----------------------------------------------------------------------------------------------------
+
+LATE: Any = [("record", {"timesteps": "late"}), "seediff"]
+LOOK: Any = [{"look_again": {"timestep": 150}}, "ca_sa", {"background": {}}]
+
+
+def test_a_variant_says_what_it_is_made_from() -> None:
+    late, look = (resolve(named_steps(variant)) for variant in (LATE, LOOK))
+    assert late == (("record", {"timesteps": 0.5}), *resolve(VARIANTS["seediff"]))
+    assert [name for name, _ in look] == ["look_again", "cross_attention", "propagate", "background"]
+    assert (calls_of(late), calls_of(look), calls_of(resolve(VARIANTS["caa"]))) == (Record(0.5), LookAgain(150), ALL)
+    assert resolve(json.loads(json.dumps(late))) == late
+    assert resolve((("record", {"timesteps": "all"}), *VARIANTS["caa"])) == resolve(VARIANTS["caa"])
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([("record", {"timesteps": "late"})], "needs at least one mask step"),
+        ([*VARIANTS["caa"], ("record", {"timesteps": "late"})], "must be the first"),
+        ([("record", {"timesteps": "late"}), ("look_again", {"timestep": 1}), *VARIANTS["caa"]], "must be the first"),
+        ([("record", {"timesteps": []}), *VARIANTS["caa"]], "is empty"),
+    ],
+)
+def test_a_variant_that_cannot_be_recorded_is_refused(steps: Any, message: str) -> None:
+    with pytest.raises(SeediffError, match=message):
+        resolve(steps)
+
+
+def test_maps_of_other_calls_are_refused_by_the_names_of_both(pipe: StableDiffusionPipeline) -> None:
+    with record_attention(pipe, "late") as recorded:
+        image = sample(pipe, "a photo of a cat", latents(1))
+    (maps,) = recorded.maps
+    pixels = (image[0].movedim(0, -1).numpy() * 255).astype(np.uint8)
+    with pytest.raises(SeediffError, match="made from all timesteps, but these maps are of late timesteps"):
+        seediff.make_mask(maps, "cat", pixels)
+    seediff.make_mask(maps, "cat", pixels, LATE)
+    with pytest.raises(SeediffError, match="another look at timestep 150, but these maps are of late timesteps"):
+        seediff.make_score(maps, "cat", LOOK)
+    again = look_again(pipe, pixels, "a photo of a cat")
+    score = seediff.make_score(again, "cat", LOOK)
+    assert np.array_equal(score, apply(resolve(named_steps(LOOK)), again.for_word("cat")).numpy())
