@@ -20,6 +20,7 @@ include: "rules/data.smk"
 include: "rules/adapter.smk"
 include: "rules/synthesize.smk"
 include: "rules/segment.smk"
+include: "rules/judge.smk"
 include: "rules/report.smk"
 
 

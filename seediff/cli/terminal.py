@@ -72,7 +72,10 @@ def plan_text(study: Study, tflops: float) -> str:
     from seediff.workflow.plan import models, runs, runs_of
 
     costs = stage_costs(study)
-    tables = {name: {run for row in table.rows for run in runs_of(study, row)} for name, table in study.tables.items()}
+    tables = {
+        name: {run for row in table.rows for run in runs_of(study, row)}
+        for name, table in study.segmenter_tables.items()
+    }
     heading = ("stage", "jobs", "work", "GPU hours", "core hours", "GB")
     lines = [_cost_line(cost, tflops) for cost in (*costs, total(costs))]
     return "\n".join([

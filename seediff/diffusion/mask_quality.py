@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from seediff.datasets.classes import IGNORE_LABEL
 from seediff.diffusion.looking import look
 from seediff.errors import SeediffError
 from seediff.finite import naming, within
+from seediff.masks.judging import THRESHOLDS, intersection_over_union
 from seediff.masks.refinement import Refinement, refine
 from seediff.masks.variants import apply, calls_of, recordings_of
 from seediff.rng import derive_seed
@@ -35,7 +36,6 @@ from seediff.rng import derive_seed
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
-THRESHOLDS = np.arange(0.05, 0.96, 0.05)
 SMALLEST_SHARE = 0.01
 """A class that covers less of an image is not asked for."""
 REACH = 1 / 8
@@ -63,11 +63,18 @@ class Annotated:
 
 
 def annotated_images(benchmark: Benchmark, words: Mapping[str, str], number: int, side: int) -> Iterator[Annotated]:
-    """The first ``number`` images that show a class, resized to the pipeline's image side.
+    """The first ``number`` images that show a class, resized to the pipeline's image side."""
+    found = [*islice(annotated(benchmark, words, side), number)]
+    if not found:
+        raise SeediffError("No image of the benchmark shows a class of the study: mask quality cannot be measured.")
+    yield from found
+
+
+def annotated(benchmark: Benchmark, words: Mapping[str, str], side: int) -> Iterator[Annotated]:
+    """Every image that shows a class, in the benchmark's order, resized to the pipeline's image side.
 
     ``words``: the word that the prompt has for each class, in label order from 1.
     """
-    found = 0
     for index in range(len(benchmark)):
         image, labels = benchmark[index]
         image = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
@@ -76,11 +83,6 @@ def annotated_images(benchmark: Benchmark, words: Mapping[str, str], number: int
         present = tuple(name for name, share in zip(words, shares) if share >= SMALLEST_SHARE)
         if present:
             yield Annotated(index, image, labels, present, *_caption([words[name] for name in present]))
-            found += 1
-        if found == number:
-            return
-    if not found:
-        raise SeediffError("No image of the benchmark shows a class of the study: mask quality cannot be measured.")
 
 
 def _caption(words: Sequence[str]) -> tuple[str, tuple[int, ...]]:
@@ -160,12 +162,8 @@ class Comparison:
 def compare(soft: NDArray[np.float32], truth: NDArray[np.bool_], valid: NDArray[np.bool_], beta: float) -> Comparison:
     """Intersection over union and area under the ROC curve over the valid pixels."""
     scores, inside = soft[valid], truth[valid]
-    curve = np.array([_iou(scores >= threshold, inside) for threshold in THRESHOLDS])
-    return Comparison(_iou(scores >= beta, inside), curve, _auc(scores, inside))
-
-
-def _iou(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    return float((predicted & truth).sum() / max((predicted | truth).sum(), 1))
+    curve = np.array([intersection_over_union(scores >= threshold, inside) for threshold in THRESHOLDS])
+    return Comparison(intersection_over_union(scores >= beta, inside), curve, _auc(scores, inside))
 
 
 def _auc(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:

@@ -158,7 +158,7 @@ class _Masks:
             if drawn is None or its_scores is None or drawn.key != its_scores.key:
                 keys = ", ".join(sample.key if sample else "none" for sample in (drawn, its_scores))
                 raise SeediffError(f"{images} and {scores} hold different images ({keys}).")
-            name = _class_name(drawn, images, self.classes)
+            name = class_of(drawn, images, self.classes)
             if name not in self.variants:
                 raise SeediffError(f"--spec names no variant for the class {name!r}, whose images are in {images}.")
             written = f"{its_scores.key}.{SCORES} in {scores}"
@@ -176,8 +176,8 @@ class _Masks:
         return files
 
 
-def _class_name(sample: Sample, shard: Path, classes: Sequence[str]) -> str:
-    """Which of the classes was drawn."""
+def class_of(sample: Sample, shard: Path, classes: Sequence[str]) -> str:
+    """Which of the classes a sample of images shows; ``SeediffError`` if none."""
     try:
         name = json.loads(sample.files["json"])["class_name"]
     except (KeyError, TypeError, ValueError, RecursionError):

@@ -27,6 +27,7 @@ _LAYOUT = {
     "prompts": 2,
     "training_sets": 2,
     "mask_quality": 2,
+    "judged": 2,
     "adapters": 3,
 }
 """Folders of a study's results, and how many parts their files' names have (docs/architecture.md)."""

@@ -114,6 +114,15 @@ def summed_cross_attention(score: None, maps: ClassMaps, *, layers: Mapping[str,
     return normalize(sum(others, first))
 
 
+def centre_disc(score: None, maps: ClassMaps) -> Tensor:
+    """Source: a disc in the centre that looks at nothing, 1 in the middle, falling linearly to 0 in the corners."""
+    from torch import arange, hypot
+
+    offsets = arange(maps.latent_side) - (maps.latent_side - 1) / 2
+    distance = hypot(offsets[:, None], offsets[None, :])
+    return 1 - distance / distance.max()
+
+
 def propagate(score: Tensor, maps: ClassMaps, *, resolution: str = "1/2", power: int = 4) -> Tensor:
     """CA.SA (Dataset Diffusion, NeurIPS 2023; Table 5): SA^tau times the upsampled score as a column; min-max.
 
@@ -199,6 +208,7 @@ def otsu_region(values: Tensor) -> Tensor:
 # --- the steps by name -----------------------------------------------------------------------------------------------
 
 SOURCES: dict[str, Callable[..., Tensor]] = {
+    "centre_disc": centre_disc,
     "cross_attention": cross_attention,
     "guided_expansion": guided_expansion,
     "mean_cross_attention": mean_cross_attention,

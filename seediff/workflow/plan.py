@@ -17,6 +17,7 @@ from seediff.workflow import layout
 from seediff.workflow.layout import fill
 from seediff.workflow.study import Column, Row, Study, SyntheticRecipe
 from seediff.workflow.study.mask_sets import Filtered, MaskSet
+from seediff.workflow.study.outputs import ReferenceJudge
 
 Figure = Literal[
     "figure1", "figure3", "figure4", "figure5", "figure6", "figureS1", "figureS2", "figureS3", "figureS4", "figureS5"
@@ -148,7 +149,12 @@ def domain_files(study: Study, benchmark: str) -> list[str]:
 
 def diffusion_files(study: Study) -> list[str]:
     """Every file of a local diffusion model; none for a model of the hub, whose commit is in the spec."""
-    return [*map(str, pipeline_files(Path(study.diffusion.model)))]
+    return model_files(study.diffusion.model)
+
+
+def model_files(model: str) -> list[str]:
+    """Every file of a local diffusion model; an empty list for a hub's."""
+    return [*map(str, pipeline_files(Path(model)))]
 
 
 def network_inputs(model: str) -> list[str]:
@@ -167,9 +173,15 @@ def mask_quality_files(study: Study) -> list[str]:
 
 
 def runs(study: Study) -> list[Run]:
-    """Every run that a table row needs, once."""
-    wanted = [run for table in study.tables.values() for row in table.rows for run in runs_of(study, row)]
-    return list(dict.fromkeys(wanted))
+    """Every run that a table row or a judge asks for, each once."""
+    tables = study.segmenter_tables.values()
+    wanted = [run for table in tables for row in table.rows for run in runs_of(study, row)]
+    return list(dict.fromkeys([*wanted, *(run_of_reference(judge) for judge in study.references.values())]))
+
+
+def run_of_reference(judge: ReferenceJudge) -> Run:
+    """The training and test of a segmenter that judges."""
+    return Run(judge.recipe, judge.segmenter, 0, judge.benchmark)
 
 
 def runs_of(study: Study, row: Row) -> list[Run]:
@@ -222,7 +234,7 @@ def table_names(study: Study) -> list[str]:
 
 def table_columns(study: Study, table: str) -> dict[str, Column]:
     """The table's own columns, or the mean IoU in both readings: over all classes, and over the listed ones."""
-    if columns := study.tables[table].columns:
+    if columns := study.segmenter_tables[table].columns:
         return columns
     both = {"mIoU": Column(mean="all")}
     if listed := study.listed_classes:

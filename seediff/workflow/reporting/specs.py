@@ -99,3 +99,27 @@ class MaskQualityTable(Spec):
     caption: str
     benchmark: Name
     study: Name
+
+
+class JudgedRow(Spec):
+    """One line: the variant and the refinement that its masks are made by."""
+
+    label: str
+    variant: Name
+    refinement: Name
+
+
+class JudgedTable(Spec):
+    """A table of ``judged/<judge>.json``: masks compared with what a judge says, without a segmenter trained on them.
+
+    ``reference``: the wildcards of the run that tests the judge, where that is a segmenter.
+    """
+
+    name: Name
+    title: str
+    caption: str
+    judge: Name
+    reference: dict[str, str] | None
+    rows: Annotated[tuple[JudgedRow, ...], Field(min_length=1)]
+    study: Name
+    embedded: bool = False

@@ -16,13 +16,14 @@ from seediff.files.sealed import write_page, write_text
 from seediff.files.spreadsheets import escaped
 from seediff.names import visible
 from seediff.workflow.reporting.formats import html, latex, markdown
+from seediff.workflow.reporting.judged import accuracy, by_label, judged_frame, judged_grid
 from seediff.workflow.reporting.layouts import segmentation_grid
 from seediff.workflow.reporting.mask_quality import mask_quality_frame, mask_quality_grid
 from seediff.workflow.reporting.measurements import measure_rows, segmentation_frame
-from seediff.workflow.reporting.specs import MaskQualityTable, SegmenterTable
+from seediff.workflow.reporting.specs import JudgedTable, MaskQualityTable, SegmenterTable
 
 
-def write_table(spec: SegmenterTable | MaskQualityTable, results_folder: Path, out_stem: Path) -> None:
+def write_table(spec: SegmenterTable | MaskQualityTable | JudgedTable, results_folder: Path, out_stem: Path) -> None:
     """Write ``<out_stem>.csv``, ``.md``, ``.tex``, ``.html`` and ``.json``, each whole or not at all.
 
     ``results_folder`` is ``results/<study>``; paths in the csv and in commands begin with it, as it is given.
@@ -31,6 +32,10 @@ def write_table(spec: SegmenterTable | MaskQualityTable, results_folder: Path, o
         frame = mask_quality_frame(spec, results_folder)
         grid = mask_quality_grid(spec, frame)
         numbers = dict(zip(frame["variant"], frame["iou"], strict=True))
+    elif isinstance(spec, JudgedTable):
+        frame = judged_frame(spec, results_folder)
+        grid = judged_grid(spec, frame, accuracy(spec, results_folder))
+        numbers = {label: dict(zip(rows["stratum"], rows["iou"], strict=True)) for label, rows in by_label(frame)}
     else:
         rows = measure_rows(spec, results_folder)
         frame, grid = segmentation_frame(spec, rows), segmentation_grid(spec, rows)

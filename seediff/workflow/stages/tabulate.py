@@ -11,7 +11,14 @@ from pydantic import Discriminator, Tag
 from seediff.names import MASK_QUALITY
 from seediff.workflow import layout, plan
 from seediff.workflow.layout import TABLE_SUFFIXES, fill
-from seediff.workflow.reporting.specs import MaskQualityTable, SegmenterTable, TableColumn, TableRow
+from seediff.workflow.reporting.specs import (
+    JudgedRow,
+    JudgedTable,
+    MaskQualityTable,
+    SegmenterTable,
+    TableColumn,
+    TableRow,
+)
 from seediff.workflow.stage import Files, Work
 from seediff.workflow.study import Study
 
@@ -21,20 +28,26 @@ JOB, STATE, TIMED, GPUS = "{table}", "", False, 0
 
 def _kind(content: Any) -> str:
     name = content.get("name") if isinstance(content, dict) else getattr(content, "name", None)
-    return "MaskQualityTable" if name == MASK_QUALITY else "SegmenterTable"
+    if name == MASK_QUALITY:
+        return "MaskQualityTable"
+    is_judged = "judge" in content if isinstance(content, dict) else isinstance(content, JudgedTable)
+    return "JudgedTable" if is_judged else "SegmenterTable"
 
 
 _SegmenterTable = Annotated[SegmenterTable, Tag("SegmenterTable")]
 _MaskQualityTable = Annotated[MaskQualityTable, Tag("MaskQualityTable")]
-Spec = Annotated[_MaskQualityTable | _SegmenterTable, Discriminator(_kind)]
+_JudgedTable = Annotated[JudgedTable, Tag("JudgedTable")]
+Spec = Annotated[_MaskQualityTable | _JudgedTable | _SegmenterTable, Discriminator(_kind)]
 
 
-def spec(study: Study, table: str) -> MaskQualityTable | SegmenterTable:
+def spec(study: Study, table: str) -> MaskQualityTable | JudgedTable | SegmenterTable:
     if table == MASK_QUALITY:
         assert study.mask_quality is not None
         shown = study.mask_quality.model_dump(include={"benchmark", "title", "caption"})
         return MaskQualityTable(study=study.name, **shown)
-    section, columns = study.tables[table], plan.table_columns(study, table)
+    if table in study.mask_tables:
+        return _judged(study, table)
+    section, columns = study.segmenter_tables[table], plan.table_columns(study, table)
     first = next(iter(columns))
     return SegmenterTable(
         name=table,
@@ -49,11 +62,31 @@ def spec(study: Study, table: str) -> MaskQualityTable | SegmenterTable:
     )
 
 
+def _judged(study: Study, table: str) -> JudgedTable:
+    section = study.mask_tables[table]
+    judge = study.references.get(section.judge)
+    return JudgedTable(
+        name=table,
+        study=study.name,
+        title=section.title,
+        caption=section.caption,
+        embedded=study.embedded,
+        judge=section.judge,
+        reference=plan.run_of_reference(judge).wildcards if judge else None,
+        rows=tuple(JudgedRow(**dict(row)) for row in section.rows),
+    )
+
+
 def inputs(study: Study, table: str) -> Files:
     """The measurements that a table is made from."""
+    if table in study.mask_tables:
+        judge = study.mask_tables[table].judge
+        tested = [plan.run_of_reference(study.references[judge])] if judge in study.references else []
+        metrics = [fill(layout.METRICS, study=study.name, **run.wildcards) for run in tested]
+        return {"measurements": [fill(layout.JUDGED, study=study.name, judge=judge), *metrics]}
     if table == MASK_QUALITY:
         return {"measurements": plan.mask_quality_files(study)}
-    runs = (run for row in study.tables[table].rows for run in plan.runs_of(study, row))
+    runs = (run for row in study.segmenter_tables[table].rows for run in plan.runs_of(study, row))
     return {"measurements": [fill(layout.METRICS, study=study.name, **run.wildcards) for run in runs]}
 
 

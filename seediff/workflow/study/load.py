@@ -20,7 +20,10 @@ from seediff.settings import wanted
 from seediff.workflow.study.references import check_references
 from seediff.workflow.study.sections import REFUSED_SETTINGS, Study
 
-TAGS = ("SyntheticRecipe", "RealRecipe", "Synthetic", "Real", "SegmenterTable", "MaskQualityTable")
+TAGS = (
+    "SyntheticRecipe", "RealRecipe", "SegmenterTable", "MaskQualityTable", "JudgedTable", "Table", "MaskTable",
+    "SceneJudge", "ReferenceJudge",
+)  # fmt: skip
 """Kinds of sections that are not part of a place in what was written."""
 LARGEST_FILE = 4 * 2**20
 """Bytes, far above any real study's."""

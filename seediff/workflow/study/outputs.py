@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Le
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from seediff.settings import MOST_TIMESTEPS, AtOnce
 from seediff.workflow.study.values import Count, Name, Names, Section, Text, each_once
@@ -111,6 +111,79 @@ class MaskQuality(Section):
     """The variants to compare."""
     refinements: Names
     """The refinements to compare, entries of ``refinements``."""
+
+
+class SceneJudge(Section):
+    """Exact annotation: images of a benchmark, noised, recorded, and compared with it.
+
+    Prompts name the classes that an image shows, by the words of the first image set's prompt set.
+    """
+
+    benchmark: Name
+    """The annotated images, an entry of ``benchmarks``."""
+    images: Annotated[tuple[Annotated[int, Ge(0), Le(1_000_000)], ...], Field(min_length=1, max_length=10)]
+    """How many images that show one class, two classes, and so on."""
+    timesteps: Timesteps
+    """The timesteps that stand for those of a denoising run: each image is noised to every one of them."""
+    model: Text | None = None
+    """Hub id or folder of the diffusion model, where it is not the study's."""
+
+
+class ReferenceJudge(Section):
+    """A segmenter trained long on exact masks: what it sees in drawn images is compared with their masks."""
+
+    image_set: Name
+    """The drawn images, an entry of ``image_sets``, which scores the variants."""
+    recipe: Name
+    """What the segmenter is trained on, an entry of ``recipes``."""
+    segmenter: Name
+    """An entry of ``segmenters``."""
+    benchmark: Name
+    """Where the judge itself is tested, an entry of ``benchmarks``."""
+
+
+def _kind_of_judge(judge: Any) -> str:
+    is_reference = "image_set" in judge if isinstance(judge, dict) else isinstance(judge, ReferenceJudge)
+    return "ReferenceJudge" if is_reference else "SceneJudge"
+
+
+Judge = Annotated[
+    Annotated[SceneJudge, Tag("SceneJudge")] | Annotated[ReferenceJudge, Tag("ReferenceJudge")],
+    Discriminator(_kind_of_judge),
+]
+
+
+class MaskRow(Section):
+    """A row of a table of masks."""
+
+    label: str
+    """Its first cell."""
+    variant: Name
+    """The variant that scores the image."""
+    refinement: Name
+    """From the score to the mask, an entry of ``refinements``."""
+
+
+class MaskTable(Section):
+    """A table of the report that compares masks, without a segmenter between them and the numbers."""
+
+    title: str
+    """Its heading."""
+    caption: str
+    """What it shows."""
+    judge: Name
+    """What says where the object is, an entry of ``judges``."""
+    rows: Annotated[tuple[MaskRow, ...], Field(min_length=1)]
+
+
+def _kind_of_table(table: Any) -> str:
+    is_of_masks = "judge" in table if isinstance(table, dict) else isinstance(table, MaskTable)
+    return "MaskTable" if is_of_masks else "Table"
+
+
+AnyTable = Annotated[
+    Annotated[Table, Tag("Table")] | Annotated[MaskTable, Tag("MaskTable")], Discriminator(_kind_of_table)
+]
 
 
 class OpenPrompt(Section):

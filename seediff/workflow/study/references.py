@@ -18,7 +18,7 @@ from seediff.prompts.synonyms.vocabulary import shipped_words
 from seediff.prompts.words import PLACE, place_word, split_words
 from seediff.segmenter.settings import ROBUST_ARCHITECTURES
 from seediff.workflow.study.mask_sets import mask_sets
-from seediff.workflow.study.outputs import Column, Figures, Row, Table
+from seediff.workflow.study.outputs import Column, Figures, Judge, MaskTable, Row, SceneJudge, Table
 from seediff.workflow.study.sections import (
     Benchmark,
     PromptAugmentation,
@@ -53,7 +53,11 @@ def check_references(study: Study) -> None:
         _check_benchmark(f"benchmarks.{name}", benchmark, benchmark.split)
         for lacking in benchmark.lacks:
             _known("class", lacking, study.every_class(), f"benchmarks.{name}.lacks")
-    for name, table in study.tables.items():
+    for name, judge in study.judges.items():
+        _check_judge(study, name, judge)
+    for name, mask_table in study.mask_tables.items():
+        _check_mask_table(study, name, mask_table)
+    for name, table in study.segmenter_tables.items():
         _no_row_twice(f"tables.{name}", table)
         for row in table.rows:
             _check_row(study, table, row, f"tables.{name}, row {row.label!r}")
@@ -101,7 +105,35 @@ def _check_names(study: Study) -> None:
             raise SeediffError(f"variants_by_class.{name}: a variant has this name already. Choose another.")
 
 
-def _no_row_twice(where: str, table: Table) -> None:
+def _check_judge(study: Study, name: str, judge: Judge) -> None:
+    where = f"judges.{name}"
+    _known("benchmark", judge.benchmark, study.benchmarks, where)
+    if isinstance(judge, SceneJudge):
+        _check_tested(study, judge.benchmark, study.classes, where)
+        return
+    _known("image set", judge.image_set, study.image_sets, where)
+    _known("recipe", judge.recipe, study.recipes, where)
+    _known("segmenter", judge.segmenter, study.segmenters, where)
+    if unknown := sorted({*study.image_set_classes(judge.image_set)} - {*study.recipe_classes(judge.recipe)}):
+        raise SeediffError(f"{where}: recipe {judge.recipe!r} does not teach {unknown[0]!r}, which is drawn.")
+    _check_tested(study, judge.benchmark, study.recipe_classes(judge.recipe), where)
+
+
+def _check_mask_table(study: Study, name: str, table: MaskTable) -> None:
+    where = f"tables.{name}"
+    _no_row_twice(where, table)
+    _known("judge", table.judge, study.judges, where)
+    judge = study.judges[table.judge]
+    for row in table.rows:
+        at = f"{where}, row {row.label!r}"
+        _known("refinement", row.refinement, study.refinements, at)
+        if isinstance(judge, SceneJudge):
+            _known("variant", row.variant, {**VARIANTS, **study.variants}, at)
+        else:
+            _known("variant", row.variant, study.image_sets[judge.image_set].variants, at)
+
+
+def _no_row_twice(where: str, table: Table | MaskTable) -> None:
     labels = [row.label for row in table.rows]
     if twice := repeated(labels):
         raise SeediffError(f"{where} has two rows {twice[0]!r}.\nGive each its own label.")
@@ -191,7 +223,7 @@ def _check_shards(study: Study, image_set: str) -> None:
 
 def _check_number_of_runs(study: Study) -> None:
     """A run is a job as well."""
-    rows = sum(row.recipe is not None for table in study.tables.values() for row in table.rows)
+    rows = sum(row.recipe is not None for table in study.segmenter_tables.values() for row in table.rows)
     if rows * study.repeats > MOST_RUNS:
         raise SeediffError(
             f"tables have {rows:,} rows of runs, each repeated {study.repeats:,} times, but {MOST_RUNS:,} runs is the"

@@ -20,7 +20,7 @@ from seediff.masks.refinement import Refinement
 from seediff.masks.variants import Steps, named_steps, resolve
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, RobustTraining, SegmenterSettings, segmenter_settings
 from seediff.settings import AtOnce, Share, Threshold, Timesteps
-from seediff.workflow.study.outputs import Figures, MaskQuality, Table
+from seediff.workflow.study.outputs import AnyTable, Figures, Judge, MaskQuality, MaskTable, ReferenceJudge, Table
 from seediff.workflow.study.values import AnyNames, Count, Name, Names, Repeats, Section, Text
 
 _UNLESS_EMPTY: Any = Field(exclude_if=lambda value: not value)
@@ -305,7 +305,8 @@ class Study(Section):
     recipes: dict[Name, Recipe]
     segmenters: dict[Name, Segmenter]
     benchmarks: dict[Name, Benchmark]
-    tables: Annotated[dict[Name, Table], Field(min_length=1)]
+    judges: Annotated[dict[Name, Judge], _UNLESS_EMPTY] = {}
+    tables: Annotated[dict[Name, AnyTable], Field(min_length=1)]
     mask_quality: MaskQuality | None = None
     figures: Figures | None = None
 
@@ -325,6 +326,24 @@ class Study(Section):
         """The variant's mask steps with every parameter explicit: the study's own, or the built-in of that name."""
         written = self.variants.get(variant, variant)
         return resolve(named_steps(written), alpha=self.thresholds.alpha)
+
+    @property
+    def segmenter_tables(self) -> dict[str, Table]:
+        return {name: table for name, table in self.tables.items() if isinstance(table, Table)}
+
+    @property
+    def mask_tables(self) -> dict[str, MaskTable]:
+        return {name: table for name, table in self.tables.items() if isinstance(table, MaskTable)}
+
+    @property
+    def references(self) -> dict[str, ReferenceJudge]:
+        """The judges that are trained."""
+        return {name: judge for name, judge in self.judges.items() if isinstance(judge, ReferenceJudge)}
+
+    def judged_rows(self, judge: str) -> list[tuple[str, str]]:
+        """Variant and refinement of every row of the judge's tables, each once."""
+        tables = [table for table in self.mask_tables.values() if table.judge == judge]
+        return list(dict.fromkeys((row.variant, row.refinement) for table in tables for row in table.rows))
 
     def prompt_set_of(self, image_set: str) -> PromptSet:
         return self.prompt_sets[self.image_sets[image_set].prompt_set]

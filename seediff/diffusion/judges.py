@@ -1,0 +1,145 @@
+"""Two judges of masks: exact annotation, and a segmenter that was trained on it long enough to be relied on.
+
+- Scenes: images of a benchmark, noised, recorded and compared with their annotation, by how many classes they show. The
+  annotation is exact, but noised scenes are not what the model draws.
+- A reference: drawn images with the scores recorded while they were drawn, compared with what the segmenter says is in
+  them. These are the pairs that training uses, but the judge errs as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from seediff.datasets.benchmarks import Benchmark
+from seediff.datasets.classes import IGNORE_LABEL
+from seediff.datasets.images import Array, decode_rgb
+from seediff.datasets.shards import check_same_model, read_manifest, read_shard
+from seediff.diffusion.mask_quality import Annotated, annotated, record_annotated
+from seediff.diffusion.shards import SCORES, class_of, read_score
+from seediff.errors import SeediffError
+from seediff.finite import naming, within
+from seediff.masks.judging import Verdict, judge
+from seediff.masks.refinement import Refinement, refine
+from seediff.masks.variants import apply, calls_of, recordings_of
+from seediff.segmenter.evaluate import Segmenter, predict
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+    from torch import Tensor
+
+Rows = Sequence[tuple[str, str]]
+"""Variant and refinement of every row of a table."""
+Verdicts = dict[tuple[str, str], dict[str, list[Verdict]]]
+"""By row and stratum."""
+
+DRAWN = "drawn"
+"""The one stratum of drawn images."""
+
+
+def stratum(classes: int) -> str:
+    """The name of the scenes that show so many classes."""
+    return "one class" if classes == 1 else f"{classes} classes"
+
+
+def judge_scenes(
+    pipe: StableDiffusionPipeline,
+    benchmark: Benchmark,
+    words: Mapping[str, str],
+    variants: Mapping[str, Any],
+    refinements: Mapping[str, Refinement],
+    rows: Rows,
+    images: Sequence[int],
+    timesteps: Sequence[int],
+    rng_seed: int,
+    batch_size: int = 8,
+) -> Verdicts:
+    """Judge every row on the first ``images[k - 1]`` images that show k classes, which the prompts name.
+
+    ``words``: class -> the word that asks for it, in label order from 1. ``timesteps``: those that stand for a
+    denoising run. ``SeediffError`` if the benchmark has fewer images.
+    """
+    labels = {name: label for label, name in enumerate(words, start=1)}
+    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    scenes = [*scenes_by_classes(benchmark, words, images, side)]
+    found: Verdicts = {row: {} for row in rows}
+    for start in tqdm(range(0, len(scenes), batch_size), unit="batch", mininterval=5):
+        batch = scenes[start : start + batch_size]
+        with naming([scene.name for scene in batch]):
+            recorded = record_annotated(pipe, batch, timesteps, recordings_of(variants), rng_seed)
+        for scene, maps in zip(batch, recorded, strict=True):
+            for shown, place in zip(scene.classes, scene.starts, strict=True):
+                of_class = {calls: each.for_word(words[shown], [place]) for calls, each in maps.items()}
+                truth, valid = scene.labels == labels[shown], scene.labels != IGNORE_LABEL
+                with naming([scene.name]):
+                    scores = {name: _score(name, steps, of_class[calls_of(steps)]) for name, steps in variants.items()}
+                    _judge(found, stratum(len(scene.classes)), scores, refinements, scene.image, truth, valid)
+    return found
+
+
+def scenes_by_classes(
+    benchmark: Benchmark, words: Mapping[str, str], images: Sequence[int], side: int
+) -> Iterator[Annotated]:
+    """The benchmark's first ``images[k - 1]`` images that show k classes, in its order."""
+    missing = {classes: number for classes, number in enumerate(images, start=1) if number}
+    for scene in annotated(benchmark, words, side):
+        if missing.get(len(scene.classes)):
+            missing[len(scene.classes)] -= 1
+            yield scene
+        if not any(missing.values()):
+            return
+    short = ", ".join(f"{number} with {stratum(classes)}" for classes, number in missing.items() if number)
+    raise SeediffError(f"The benchmark lacks images: {short}.\nAsk for fewer, or give it more.")
+
+
+def _score(variant: str, steps: Any, maps: Any) -> Tensor:
+    with within(f"variant {variant!r}"):
+        return apply(steps, maps)
+
+
+def _judge(
+    found: Verdicts,
+    where: str,
+    scores: Mapping[str, Tensor],
+    refinements: Mapping[str, Refinement],
+    image: Array,
+    truth: Any,
+    valid: Any,
+) -> None:
+    """Add the verdict on every row."""
+    for (variant, name), verdicts in found.items():
+        refinement = refinements[name]
+        soft = refine(scores[variant], image, refinement).cpu().numpy()
+        verdicts.setdefault(where, []).append(judge(soft, truth, valid, refinement.final_threshold))
+
+
+def judge_drawn(
+    segmenter: Segmenter,
+    images: Sequence[Path],
+    scores: Sequence[Path],
+    refinements: Mapping[str, Refinement],
+    rows: Rows,
+) -> Verdicts:
+    """Judge every row on the drawn images of all shards.
+
+    ``scores``: a shard for each shard of images. An image in which the segmenter sees nothing of its class is left out:
+    there is nothing to compare its mask with.
+    """
+    check_same_model((path, read_manifest(path).model) for path in (*images, *scores))
+    found: Verdicts = {row: {} for row in rows}
+    for shard, of_shard in zip(tqdm(images, unit="shard", mininterval=5), scores, strict=True):
+        for sample, scored in zip(read_shard(shard), read_shard(of_shard), strict=True):
+            if sample.key != scored.key:
+                raise SeediffError(f"{shard} and {of_shard} hold different images ({sample.key}, {scored.key}).")
+            image = decode_rgb(sample.files.get("png", b""), f"{sample.key}.png in {shard}")
+            label = segmenter.classes.index(class_of(sample, shard, segmenter.classes))
+            truth = predict(segmenter, image[None])[0] == label
+            if truth.any():
+                written, content = f"{scored.key}.{SCORES} in {of_shard}", scored.files.get(SCORES, b"")
+                of_variant = {variant: read_score(content, written, variant) for variant in {name for name, _ in rows}}
+                _judge(found, DRAWN, of_variant, refinements, image, truth, np.ones_like(truth))
+    return found
