@@ -24,7 +24,7 @@ from seediff.diffusion.shards import SCORES, class_of, read_score
 from seediff.errors import SeediffError
 from seediff.finite import naming, within
 from seediff.masks.judging import Verdict, judge
-from seediff.masks.refinement import Refinement, refine
+from seediff.masks.refinement import Refinement, refine_all
 from seediff.masks.variants import apply, calls_of, recordings_of
 from seediff.segmenter.evaluate import Segmenter, predict
 
@@ -111,10 +111,13 @@ def _judge(
     valid: Any,
 ) -> None:
     """Add the verdict on every row."""
-    for (variant, name), verdicts in found.items():
-        refinement = refinements[name]
-        soft = refine(scores[variant], image, refinement).cpu().numpy()
-        verdicts.setdefault(where, []).append(judge(soft, truth, valid, refinement.final_threshold))
+    for name, refinement in refinements.items():
+        rows = [row for row in found if row[1] == name]
+        for row, soft in zip(
+            rows, refine_all([scores[variant] for variant, _ in rows], image, refinement), strict=True
+        ):
+            verdict = judge(soft.cpu().numpy(), truth, valid, refinement.final_threshold)
+            found[row].setdefault(where, []).append(verdict)
 
 
 def judge_drawn(

@@ -30,6 +30,7 @@ from seediff.errors import SeediffError
 from seediff.finite import naming, within
 from seediff.masks.judging import THRESHOLDS, intersection_over_union
 from seediff.masks.refinement import Refinement, refine
+from seediff.masks.steps import centre_disc
 from seediff.masks.variants import apply, calls_of, recordings_of
 from seediff.rng import derive_seed
 
@@ -129,13 +130,6 @@ def _distance_attention(side: int) -> Tensor:
     return torch.exp(-torch.cdist(places, places) / (REACH * side))
 
 
-def centre_disc(side: int) -> Tensor:
-    """1 in the centre, falling linearly to 0 in the corners."""
-    offsets = torch.arange(side) - (side - 1) / 2
-    distance = torch.hypot(offsets[:, None], offsets[None, :])
-    return 1 - distance / distance.max()
-
-
 def scores_of(recorded: Mapping[Calls, ClassMaps], variants: Mapping[str, Any]) -> dict[str, Tensor]:
     """Every variant's and baseline's score of one class, at the latents' side."""
     scores = {}
@@ -143,7 +137,7 @@ def scores_of(recorded: Mapping[Calls, ClassMaps], variants: Mapping[str, Any]) 
         with within(f"variant {name!r}"):
             scores[name] = apply(steps, recorded[calls_of(steps)])
     first = next(iter(recorded.values()))
-    scores["centre_disc"] = centre_disc(first.latent_side)
+    scores["centre_disc"] = centre_disc(None, first)
     if "seediff" in variants:
         steps = variants["seediff"]
         scores["distance"] = apply(steps, distance_maps(recorded[calls_of(steps)]))

@@ -5,6 +5,7 @@ Studies read the settings, so only the functions import torch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -82,7 +83,12 @@ SOFT_PAMR = Refinement()
 
 
 def refine(score: Tensor, image: NDArray[np.uint8], refinement: Refinement) -> Tensor:
-    """The score (r, r), upsampled bilinearly to ``image`` (H, W, 3) and refined by it: (H, W) float32 in [0, 1]."""
+    """The score (r, r), bilinearly at the size of ``image`` (H, W, 3) and refined by it: (H, W) float32 in [0, 1]."""
+    return refine_all([score], image, refinement)[0]
+
+
+def refine_all(scores: Sequence[Tensor], image: NDArray[np.uint8], refinement: Refinement) -> Tensor:
+    """``refine`` for several scores of one image, whose weights are computed once: (scores, H, W)."""
     import torch
 
     from seediff.finite import check_finite
@@ -91,14 +97,15 @@ def refine(score: Tensor, image: NDArray[np.uint8], refinement: Refinement) -> T
 
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise SeediffError(f"An image must be (height, width, 3) uint8, not {image.shape} {image.dtype}.")
-    check_finite(score[None], "the score", "Make it from attention maps that are finite.")
-    soft = resize(score.float(), image.shape[:2])
+    for score in scores:
+        check_finite(score[None], "the score", "Make it from attention maps that are finite.")
+    soft = torch.stack([resize(score.float(), image.shape[:2]) for score in scores])
     if refinement.pamr is None:
         return soft
     if refinement.input == "binary":
         soft = (soft >= refinement.beta).float()
     pixels = torch.tensor(image, device=soft.device).permute(2, 0, 1).float() / 255
-    return pamr(pixels[None], soft[None, None], **asdict(refinement.pamr))[0, 0].clamp(0, 1)
+    return pamr(pixels[None], soft[None], **asdict(refinement.pamr))[0].clamp(0, 1)
 
 
 def to_mask(score: Tensor, label: int, threshold: float, uncertain_from: float | None = None) -> NDArray[np.uint8]:

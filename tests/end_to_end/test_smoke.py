@@ -18,7 +18,7 @@ def results(finished: Workspace) -> Path:
 
 def test_tables_stand_in_five_forms(results: Path) -> None:
     names = {path.name for path in (results / "tables").glob("[!.]*")}
-    stems = ("table2", "domains", "mask_quality")
+    stems = ("table2", "domains", "scenes", "drawn", "mask_quality")
     assert names == {f"{stem}.{suffix}" for stem in stems for suffix in ("csv", "md", "tex", "html", "json")}
 
 

@@ -27,6 +27,7 @@ CASES = {
     "train": 60,
     "evaluate": 70,
     "mask_quality": 15,
+    "judge": 30,
     "tabulate": 90,
     "strips": 15,
     "report": 40,

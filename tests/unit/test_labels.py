@@ -223,9 +223,12 @@ def test_maps_are_those_of_one_image(maps: Any) -> None:
 def test_steps_may_be_written_as_in_a_study() -> None:
     own = make_score(attention_maps(), "cat", [{"cross_attention": {"resolution": "1"}}])
     assert np.array_equal(own, make_score(attention_maps(), "cat", (("cross_attention", {"resolution": "1"}),)))
+    assert np.array_equal(make_score(attention_maps(), "cat", ["caa"]), make_score(attention_maps(), "cat", "caa"))
+    with pytest.raises(SeediffError, match="no mask step 'caaa'"):
+        make_score(attention_maps(), "cat", ["caaa"])
 
 
-@pytest.mark.parametrize("variant", [5, ["caa"], [("expand",)], [("expand", None)]])
+@pytest.mark.parametrize("variant", [5, [("expand",)], [("expand", None)]])
 def test_other_variants_are_refused(variant: Any) -> None:
     with pytest.raises(SeediffError, match="not a mask step with its parameters"):
         make_score(attention_maps(), "cat", variant)

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from seediff.attention.maps import ClassMaps
 from seediff.datasets.benchmarks import open_benchmark
-from seediff.diffusion.mask_quality import THRESHOLDS, annotated_images, centre_disc, compare, distance_maps, measure
+from seediff.diffusion.mask_quality import annotated_images, compare, distance_maps, measure
 from seediff.diffusion.synthesis import load
 from seediff.embedded.domains import write_domain
 from seediff.embedded.vocabulary import CLASSES
+from seediff.masks.judging import THRESHOLDS
 from seediff.masks.refinement import Refinement
+from seediff.masks.steps import centre_disc
 from seediff.masks.variants import VARIANTS, resolve
 
 MODEL = Path(__file__).parents[2] / "assets" / "pictograms"
@@ -40,7 +42,7 @@ def test_measures_against_naive_ones(seed: int) -> None:
 
 
 def test_baselines_do_not_look_at_the_image() -> None:
-    disc = centre_disc(8)
+    disc = centre_disc(None, ClassMaps({}, {}, 8))
     assert disc.max() <= 1 and disc[0, 0] == 0 and disc[3, 3] == disc[4, 4] == disc.max()
     maps = ClassMaps({4: torch.rand(4, 4)}, {4: torch.rand(16, 16)}, 4)
     blind = distance_maps(maps)

@@ -130,7 +130,8 @@ def test_an_edited_threshold_reruns_its_chain_alone(copy_of_finished: Workspace)
         "train": 4,  # what starts from the mixture's model is trained again as well
         "evaluate": 3,
         "mask_quality": 1,
-        "tabulate": 3,
+        "judge": 2,
+        "tabulate": 5,
         "report": 1,
         "all": 1,
     }
@@ -162,7 +163,7 @@ def test_a_raised_version_reruns_its_stage_and_what_follows(copy_of_finished: Wo
     stage = code / "seediff" / "workflow" / "stages" / "evaluate.py"
     stage.write_text(stage.read_text().replace("VERSION = 1", "VERSION = 2"))
     jobs = copy_of_finished.planned(PYTHONPATH=str(code))
-    assert jobs == {"evaluate": 7, "tabulate": 2, "report": 1, "all": 1}
+    assert jobs == {"evaluate": 7, "tabulate": 3, "report": 1, "all": 1}
 
 
 @pytest.mark.slow

@@ -1,0 +1,221 @@
+"""Judges of masks: verdicts against counted pixels, scenes by their classes, drawn pairs, and the tables of them."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import save
+
+from seediff.datasets.benchmarks import Benchmark, open_benchmark
+from seediff.datasets.images import encode_png
+from seediff.datasets.shards import Sample, write_shard
+from seediff.diffusion.judges import DRAWN, judge_drawn, judge_scenes, scenes_by_classes, stratum
+from seediff.diffusion.shards import SCORES
+from seediff.diffusion.synthesis import load
+from seediff.embedded.domains import write_domain
+from seediff.embedded.vocabulary import CLASSES
+from seediff.errors import SeediffError
+from seediff.files.sealed import write_json
+from seediff.masks.judging import THRESHOLDS, Verdict, by_stratum, judge, summarise
+from seediff.masks.refinement import Refinement
+from seediff.masks.variants import VARIANTS, named_steps, resolve
+from seediff.segmenter.evaluate import Segmenter
+from seediff.segmenter.registry import architecture_of
+from seediff.segmenter.settings import segmenter_settings
+from seediff.workflow.reporting.specs import JudgedRow, JudgedTable
+from seediff.workflow.reporting.tables import write_table
+
+MODEL = Path(__file__).parents[2] / "assets" / "pictograms"
+WORDS = {name: name for name in CLASSES}
+RAW = Refinement(pamr=None, threshold=0.3)
+UNSURE = Refinement(pamr=None, threshold=0.6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.2, 0.3, 0.7]))
+def test_a_verdict_counts_pixels(seed: int, beta: float) -> None:
+    rng = np.random.default_rng(seed)
+    soft = rng.choice([0.01, 0.22, 0.31, 0.72, 0.99], size=(5, 6)).astype(np.float32)
+    truth, valid = rng.random((5, 6)) < 0.4, rng.random((5, 6)) < 0.8
+    truth[0, 0] = valid[0, 0] = True
+    verdict = judge(soft, truth, valid, beta)
+    pixels = [(value >= beta, inside) for value, inside, v in zip(soft.flat, truth.flat, valid.flat) if v]
+    area = sum(inside for _, inside in pixels)
+    assert verdict.missed == pytest.approx(sum(inside and not found for found, inside in pixels) / area)
+    assert verdict.spilled == pytest.approx(sum(found and not inside for found, inside in pixels) / area)
+    both, either = (
+        sum(f(found, inside) for found, inside in pixels) for f in (lambda a, b: a and b, lambda a, b: a or b)
+    )
+    assert verdict.iou == pytest.approx(both / either)
+    assert verdict.iou == pytest.approx((1 - verdict.missed) / (1 + verdict.spilled))
+    assert verdict.curve.shape == THRESHOLDS.shape
+
+
+def verdict(iou: float, *curve: float) -> Verdict:
+    return Verdict(iou, 0.1, 0.2, np.array([*curve, *[0.0] * (len(THRESHOLDS) - len(curve))]))
+
+
+def test_the_best_threshold_is_chosen_on_other_images_than_it_is_judged_on() -> None:
+    summary = summarise(
+        [verdict(0.5, 0.2, 0.9), verdict(0.6, 0.4, 0.5), verdict(0.7, 0.9, 0.3), verdict(0.8, 0.9, 0.5)]
+    )
+    assert summary["best_threshold"] == 0.1 and summary["best_iou"] == [0.3, 0.5]
+    assert summary["iou"] == [0.5, 0.6, 0.7, 0.8]
+    assert summary["missed"] == pytest.approx(0.1) and summary["spilled"] == pytest.approx(0.2)
+    assert summarise([verdict(0.5, 0.2, 0.9)])["best_iou"] == [0.9]
+
+
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
+    folder = tmp_path_factory.mktemp("voc")
+    write_domain("voc", folder, train=1, val=40, rng_seed=0)
+    return open_benchmark("voc", folder, "val", CLASSES)
+
+
+def test_scenes_are_the_first_that_show_so_many_classes(benchmark: Benchmark) -> None:
+    found = [*scenes_by_classes(benchmark, WORDS, [2, 3], 64)]
+    shown = [{*np.unique(benchmark[index][1])} - {0, 255} for index in range(len(benchmark))]
+    first = {k: [at for at, labels in enumerate(shown) if len(labels) == k][:number] for k, number in ((1, 2), (2, 3))}
+    assert [scene.index for scene in found] == sorted([*first[1], *first[2]])
+    with pytest.raises(SeediffError, match=r"The benchmark lacks images: \d+ with one class, 1 with 4 classes"):
+        [*scenes_by_classes(benchmark, WORDS, [90, 0, 0, 1], 64)]
+
+
+def test_scenes_are_judged_by_their_annotation(benchmark: Benchmark) -> None:
+    variants: dict[str, Any] = {
+        "caa": resolve(VARIANTS["caa"]),
+        "look": resolve(named_steps([("look_again", {"timestep": 150}), "ca_32"])),
+        "centre": resolve(named_steps(["centre_disc"])),
+    }
+    rows = [("caa", "raw"), ("look", "raw"), ("look", "unsure"), ("centre", "raw")]
+    refinements = {"raw": RAW, "unsure": UNSURE}
+
+    def judged(batch_size: int) -> Any:
+        return judge_scenes(
+            load(MODEL), benchmark, WORDS, variants, refinements, rows, [2, 1], [850, 450], 0, batch_size
+        )
+
+    found, again = judged(2), judged(3)
+    assert [*found] == rows
+    for row, verdicts in found.items():
+        assert {name: len(of) for name, of in verdicts.items()} == {stratum(1): 2, stratum(2): 2}
+        for name, of in verdicts.items():
+            assert [v.iou for v in of] == pytest.approx([v.iou for v in again[row][name]], abs=0.02)
+    mean = {row: np.mean([v.iou for v in verdicts["one class"]]) for row, verdicts in found.items()}
+    assert mean["look", "raw"] > mean["caa", "raw"] > 0.1
+    assert mean["look", "raw"] != mean["look", "unsure"]
+
+
+class Halves(torch.nn.Module):
+    """Sees the first class on the left half of every image, and the second nowhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def scores(self, pixels: torch.Tensor) -> torch.Tensor:
+        scores = torch.zeros(len(pixels), 3, *pixels.shape[2:])
+        scores[:, 1, :, : pixels.shape[3] // 2] = 1.0
+        return scores
+
+
+def drawn_shards(folder: Path, classes: list[str]) -> tuple[Path, Path]:
+    left = np.zeros((8, 8), np.float16)
+    left[:, :4] = 1
+    images, scores = [], []
+    for name in classes:
+        about = json.dumps({"class_name": name}).encode()
+        images.append(Sample(f"{name}-0", {"png": encode_png(np.full((64, 64, 3), 90, np.uint8)), "json": about}))
+        scores.append(Sample(f"{name}-0", {SCORES: save({"left": left, "right": 1 - left})}))
+    for kind, samples in (("images", images), ("scores", scores)):
+        write_shard(folder / f"{kind}.tar", samples, {})
+    return folder / "images.tar", folder / "scores.tar"
+
+
+def test_drawn_images_are_judged_by_what_a_segmenter_sees(tmp_path: Path) -> None:
+    pixel = segmenter_settings("resnet-mini", architecture="pixel")
+    architecture = replace(architecture_of(pixel), scores=lambda model, pixels: model.scores(pixels))
+    segmenter = Segmenter(architecture, Halves(), pixel, ("background", "cat", "car"))
+    images, scores = drawn_shards(tmp_path, ["cat", "car"])
+    rows = [("left", "raw"), ("right", "raw")]
+    found = judge_drawn(segmenter, [images], [scores], {"raw": RAW}, rows)
+    assert {name: len(of) for name, of in found["left", "raw"].items()} == {DRAWN: 1}  # nothing to compare the car with
+    left, right = found["left", "raw"][DRAWN][0], found["right", "raw"][DRAWN][0]
+    assert left.missed == 0 and left.iou > 0.9 and right.missed > 0.9 and right.iou < 0.1
+    (tmp_path / "other").mkdir()
+    with pytest.raises(SeediffError, match="hold different images"):
+        judge_drawn(segmenter, [images], [drawn_shards(tmp_path / "other", ["car", "cat"])[1]], {"raw": RAW}, rows)
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+ROWS = (
+    JudgedRow(label="CAA", variant="caa", refinement="pamr"),
+    JudgedRow(label="Another look", variant="look", refinement="pamr"),
+)
+TABLE = JudgedTable(
+    name="strata", title="Masks", caption="Exact.", judge="scenes", reference=None, rows=ROWS, study="x"
+)
+
+
+def judged_file(folder: Path, **changes: Any) -> None:
+    rows = {
+        name: by_stratum(
+            {where: [verdict(iou, iou, 0.1), verdict(iou + 0.1, iou, 0.1)] for where in ("one class", "2 classes")}
+        )
+        for name, iou, strata in (
+            ("caa-pamr", 0.5, ["one class", "2 classes"]),
+            ("look-pamr", 0.8, ["one class", "2 classes"]),
+        )
+    }
+    write_json(folder / "judged" / "scenes.json", {"rows": rows} | changes)
+
+
+def test_a_table_of_masks(tmp_path: Path) -> None:
+    judged_file(tmp_path)
+    write_table(TABLE, tmp_path, tmp_path / "strata")
+    texts = {path.suffix[1:]: path.read_text() for path in tmp_path.glob("strata.*")}
+    assert {*texts} == {"csv", "md", "tex", "html", "json"}
+    found = pd.read_csv(io.StringIO(texts["csv"])).set_index(["label", "stratum"])
+    line = found.loc["CAA", "one class"]
+    assert (line.iou, line.standard_error, line.missed, line.spilled, line.n) == (55.0, 5.0, 10.0, 20.0, 2)
+    assert (line.best_iou, line.best_threshold) == (50.0, 0.05)
+    assert json.loads(texts["json"])["Another look"] == {"one class": 85.0, "2 classes": 85.0}
+    row = next(line for line in texts["md"].splitlines() if "Another look" in line)
+    assert "**85.0 (5.0)**" in row and "**80.0 (0.0) at 0.05**" in row
+
+
+def test_a_judge_that_is_a_segmenter_says_how_good_it_is(tmp_path: Path) -> None:
+    judged_file(tmp_path)
+    run = {"recipe": "exact", "segmenter": "pixel", "repeat": "0", "benchmark": "voc"}
+    metrics = {"classes": ["background", "cat"], "confusion": [[9, 1], [0, 10]], "images": 1}
+    write_json(tmp_path / "metrics/exact/pixel/0/voc.json", metrics)
+    write_table(TABLE.model_copy(update={"reference": run}), tmp_path, tmp_path / "strata")
+    expected = 100 * (9 / 10 + 10 / 11) / 2
+    assert f"a mean IoU of {expected:.1f} on annotated images" in (tmp_path / "strata.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [{}, {"caa-pamr": {}}, {"caa-pamr": {"one class": {"iou": [2.0]}}}, {"caa-pamr": 3}, {"look-pamr": {}}],
+)
+def test_a_broken_file_of_a_judge_is_named(tmp_path: Path, rows: Any) -> None:
+    judged_file(tmp_path, rows=rows)
+    with pytest.raises(SeediffError, match=r"scenes\.json"):
+        write_table(TABLE, tmp_path, tmp_path / "strata")
+    assert not [*tmp_path.glob("strata.*")]
+
+
+def test_a_missing_file_of_a_judge_names_its_command(tmp_path: Path) -> None:
+    with pytest.raises(SeediffError, match=r"snakemake --cores all .*judged/scenes\.json"):
+        write_table(TABLE, tmp_path, tmp_path / "strata")
