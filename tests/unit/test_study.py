@@ -48,6 +48,12 @@ def problem(change: Callable[[dict[str, Any]], None]) -> str:
     return str(error.value)
 
 
+def without_judges(content: dict[str, Any]) -> None:
+    """Nor the tables that they are for, so that classes are free to change."""
+    for name in content.pop("judges"):
+        del content["tables"][name]
+
+
 def rows(content: dict[str, Any], table: str = "domains") -> list[dict[str, Any]]:
     return content["tables"][table]["rows"]
 
@@ -118,6 +124,7 @@ def test_variants_by_class_come_from_one_denoising_run() -> None:
 
 def test_a_prompt_set_may_have_classes_of_its_own() -> None:
     def change(content: dict[str, Any]) -> None:
+        without_judges(content)
         content["prompt_sets"]["basic"]["classes"] = ["cat", "bus", "car"]
         content["recipes"]["tuned"]["classes"] = ["cat", "bus", "car"]
 
@@ -185,6 +192,38 @@ def test_a_study_that_holds_itself_is_refused() -> None:
     assert "part of itself" in problem(change)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda c: c["tables"]["scenes"].update(judge="scene"), "tables.scenes names the judge 'scene'"),
+        (lambda c: c["tables"]["scenes"]["rows"][0].update(variant="ca_99"), "row 'SeeDiff' names the variant 'ca_99'"),
+        (lambda c: c["tables"]["drawn"]["rows"][0].update(variant="cre"), "row 'CAA' names the variant 'cre'"),
+        (lambda c: c["tables"]["drawn"]["rows"][0].update(refinement="rough"), "names the refinement 'rough'"),
+        (lambda c: c["tables"]["drawn"]["rows"].append(c["tables"]["drawn"]["rows"][0]), "has two rows 'CAA'"),
+        (lambda c: c["judges"]["scenes"].update(benchmark="vok"), "judges.scenes names the benchmark 'vok'"),
+        (lambda c: c["judges"]["scenes"].update(images=[]), "judges.scenes.images"),
+        (lambda c: c["judges"]["scenes"].update(timesteps=[1000]), "judges.scenes.timesteps.0' is 1000"),
+        (lambda c: c["judges"]["drawn"].update(recipe="exactly"), "judges.drawn names the recipe 'exactly'"),
+        (lambda c: c["judges"]["drawn"].update(image_set="basics"), "judges.drawn names the image set 'basics'"),
+        (lambda c: c["recipes"]["exact"].update(classes=["car"]), "judges.drawn: recipe 'exact' does not teach 'cat'"),
+    ],
+)
+def test_judges_and_their_tables_are_checked(change: Callable[[dict[str, Any]], None], words: str) -> None:
+    assert words in problem(change)
+
+
+def test_what_a_judge_is_told() -> None:
+    spec = spec_of("judge", study(), "scenes")
+    assert spec["rows"] == [["seediff", "pamr"], ["look", "raw"]] and [*spec["refinements"]] == ["pamr", "raw"]
+    assert spec["variants"]["look"][0] == ["look_again", {"timestep": 150}] and spec["model"] == "assets/pictograms"
+    other = study(lambda content: content["judges"]["scenes"].update(model="somebody/model"))
+    assert spec_of("judge", other, "scenes")["model"] == "somebody/model"
+    assert spec_of("judge", study(), "drawn")["rows"] == [["caa", "raw"]]
+    assert "exact/resnet/0" in {run.model for run in plan.runs(study())}
+    alone = study(lambda content: content["tables"].pop("domains"))
+    assert [run.model for run in plan.runs(alone)][-1] == "exact/resnet/0"
+
+
 def test_figures_name_what_is_there() -> None:
     assert "names the class 'dog'" in problem(lambda content: content["figures"].update(classes=["dog"]))
     wrong = {"prompt": "a kitty", "word": "cat"}
@@ -244,6 +283,7 @@ def test_a_benchmark_must_know_what_is_asked_of_it() -> None:
     study(columns(x={"merged": ["cat", "car"]}))
 
     def cats_alone(content: dict[str, Any]) -> None:
+        without_judges(content)
         content["recipes"]["exact"]["classes"] = ["cat"]
         columns()(content)
 
@@ -259,6 +299,7 @@ def test_classes_that_a_data_set_does_not_have() -> None:
     assert "voc has no class 'couch'" in problem(classes("cat", "car", "couch"))
 
     def quality_alone(content: dict[str, Any]) -> None:
+        without_judges(content)
         classes("cat", "car", "couch")(content)
         content["prompt_sets"]["basic"]["classes"] = ["cat", "car"]
         del content["recipes"]["exact"], content["recipes"]["tuned"], content["tables"]["domains"]
@@ -324,6 +365,7 @@ def test_a_recipe_cannot_learn_what_its_data_set_is_known_to_lack() -> None:
 def test_a_benchmark_may_name_what_it_lacks() -> None:
     def lacks(*names: str) -> Callable[[dict[str, Any]], None]:
         def change(content: dict[str, Any]) -> None:
+            without_judges(content)
             content["classes"] = ["cat", "car", "kettle"]
             for benchmark in ("voc", "street", "indoor"):
                 content["benchmarks"][benchmark]["lacks"] = [*names]

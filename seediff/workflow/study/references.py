@@ -11,14 +11,13 @@ from seediff.datasets.registry import FORMATS
 from seediff.errors import SeediffError
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS
-from seediff.names import MASK_QUALITY, nearest, repeated, slug
+from seediff.names import MASK_QUALITY, nearest, slug
 from seediff.prompts.prompt_sets import too_few
 from seediff.prompts.synonyms.variety import vary
 from seediff.prompts.synonyms.vocabulary import shipped_words
 from seediff.prompts.words import PLACE, place_word, split_words
-from seediff.segmenter.settings import ROBUST_ARCHITECTURES
 from seediff.workflow.study.mask_sets import mask_sets
-from seediff.workflow.study.outputs import Column, Figures, Judge, MaskTable, Row, SceneJudge, Table
+from seediff.workflow.study.outputs import Figures
 from seediff.workflow.study.sections import (
     Benchmark,
     PromptAugmentation,
@@ -27,6 +26,14 @@ from seediff.workflow.study.sections import (
     Recipe,
     Study,
     SyntheticRecipe,
+)
+from seediff.workflow.study.table_references import (
+    check_defined,
+    check_judge,
+    check_mask_table,
+    check_row,
+    check_tested,
+    no_row_twice,
 )
 
 MOST_SHARDS = 100_000
@@ -52,27 +59,27 @@ def check_references(study: Study) -> None:
             )
         _check_benchmark(f"benchmarks.{name}", benchmark, benchmark.split)
         for lacking in benchmark.lacks:
-            _known("class", lacking, study.every_class(), f"benchmarks.{name}.lacks")
+            check_defined("class", lacking, study.every_class(), f"benchmarks.{name}.lacks")
     for name, judge in study.judges.items():
-        _check_judge(study, name, judge)
+        check_judge(study, name, judge)
     for name, mask_table in study.mask_tables.items():
-        _check_mask_table(study, name, mask_table)
+        check_mask_table(study, name, mask_table)
     for name, table in study.segmenter_tables.items():
-        _no_row_twice(f"tables.{name}", table)
+        no_row_twice(f"tables.{name}", table)
         for row in table.rows:
-            _check_row(study, table, row, f"tables.{name}, row {row.label!r}")
+            check_row(study, table, row, f"tables.{name}, row {row.label!r}")
     _check_number_of_runs(study)
     for name, refinement in study.refinements.items():
         _check_refinement(study, f"refinements.{name}", refinement)
     if study.figures:
         _check_figures(study, study.figures)
     if study.mask_quality:
-        _known("benchmark", study.mask_quality.benchmark, study.benchmarks, "mask_quality")
-        _check_tested(study, study.mask_quality.benchmark, study.classes, "mask_quality")
+        check_defined("benchmark", study.mask_quality.benchmark, study.benchmarks, "mask_quality")
+        check_tested(study, study.mask_quality.benchmark, study.classes, "mask_quality")
         for variant in study.mask_quality.variants:
-            _known("variant", variant, {**VARIANTS, **study.variants}, "mask_quality.variants")
+            check_defined("variant", variant, {**VARIANTS, **study.variants}, "mask_quality.variants")
         for name in study.mask_quality.refinements:
-            _known("refinement", name, study.refinements, "mask_quality.refinements")
+            check_defined("refinement", name, study.refinements, "mask_quality.refinements")
 
 
 def _check_case(study: Study) -> None:
@@ -105,40 +112,6 @@ def _check_names(study: Study) -> None:
             raise SeediffError(f"variants_by_class.{name}: a variant has this name already. Choose another.")
 
 
-def _check_judge(study: Study, name: str, judge: Judge) -> None:
-    where = f"judges.{name}"
-    _known("benchmark", judge.benchmark, study.benchmarks, where)
-    if isinstance(judge, SceneJudge):
-        _check_tested(study, judge.benchmark, study.classes, where)
-        return
-    _known("image set", judge.image_set, study.image_sets, where)
-    _known("recipe", judge.recipe, study.recipes, where)
-    _known("segmenter", judge.segmenter, study.segmenters, where)
-    if unknown := sorted({*study.image_set_classes(judge.image_set)} - {*study.recipe_classes(judge.recipe)}):
-        raise SeediffError(f"{where}: recipe {judge.recipe!r} does not teach {unknown[0]!r}, which is drawn.")
-    _check_tested(study, judge.benchmark, study.recipe_classes(judge.recipe), where)
-
-
-def _check_mask_table(study: Study, name: str, table: MaskTable) -> None:
-    where = f"tables.{name}"
-    _no_row_twice(where, table)
-    _known("judge", table.judge, study.judges, where)
-    judge = study.judges[table.judge]
-    for row in table.rows:
-        at = f"{where}, row {row.label!r}"
-        _known("refinement", row.refinement, study.refinements, at)
-        if isinstance(judge, SceneJudge):
-            _known("variant", row.variant, {**VARIANTS, **study.variants}, at)
-        else:
-            _known("variant", row.variant, study.image_sets[judge.image_set].variants, at)
-
-
-def _no_row_twice(where: str, table: Table | MaskTable) -> None:
-    labels = [row.label for row in table.rows]
-    if twice := repeated(labels):
-        raise SeediffError(f"{where} has two rows {twice[0]!r}.\nGive each its own label.")
-
-
 def _check_refinement(study: Study, where: str, refinement: Refinement) -> None:
     """The band of uncertain scores lies below the threshold, which may be the study's."""
     try:
@@ -148,9 +121,9 @@ def _check_refinement(study: Study, where: str, refinement: Refinement) -> None:
 
 
 def _check_figures(study: Study, figures: Figures) -> None:
-    _known("image set", figures.image_set, study.image_sets, "figures")
+    check_defined("image set", figures.image_set, study.image_sets, "figures")
     for name in figures.classes:
-        _known("class", name, study.image_set_classes(figures.image_set), "figures.classes")
+        check_defined("class", name, study.image_set_classes(figures.image_set), "figures.classes")
     for number, prompt in enumerate(figures.open, start=1):
         try:
             place_word(prompt.prompt, prompt.word, prompt.starts)
@@ -168,16 +141,16 @@ def _check_classes(study: Study) -> None:
         if PLACE not in prompt_set.template:
             raise SeediffError(f"prompt_sets.{name}.template has no '{PLACE}', the place of the class word.")
         for word in prompt_set.words:
-            _known("class", word, prompt_set.classes or study.classes, f"prompt_sets.{name}.words")
+            check_defined("class", word, prompt_set.classes or study.classes, f"prompt_sets.{name}.words")
         if lost := [word for word in prompt_set.words.values() if not split_words(word)]:
             raise SeediffError(f"prompt_sets.{name}.words: {lost[0]!r} cannot be found: it has no letter or digit.")
         if prompt_set.augmentation:
             _check_prompts(study, f"prompt_sets.{name}", prompt_set, prompt_set.augmentation)
     for name, image_set in study.image_sets.items():
-        _known("prompt set", image_set.prompt_set, study.prompt_sets, f"image_sets.{name}")
+        check_defined("prompt set", image_set.prompt_set, study.prompt_sets, f"image_sets.{name}")
         _check_shards(study, name)
     for listed in study.listed_classes:
-        _known("class", listed, study.classes, "listed_classes")
+        check_defined("class", listed, study.classes, "listed_classes")
 
 
 def _check_prompts(study: Study, where: str, prompt_set: PromptSet, augmentation: PromptAugmentation) -> None:
@@ -185,7 +158,7 @@ def _check_prompts(study: Study, where: str, prompt_set: PromptSet, augmentation
     classes = prompt_set.classes or study.classes
     for key in ("words", "senses"):
         for name in getattr(augmentation, key):
-            _known("class", name, classes, f"{where}.augmentation.{key}")
+            check_defined("class", name, classes, f"{where}.augmentation.{key}")
     if augmentation.source == "wordnet":
         return
     names = {name: prompt_set.words.get(name, name) for name in classes}
@@ -203,10 +176,10 @@ def _check_prompts(study: Study, where: str, prompt_set: PromptSet, augmentation
 def _check_adaptations(study: Study) -> None:
     for name, image_set in study.image_sets.items():
         if image_set.adaptation is not None:
-            _known("adaptation", image_set.adaptation, study.adaptations, f"image_sets.{name}")
+            check_defined("adaptation", image_set.adaptation, study.adaptations, f"image_sets.{name}")
     for name, adaptation in study.adaptations.items():
         if adaptation.benchmark is not None:
-            _known("benchmark", adaptation.benchmark, study.benchmarks, f"adaptations.{name}")
+            check_defined("benchmark", adaptation.benchmark, study.benchmarks, f"adaptations.{name}")
             _check_benchmark(f"adaptations.{name}", study.benchmarks[adaptation.benchmark], adaptation.split)
 
 
@@ -232,14 +205,14 @@ def _check_number_of_runs(study: Study) -> None:
 
 
 def _check_variants(study: Study) -> None:
-    known = {**VARIANTS, **study.variants}
+    defined = {**VARIANTS, **study.variants}
     for name in study.variants:
         try:
             study.steps(name)
         except SeediffError as error:
             raise SeediffError(f"variants.{name}: {error}") from None
     for name, later in study.passes.items():
-        _known("image set", later.image_set, study.image_sets, f"passes.{name}")
+        check_defined("image set", later.image_set, study.image_sets, f"passes.{name}")
     users = {f"image_sets.{name}": image_set.variants for name, image_set in study.image_sets.items()}
     users |= {f"passes.{name}": later.variants for name, later in study.passes.items()}
     users |= {
@@ -248,22 +221,22 @@ def _check_variants(study: Study) -> None:
     }
     for where, variants in users.items():
         for variant in variants:
-            _known("variant", variant, known, where)
+            check_defined("variant", variant, defined, where)
     for name, by_class in study.variants_by_class.items():
         for class_name in by_class.classes:
-            _known("class", class_name, study.every_class(), f"variants_by_class.{name}.classes")
+            check_defined("class", class_name, study.every_class(), f"variants_by_class.{name}.classes")
 
 
 def _check_recipe(study: Study, where: str, recipe: Recipe) -> None:
     if recipe.augmentation is not None:
-        _known("augmentation", recipe.augmentation, study.augmentations, where)
+        check_defined("augmentation", recipe.augmentation, study.augmentations, where)
     if isinstance(recipe, RealRecipe):
-        _known("benchmark", recipe.benchmark, study.benchmarks, where)
+        check_defined("benchmark", recipe.benchmark, study.benchmarks, where)
         _check_benchmark(where, study.benchmarks[recipe.benchmark], recipe.split)
         _check_taught(where, study.benchmarks[recipe.benchmark].format, recipe.classes or study.classes)
         return
-    _known("image set", recipe.image_set, study.image_sets, where)
-    _known("refinement", recipe.refinement, study.refinements, where)
+    check_defined("image set", recipe.image_set, study.image_sets, where)
+    check_defined("refinement", recipe.refinement, study.refinements, where)
     _check_scored(study, where, recipe.image_set, recipe.variant)
     if recipe.filter is not None:
         _check_filter(study, where, recipe, recipe.filter)
@@ -287,7 +260,7 @@ def _check_mask_sets(study: Study) -> None:
 def _check_scored(study: Study, where: str, image_set: str, variant: str) -> None:
     """The variant, or every variant that it stands for, must be scored in one denoising run of the image set."""
     fed = study.fed_variants(image_set)
-    _known("variant", variant, [*fed, *study.variants_by_class], where)
+    check_defined("variant", variant, [*fed, *study.variants_by_class], where)
     wanted = {study.variant_for(variant, name) for name in study.image_set_classes(image_set)}
     later = [study.passes[name].variants for name in study.passes_of(image_set)]
     if not any(wanted <= {*variants} for variants in (study.image_sets[image_set].variants, *later)):
@@ -296,7 +269,7 @@ def _check_scored(study: Study, where: str, image_set: str, variant: str) -> Non
 
 
 def _check_filter(study: Study, where: str, recipe: SyntheticRecipe, name: str) -> None:
-    _known("filter", name, study.filters, where)
+    check_defined("filter", name, study.filters, where)
     compared = study.compared_variants(recipe.variant, name)
     if study.filters[name].agreement_with and not compared:
         problem = f"filters.{name}.agreement_with has no variant but {recipe.variant!r}, which {where} itself uses"
@@ -309,8 +282,8 @@ def _check_start(study: Study, name: str) -> None:
     """A training can start from a model of the same classes, but not, even indirectly, from itself."""
     chain, where = [name], f"recipes.{name}.start"
     while start := study.recipes[chain[-1]].start:
-        _known("recipe", start.recipe, study.recipes, where)
-        _known("segmenter", start.segmenter, study.segmenters, where)
+        check_defined("recipe", start.recipe, study.recipes, where)
+        check_defined("segmenter", start.segmenter, study.segmenters, where)
         if start.recipe in chain:
             raise SeediffError(f"{where} leads back to {start.recipe!r}: a model cannot start from itself.")
         if study.recipe_classes(start.recipe) != study.recipe_classes(name):
@@ -318,67 +291,6 @@ def _check_start(study: Study, name: str) -> None:
         if study.is_robust(start.recipe) != study.is_robust(name):
             raise SeediffError(f"{where}: only one of {start.recipe!r} and {name!r} is robust, with two networks.")
         chain.append(start.recipe)
-
-
-def _check_row(study: Study, table: Table, row: Row, where: str) -> None:
-    if isinstance(row.paper, dict):
-        for heading in row.paper:
-            _known("column", heading, table.columns, where)
-    if row.recipe is None or row.segmenter is None or row.benchmark is None:
-        return
-    _known("recipe", row.recipe, study.recipes, where)
-    _known("segmenter", row.segmenter, study.segmenters, where)
-    _known("benchmark", row.benchmark, study.benchmarks, where)
-    recipe, segmenter = row.recipe, row.segmenter
-    if study.is_robust(recipe) and not study.segmenters[segmenter].trains_robustly:
-        raise SeediffError(
-            f"{where}: recipe {recipe!r} is robust, but segmenter {segmenter!r} cannot be trained robustly.\n"
-            f"Use one with engine 'seediff' and architecture {' or '.join(map(repr, ROBUST_ARCHITECTURES))}."
-        )
-    while start := study.recipes[recipe].start:
-        ours, theirs = study.segmenters[segmenter], study.segmenters[start.segmenter]
-        if (ours.backbone, ours.architecture) != (theirs.backbone, theirs.architecture):
-            part = "backbone" if ours.backbone != theirs.backbone else "architecture"
-            raise SeediffError(
-                f"{where}: segmenter {segmenter!r} cannot start from {start.segmenter!r}, which has another {part}."
-            )
-        recipe, segmenter = start.recipe, start.segmenter
-    for heading, column in table.columns.items():
-        kind, known = "class", list(study.recipe_classes(row.recipe))
-        if column.kind == "harmonic":
-            kind, known = "column", [other for other, settings in table.columns.items() if settings.kind != "harmonic"]
-        for name in column.of:
-            if name not in known:
-                problem = f"{where}, column {heading!r}: recipe {row.recipe!r} has no {kind} {name!r}."
-                raise SeediffError(f"{problem}\n{nearest(name, known)}")
-    _check_label_spaces(study, table, row.recipe, row.benchmark, where)
-
-
-def _check_label_spaces(study: Study, table: Table, recipe: str, benchmark: str, where: str) -> None:
-    """The benchmark must have each of the recipe's classes, or name it in ``lacks``.
-
-    It must have all classes of a mean, and at least one of those that are merged.
-    """
-    _check_tested(study, benchmark, study.recipe_classes(recipe), where)
-    format = FORMATS[study.benchmarks[benchmark].format]
-    known = format.class_names
-    columns = table.columns or {"mIoU": Column(mean="all")}
-    for heading, column in columns.items():
-        of = column.of if column.kind != "harmonic" else ()
-        of = study.recipe_classes(recipe) if column.mean == "all" else of
-        foreign = [name for name in of if known.isdisjoint(format.own_names(name))]
-        if foreign and (column.kind != "merged" or len(foreign) == len(of)):
-            problem = f"{where}, column {heading!r}: {format.name} has no class {foreign[0]!r}."
-            raise SeediffError(f"{problem}\n{nearest(foreign[0], known)}")
-
-
-def _check_tested(study: Study, benchmark: str, classes: Sequence[str], where: str) -> None:
-    """A benchmark must have the classes, or be known or declared to lack them."""
-    settings = study.benchmarks[benchmark]
-    try:
-        FORMATS[settings.format].label_by_name(classes, settings.lacks)
-    except SeediffError as error:
-        raise SeediffError(f"{where}: {error}") from None
 
 
 def _check_taught(where: str, format: str, classes: Sequence[str]) -> None:
@@ -395,8 +307,3 @@ def _check_benchmark(where: str, benchmark: Benchmark, split: str) -> None:
     """An embedded stand-in is drawn with two splits; the splits of a folder are checked when it is opened."""
     if benchmark.embedded and split not in REQUIRED_SPLITS:
         raise SeediffError(f"{where}: an embedded benchmark has no split {split!r}.\n{nearest(split, REQUIRED_SPLITS)}")
-
-
-def _known(kind: str, name: str, known: Iterable[str], where: str) -> None:
-    if name not in (names := list(known)):
-        raise SeediffError(f"{where} names the {kind} {name!r}, which is not defined.\n{nearest(name, names)}")
