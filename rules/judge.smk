@@ -47,5 +47,6 @@ rule judge:
         " --scores {params.scores:q}"
         " --model {input.model:q}"
         " --output {output.judged:q}"
+        " --picture {output.picture:q}"
         " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"

@@ -9,10 +9,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from seediff.datasets.benchmarks import Benchmark
@@ -32,10 +34,8 @@ if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
     from torch import Tensor
 
-Rows = Sequence[tuple[str, str]]
-"""Variant and refinement of every row of a table."""
-Verdicts = dict[tuple[str, str], dict[str, list[Verdict]]]
-"""By row and stratum."""
+Row = tuple[str, str]
+"""Variant and refinement of a row of a table."""
 
 DRAWN = "drawn"
 """The one stratum of drawn images."""
@@ -46,18 +46,30 @@ def stratum(classes: int) -> str:
     return "one class" if classes == 1 else f"{classes} classes"
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """One object of an image (H, W, 3): where it is (H, W), and each row's mask (H, W) and the verdict on it."""
+
+    stratum: str
+    name: str
+    image: Array
+    truth: NDArray[np.bool_]
+    masks: Mapping[Row, NDArray[np.bool_]]
+    verdicts: Mapping[Row, Verdict]
+
+
 def judge_scenes(
     pipe: StableDiffusionPipeline,
     benchmark: Benchmark,
     words: Mapping[str, str],
     variants: Mapping[str, Any],
     refinements: Mapping[str, Refinement],
-    rows: Rows,
+    rows: Sequence[Row],
     images: Sequence[int],
     timesteps: Sequence[int],
     rng_seed: int,
     batch_size: int = 8,
-) -> Verdicts:
+) -> Iterator[Judgement]:
     """Judge every row on the first ``images[k - 1]`` images that show k classes, which the prompts name.
 
     ``words``: class -> the word that asks for it, in label order from 1. ``timesteps``: those that stand for a
@@ -66,7 +78,6 @@ def judge_scenes(
     labels = {name: label for label, name in enumerate(words, start=1)}
     side = pipe.unet.config.sample_size * pipe.vae_scale_factor
     scenes = [*scenes_by_classes(benchmark, words, images, side)]
-    found: Verdicts = {row: {} for row in rows}
     for start in tqdm(range(0, len(scenes), batch_size), unit="batch", mininterval=5):
         batch = scenes[start : start + batch_size]
         with naming([scene.name for scene in batch]):
@@ -77,8 +88,8 @@ def judge_scenes(
                 truth, valid = scene.labels == labels[shown], scene.labels != IGNORE_LABEL
                 with naming([scene.name]):
                     scores = {name: _score(name, steps, of_class[calls_of(steps)]) for name, steps in variants.items()}
-                    _judge(found, stratum(len(scene.classes)), scores, refinements, scene.image, truth, valid)
-    return found
+                    masks, verdicts = _judged(rows, scores, refinements, scene.image, truth, valid)
+                yield Judgement(stratum(len(scene.classes)), shown, scene.image, truth, masks, verdicts)
 
 
 def scenes_by_classes(
@@ -101,23 +112,23 @@ def _score(variant: str, steps: Any, maps: Any) -> Tensor:
         return apply(steps, maps)
 
 
-def _judge(
-    found: Verdicts,
-    where: str,
+def _judged(
+    rows: Sequence[Row],
     scores: Mapping[str, Tensor],
     refinements: Mapping[str, Refinement],
     image: Array,
-    truth: Any,
-    valid: Any,
-) -> None:
-    """Add the verdict on every row."""
+    truth: NDArray[np.bool_],
+    valid: NDArray[np.bool_],
+) -> tuple[dict[Row, NDArray[np.bool_]], dict[Row, Verdict]]:
+    """Every row's mask, and the verdict on it."""
+    masks, verdicts = {}, {}
     for name, refinement in refinements.items():
-        rows = [row for row in found if row[1] == name]
-        for row, soft in zip(
-            rows, refine_all([scores[variant] for variant, _ in rows], image, refinement), strict=True
-        ):
-            verdict = judge(soft.cpu().numpy(), truth, valid, refinement.final_threshold)
-            found[row].setdefault(where, []).append(verdict)
+        of_name = [row for row in rows if row[1] == name]
+        refined = refine_all([scores[variant] for variant, _ in of_name], image, refinement).cpu().numpy()
+        for row, soft in zip(of_name, refined, strict=True):
+            masks[row] = soft >= refinement.final_threshold
+            verdicts[row] = judge(soft, truth, valid, refinement.final_threshold)
+    return masks, verdicts
 
 
 def judge_drawn(
@@ -125,24 +136,24 @@ def judge_drawn(
     images: Sequence[Path],
     scores: Sequence[Path],
     refinements: Mapping[str, Refinement],
-    rows: Rows,
-) -> Verdicts:
+    rows: Sequence[Row],
+) -> Iterator[Judgement]:
     """Judge every row on the drawn images of all shards.
 
     ``scores``: a shard for each shard of images. An image in which the segmenter sees nothing of its class is left out:
     there is nothing to compare its mask with.
     """
     check_same_model((path, read_manifest(path).model) for path in (*images, *scores))
-    found: Verdicts = {row: {} for row in rows}
+    variants = {variant for variant, _ in rows}
     for shard, of_shard in zip(tqdm(images, unit="shard", mininterval=5), scores, strict=True):
         for sample, scored in zip(read_shard(shard), read_shard(of_shard), strict=True):
             if sample.key != scored.key:
                 raise SeediffError(f"{shard} and {of_shard} hold different images ({sample.key}, {scored.key}).")
             image = decode_rgb(sample.files.get("png", b""), f"{sample.key}.png in {shard}")
-            label = segmenter.classes.index(class_of(sample, shard, segmenter.classes))
-            truth = predict(segmenter, image[None])[0] == label
+            name = class_of(sample, shard, segmenter.classes)
+            truth = predict(segmenter, image[None])[0] == segmenter.classes.index(name)
             if truth.any():
                 written, content = f"{scored.key}.{SCORES} in {of_shard}", scored.files.get(SCORES, b"")
-                of_variant = {variant: read_score(content, written, variant) for variant in {name for name, _ in rows}}
-                _judge(found, DRAWN, of_variant, refinements, image, truth, np.ones_like(truth))
-    return found
+                scores_of = {variant: read_score(content, written, variant) for variant in variants}
+                masks, verdicts = _judged(rows, scores_of, refinements, image, truth, np.ones_like(truth))
+                yield Judgement(DRAWN, name, image, truth, masks, verdicts)

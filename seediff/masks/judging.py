@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,3 @@ def summarise(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "best_threshold": round(float(THRESHOLDS[chosen]), 2),
         "best_iou": [round(iou, 5) for iou in best],
     }
-
-
-def by_stratum(verdicts: Mapping[str, Sequence[Verdict]]) -> dict[str, dict[str, Any]]:
-    return {stratum: summarise(found) for stratum, found in verdicts.items()}

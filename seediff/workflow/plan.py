@@ -172,6 +172,16 @@ def mask_quality_files(study: Study) -> list[str]:
     return [fill(layout.MASK_QUALITY, study=study.name, benchmark=quality.benchmark)] if quality else []
 
 
+def judges(study: Study) -> list[str]:
+    """The judges that some table shows."""
+    return [name for name in study.judges if study.judged_rows(name)]
+
+
+def judged_pictures(study: Study) -> dict[str, str]:
+    """Where the picture of each judge's masks is."""
+    return {name: fill(layout.JUDGED_PICTURE, study=study.name, judge=name) for name in judges(study)}
+
+
 def runs(study: Study) -> list[Run]:
     """Every run that a table row or a judge asks for, each once."""
     tables = study.segmenter_tables.values()

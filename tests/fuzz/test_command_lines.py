@@ -133,7 +133,7 @@ FILES = {
     "assemble": "--images i.tar --masks m.tar --output out/set.json",
     "train": "--training-set set.json --checkpoints out/c --output out/model",
     "evaluate": "--model model --output out/metrics.json",
-    "judge": "--images i.tar --scores s.tar --model m.safetensors --output out/judged.json",
+    "judge": "--images i.tar --scores s.tar --model m.safetensors --output out/judged.json --picture out/judged.png",
     "tabulate": "--results results --output out/table",
     "mask_quality": "--output out/quality.json",
     "figures": "--output out/figures",

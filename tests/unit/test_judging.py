@@ -17,21 +17,22 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from seediff.datasets.benchmarks import Benchmark, open_benchmark
-from seediff.datasets.images import encode_png
+from seediff.datasets.images import encode_png, read_png
 from seediff.datasets.shards import Sample, write_shard
-from seediff.diffusion.judges import DRAWN, judge_drawn, judge_scenes, scenes_by_classes, stratum
+from seediff.diffusion.judges import DRAWN, Judgement, judge_drawn, judge_scenes, scenes_by_classes, stratum
 from seediff.diffusion.shards import SCORES
 from seediff.diffusion.synthesis import load
 from seediff.embedded.domains import write_domain
 from seediff.embedded.vocabulary import CLASSES
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_json
-from seediff.masks.judging import THRESHOLDS, Verdict, by_stratum, judge, summarise
+from seediff.masks.judging import THRESHOLDS, Verdict, judge, summarise
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS, named_steps, resolve
 from seediff.segmenter.evaluate import Segmenter
 from seediff.segmenter.registry import architecture_of
 from seediff.segmenter.settings import segmenter_settings
+from seediff.workflow.reporting.judged import _from_worst_to_best, _grid, write_picture
 from seediff.workflow.reporting.specs import JudgedRow, JudgedTable
 from seediff.workflow.reporting.tables import write_table
 
@@ -100,18 +101,20 @@ def test_scenes_are_judged_by_their_annotation(benchmark: Benchmark) -> None:
     rows = [("caa", "raw"), ("look", "raw"), ("look", "unsure"), ("centre", "raw")]
     refinements = {"raw": RAW, "unsure": UNSURE}
 
-    def judged(batch_size: int) -> Any:
-        return judge_scenes(
-            load(MODEL), benchmark, WORDS, variants, refinements, rows, [2, 1], [850, 450], 0, batch_size
-        )
+    def judged(batch_size: int) -> list[Judgement]:
+        return [
+            *judge_scenes(load(MODEL), benchmark, WORDS, variants, refinements, rows, [2, 1], [850, 450], 0, batch_size)
+        ]
 
     found, again = judged(2), judged(3)
-    assert [*found] == rows
-    for row, verdicts in found.items():
-        assert {name: len(of) for name, of in verdicts.items()} == {stratum(1): 2, stratum(2): 2}
-        for name, of in verdicts.items():
-            assert [v.iou for v in of] == pytest.approx([v.iou for v in again[row][name]], abs=0.02)
-    mean = {row: np.mean([v.iou for v in verdicts["one class"]]) for row, verdicts in found.items()}
+    assert sorted(judgement.stratum for judgement in found) == [stratum(2)] * 2 + [stratum(1)] * 2
+    for judgement, other in zip(found, again, strict=True):
+        assert {*judgement.masks} == {*judgement.verdicts} == {*rows}
+        for row, mask in judgement.masks.items():
+            iou = (mask & judgement.truth).sum() / (mask | judgement.truth).sum()
+            assert judgement.verdicts[row].iou == pytest.approx(iou)
+            assert judgement.verdicts[row].iou == pytest.approx(other.verdicts[row].iou, abs=0.02)
+    mean = {row: np.mean([judgement.verdicts[row].iou for judgement in found]) for row in rows}
     assert mean["look", "raw"] > mean["caa", "raw"] > 0.1
     assert mean["look", "raw"] != mean["look", "unsure"]
 
@@ -148,13 +151,13 @@ def test_drawn_images_are_judged_by_what_a_segmenter_sees(tmp_path: Path) -> Non
     segmenter = Segmenter(architecture, Halves(), pixel, ("background", "cat", "car"))
     images, scores = drawn_shards(tmp_path, ["cat", "car"])
     rows = [("left", "raw"), ("right", "raw")]
-    found = judge_drawn(segmenter, [images], [scores], {"raw": RAW}, rows)
-    assert {name: len(of) for name, of in found["left", "raw"].items()} == {DRAWN: 1}  # nothing to compare the car with
-    left, right = found["left", "raw"][DRAWN][0], found["right", "raw"][DRAWN][0]
+    (found,) = judge_drawn(segmenter, [images], [scores], {"raw": RAW}, rows)  # there is no car to compare with
+    assert (found.stratum, found.name) == (DRAWN, "cat") and found.truth.mean() == 0.5
+    left, right = found.verdicts["left", "raw"], found.verdicts["right", "raw"]
     assert left.missed == 0 and left.iou > 0.9 and right.missed > 0.9 and right.iou < 0.1
     (tmp_path / "other").mkdir()
     with pytest.raises(SeediffError, match="hold different images"):
-        judge_drawn(segmenter, [images], [drawn_shards(tmp_path / "other", ["car", "cat"])[1]], {"raw": RAW}, rows)
+        [*judge_drawn(segmenter, [images], [drawn_shards(tmp_path / "other", ["car", "cat"])[1]], {"raw": RAW}, rows)]
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
@@ -170,13 +173,8 @@ TABLE = JudgedTable(
 
 def judged_file(folder: Path, **changes: Any) -> None:
     rows = {
-        name: by_stratum(
-            {where: [verdict(iou, iou, 0.1), verdict(iou + 0.1, iou, 0.1)] for where in ("one class", "2 classes")}
-        )
-        for name, iou, strata in (
-            ("caa-pamr", 0.5, ["one class", "2 classes"]),
-            ("look-pamr", 0.8, ["one class", "2 classes"]),
-        )
+        name: dict.fromkeys(("one class", "2 classes"), summarise([verdict(iou, iou), verdict(iou + 0.1, iou)]))
+        for name, iou in (("caa-pamr", 0.5), ("look-pamr", 0.8))
     }
     write_json(folder / "judged" / "scenes.json", {"rows": rows} | changes)
 
@@ -219,3 +217,23 @@ def test_a_broken_file_of_a_judge_is_named(tmp_path: Path, rows: Any) -> None:
 def test_a_missing_file_of_a_judge_names_its_command(tmp_path: Path) -> None:
     with pytest.raises(SeediffError, match=r"snakemake --cores all .*judged/scenes\.json"):
         write_table(TABLE, tmp_path, tmp_path / "strata")
+
+
+# --- the picture -----------------------------------------------------------------------------------------------------
+
+
+def test_the_picture_shows_the_worst_and_the_best(tmp_path: Path) -> None:
+    image, truth = np.full((8, 8, 3), 200, np.uint8), np.zeros((8, 8), bool)
+    truth[:4] = True
+    judgements = [
+        Judgement("drawn", f"image {k}", image, truth, {("caa", "raw"): truth}, {("caa", "raw"): verdict(iou)})
+        for k, iou in enumerate([0.5, 0.9, 0.1, 0.6, 0.7, 0.8, 0.4, 0.3])
+    ]
+    grid = _grid(_from_worst_to_best(judgements))
+    assert [title.partition(": ")[2] for title in grid.columns] == [f"image {k}" for k in (2, 7, 0, 3, 5, 1)]
+    assert [row.title for row in grid.rows] == ["image", "judge", "caa"]
+    assert grid.rows[2].note == "raw; IoU 10, 30, 50, 60, 80, 90"
+    write_picture(judgements[:1], tmp_path / "a.png")
+    write_picture(judgements[:1], tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert read_png(tmp_path / "a.png")

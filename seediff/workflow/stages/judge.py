@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
@@ -18,6 +18,9 @@ from seediff.workflow.study import Study
 from seediff.workflow.study.outputs import ReferenceJudge, SceneJudge, Timesteps
 from seediff.workflow.study.sections import Format
 from seediff.workflow.study.values import AnyNames, Fingerprint, Name, Names, Seed, Text, VariantSteps
+
+if TYPE_CHECKING:
+    from seediff.diffusion.judges import Judgement
 
 VERSION = 1
 JOB, STATE, TIMED, GPUS = "{judge}", "", True, 1
@@ -115,32 +118,46 @@ def inputs(study: Study, judge: str) -> Files:
 
 
 def outputs(study: Study) -> Files:
-    return {"judged": layout.JUDGED}
+    return {"judged": layout.JUDGED, "picture": layout.JUDGED_PICTURE}
 
 
 def work(study: Study) -> Iterator[Work]:
-    for name in study.judges:
-        if study.judged_rows(name):
-            yield Work({"judge": name}, name)
+    yield from (Work({"judge": name}, name) for name in plan.judges(study))
 
 
-def run(spec: Spec, images: Sequence[Path], scores: Sequence[Path], model: Sequence[Path], output: Path) -> None:
-    """Judge every row's masks."""
+CANDIDATES = 200
+"""The first objects, from which those of the picture are taken."""
+
+
+def run(
+    spec: Spec, images: Sequence[Path], scores: Sequence[Path], model: Sequence[Path], output: Path, picture: Path
+) -> None:
+    """Judge every row's masks, and show some of them."""
     from seediff.files.sealed import write_json
-    from seediff.masks.judging import by_stratum
+    from seediff.masks.judging import Verdict, summarise
     from seediff.workflow.records import provenance
+    from seediff.workflow.reporting.judged import write_picture
 
-    found, diffusion = _scenes(spec) if isinstance(spec, Scenes) else _drawn(spec, images, scores, model)
-    rows = {f"{variant}-{refinement}": by_stratum(verdicts) for (variant, refinement), verdicts in found.items()}
+    found: dict[tuple[str, str], dict[str, list[Verdict]]] = {row: {} for row in spec.rows}
+    shown, diffusion = list[Judgement](), spec.model if isinstance(spec, Scenes) else spec.diffusion
+    for judgement in _scenes(spec) if isinstance(spec, Scenes) else _drawn(spec, images, scores, model):
+        for row, verdict in judgement.verdicts.items():
+            found[row].setdefault(judgement.stratum, []).append(verdict)
+        shown += [judgement] if len(shown) < CANDIDATES else []
+    rows = {
+        f"{variant}-{refinement}": {stratum: summarise(verdicts) for stratum, verdicts in strata.items()}
+        for (variant, refinement), strata in found.items()
+    }
+    write_picture(shown, picture)
     write_json(output, {"rows": rows, "provenance": provenance(diffusion)})
 
 
-def _scenes(spec: Scenes) -> tuple[Any, str]:
+def _scenes(spec: Scenes) -> Iterator[Judgement]:
     from seediff.datasets.benchmarks import open_benchmark
     from seediff.diffusion.judges import judge_scenes
     from seediff.diffusion.synthesis import load
 
-    found = judge_scenes(
+    return judge_scenes(
         load(spec.model),
         open_benchmark(spec.format, Path(spec.folder), spec.split, spec.classes, spec.lacks),
         {name: spec.words.get(name, name) for name in spec.classes},
@@ -151,12 +168,12 @@ def _scenes(spec: Scenes) -> tuple[Any, str]:
         spec.timesteps,
         spec.rng_seed,
     )
-    return found, spec.model
 
 
-def _drawn(spec: Reference, images: Sequence[Path], scores: Sequence[Path], model: Sequence[Path]) -> tuple[Any, str]:
+def _drawn(
+    spec: Reference, images: Sequence[Path], scores: Sequence[Path], model: Sequence[Path]
+) -> Iterator[Judgement]:
     from seediff.diffusion.judges import judge_drawn
     from seediff.segmenter.evaluate import load_segmenter
 
-    segmenter = load_segmenter(model[0].parent)
-    return judge_drawn(segmenter, images, scores, spec.refinements, spec.rows), spec.diffusion
+    return judge_drawn(load_segmenter(model[0].parent), images, scores, spec.refinements, spec.rows)

@@ -46,6 +46,7 @@ def inputs(study: Study) -> Files:
         "strips": strips.files(study),
         "figures": figures.files(study, ["png"]),
         "mask_quality": plan.mask_quality_files(study),
+        "judged": [*plan.judged_pictures(study).values()],
         "diffusion": plan.diffusion_files(study),
         "histories": [plan.model_file(study, layout.HISTORY, model) for model in plan.models(study)],
     }
@@ -70,7 +71,7 @@ def run(spec: Spec, results: Path, output: Path) -> None:
         study_info=_about(study),
         tables=[below(results, layout.TABLE, table=table, suffix="html") for table in spec.tables],
         strips=[(name, read_png(below(results, layout.STRIP, class_slug=slug(name)))) for name in spec.strips],
-        figures=_figures(spec.figures, results),
+        figures=[*_figures(spec.figures, results), *_judged(study, results)],
         curves=_charts(study, results),
         provenance=_software(provenance(study.diffusion.reference)),
         out=output,
@@ -105,6 +106,15 @@ def _figures(names: Sequence[str], results: Path) -> list[tuple[str, str, bytes]
     titles = {name: f"Figure {name.removeprefix('figure')}: {GALLERIES[name].title}" for name in names}
     files = {name: below(results, layout.FIGURE, figure=name, suffix="png") for name in names}
     return [(titles[name], GALLERIES[name].caption, read_png(files[name])) for name in names]
+
+
+def _judged(study: Study, results: Path) -> list[tuple[str, str, bytes]]:
+    """Title, caption and picture of the masks that each judge has compared."""
+    from seediff.datasets.images import read_png
+
+    caption = "The same images with the masks of every row, red, from the worst on the left to the best."
+    files = {name: below(results, layout.JUDGED_PICTURE, judge=name) for name in plan.judges(study)}
+    return [(f"Masks that the judge '{name}' has compared", caption, read_png(path)) for name, path in files.items()]
 
 
 def _charts(study: Study, results: Path) -> dict[str, bytes]:
