@@ -1,7 +1,7 @@
 # make tables    build the environment, run the embedded study, print its tables
 # make test      build the environment, run the tests, a process for each core
 # make setup     build the environment alone
-# make publish   fill dvc-store/ from a finished run of the embedded study (docs/caching.md)
+# make publish   fill dvc-store/ from a finished run of the embedded study (docs/caching.md); make publish-masks: its masks
 
 VENV := .venv
 
@@ -10,7 +10,7 @@ PYTHON ?= $(or $(realpath $(VENV)/bin/python3),python3)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: tables test setup publish
+.PHONY: tables test setup publish publish-masks
 
 tables: setup
 	snakemake --cores all
@@ -22,16 +22,27 @@ setup:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, found " + sys.version.split()[0])'
 	@"$(PYTHON)" environment.py
 
+# The tables and the report of a study, for readers who install nothing.
+define publish
+	rm -rf results/$(1)/published
+	mkdir results/$(1)/published
+	cp results/$(1)/report.html results/$(1)/tables/*.csv results/$(1)/published
+	cat results/$(1)/tables/*.md > results/$(1)/published/README.md
+	git add results/$(1)/published
+endef
+
+# For maintainers: run the study of masks, a quarter of an hour, and publish its tables and report. Commit them then.
+publish-masks: setup
+	snakemake --cores all --config study=masks
+	$(call publish,masks)
+
 # For maintainers: run the embedded study and fill dvc-store/, which `dvc pull` reads, with its results. Commit it then.
 publish: setup
 	snakemake --cores all --config study=mini
 	dvc commit --force
 	rm -rf dvc-store
 	dvc push
-	rm -rf results/mini/published
-	mkdir results/mini/published
-	cp results/mini/report.html results/mini/tables/*.csv results/mini/published
-	cat results/mini/tables/*.md > results/mini/published/README.md
+	$(call publish,mini)
 	pytest tests/caching/test_published.py
 	@size=$$(du -sm dvc-store | cut -f1); echo "dvc-store: $$size MB"; test "$$size" -le 32
-	git add dvc.yaml dvc.lock dvc-store results/mini/published
+	git add dvc.yaml dvc.lock dvc-store
