@@ -141,10 +141,10 @@ def judge_drawn(
     """Judge every row on the drawn images of all shards.
 
     ``scores``: a shard for each shard of images. An image in which the segmenter sees nothing of its class is left out:
-    there is nothing to compare its mask with.
+    there is nothing to compare its mask with. ``SeediffError`` if that is so in all of them.
     """
     check_same_model((path, read_manifest(path).model) for path in (*images, *scores))
-    variants = {variant for variant, _ in rows}
+    variants, sees_nothing = {variant for variant, _ in rows}, True
     for shard, of_shard in zip(tqdm(images, unit="shard", mininterval=5), scores, strict=True):
         for sample, scored in zip(read_shard(shard), read_shard(of_shard), strict=True):
             if sample.key != scored.key:
@@ -153,7 +153,10 @@ def judge_drawn(
             name = class_of(sample, shard, segmenter.classes)
             truth = predict(segmenter, image[None])[0] == segmenter.classes.index(name)
             if truth.any():
+                sees_nothing = False
                 written, content = f"{scored.key}.{SCORES} in {of_shard}", scored.files.get(SCORES, b"")
                 scores_of = {variant: read_score(content, written, variant) for variant in variants}
                 masks, verdicts = _judged(rows, scores_of, refinements, image, truth, np.ones_like(truth))
                 yield Judgement(DRAWN, name, image, truth, masks, verdicts)
+    if sees_nothing:
+        raise SeediffError("The judge sees nothing of their classes in any of the images.\nTrain it longer.")

@@ -155,6 +155,10 @@ def test_drawn_images_are_judged_by_what_a_segmenter_sees(tmp_path: Path) -> Non
     assert (found.stratum, found.name) == (DRAWN, "cat") and found.truth.mean() == 0.5
     left, right = found.verdicts["left", "raw"], found.verdicts["right", "raw"]
     assert left.missed == 0 and left.iou > 0.9 and right.missed > 0.9 and right.iou < 0.1
+    (tmp_path / "cars").mkdir()
+    shards = [[path] for path in drawn_shards(tmp_path / "cars", ["car"])]
+    with pytest.raises(SeediffError, match="sees nothing of their classes"):
+        [*judge_drawn(segmenter, *shards, {"raw": RAW}, rows)]
     (tmp_path / "other").mkdir()
     with pytest.raises(SeediffError, match="hold different images"):
         [*judge_drawn(segmenter, [images], [drawn_shards(tmp_path / "other", ["car", "cat"])[1]], {"raw": RAW}, rows)]

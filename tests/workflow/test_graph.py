@@ -30,14 +30,16 @@ def test_job_counts_of_the_smoke_study(workspace: Workspace) -> None:
     jobs = workspace.planned()
     assert jobs["synthesize"] == jobs["replay"] == 4  # two classes, three images each, two to a shard
     assert jobs["refine"] == 4
-    assert jobs["assemble"] == jobs["train"] == 6  # one of them only to start another
-    assert jobs["evaluate"] == 7
+    assert jobs["assemble"] == 6
+    assert jobs["train"] == 7  # one of them only to start another, one to judge
+    assert jobs["evaluate"] == 8
+    assert jobs["judge"] == 2
     assert jobs["domain"] == 3
 
 
 def test_all_models_can_be_asked_for(workspace: Workspace) -> None:
     """Also those that start from others, which --until train would never begin."""
-    assert workspace.planned("models")["train"] == 6
+    assert workspace.planned("models")["train"] == 7
     refused = workspace.snakemake("--dry-run", "--until", "train")
     assert refused.returncode == 1
     assert refused.stderr.splitlines()[-2:] == [
@@ -97,7 +99,7 @@ def test_a_path_that_is_not_there_is_said_before_the_first_job(tmp_path: Path) -
         "To plan without them, or to run what does not need them: --config study=smoke paths=unchecked",
     ]
     away.edit("config/config.yaml", "study: mini", "study: mini\npaths: unchecked")
-    assert away.planned()["evaluate"] == 7
+    assert away.planned()["evaluate"] == 8
     away.edit("config/config.yaml", "paths: unchecked", "paths: checked")
     assert refused(away)[0] == "error: The setting 'paths' can only be 'unchecked'; leave it out to check the paths."
     away.edit("config/config.yaml", "paths: checked", "paths: unchecked")
@@ -127,8 +129,8 @@ def test_an_edited_threshold_reruns_its_chain_alone(copy_of_finished: Workspace)
     assert copy_of_finished.planned() == {
         "refine": 3,  # caa, ire and their mixture; seediff is refined by PAMR
         "assemble": 3,
-        "train": 4,  # what starts from the mixture's model is trained again as well
-        "evaluate": 3,
+        "train": 5,  # what starts from the mixture's model is trained again as well, and a judge
+        "evaluate": 4,
         "mask_quality": 1,
         "judge": 2,
         "tabulate": 5,
@@ -163,7 +165,7 @@ def test_a_raised_version_reruns_its_stage_and_what_follows(copy_of_finished: Wo
     stage = code / "seediff" / "workflow" / "stages" / "evaluate.py"
     stage.write_text(stage.read_text().replace("VERSION = 1", "VERSION = 2"))
     jobs = copy_of_finished.planned(PYTHONPATH=str(code))
-    assert jobs == {"evaluate": 7, "tabulate": 3, "report": 1, "all": 1}
+    assert jobs == {"evaluate": 8, "tabulate": 3, "report": 1, "all": 1}
 
 
 @pytest.mark.slow

@@ -52,9 +52,9 @@ class Scenes(Judged):
 
 
 class Reference(Judged):
-    """``diffusion``: the model that drew the images, which are judged."""
+    """``model``: the diffusion model that drew the images, which are judged."""
 
-    diffusion: Text
+    model: Text
 
 
 def _kind(content: Any) -> str:
@@ -69,7 +69,7 @@ def spec(study: Study, judge: str) -> Scenes | Reference:
     section, rows = study.judges[judge], tuple(study.judged_rows(judge))
     refinements = {name: study.refinement(name) for _, name in rows}
     if isinstance(section, ReferenceJudge):
-        return Reference(rows=rows, refinements=refinements, diffusion=study.diffusion.reference)
+        return Reference(rows=rows, refinements=refinements, model=study.diffusion.reference)
     benchmark = study.benchmarks[section.benchmark]
     return Scenes(
         rows=rows,
@@ -139,17 +139,22 @@ def run(
     from seediff.workflow.reporting.judged import write_picture
 
     found: dict[tuple[str, str], dict[str, list[Verdict]]] = {row: {} for row in spec.rows}
-    shown, diffusion = list[Judgement](), spec.model if isinstance(spec, Scenes) else spec.diffusion
+    shown: list[Judgement] = []
     for judgement in _scenes(spec) if isinstance(spec, Scenes) else _drawn(spec, images, scores, model):
         for row, verdict in judgement.verdicts.items():
             found[row].setdefault(judgement.stratum, []).append(verdict)
         shown += [judgement] if len(shown) < CANDIDATES else []
     rows = {
-        f"{variant}-{refinement}": {stratum: summarise(verdicts) for stratum, verdicts in strata.items()}
+        f"{variant}-{refinement}": {name: summarise(strata[name]) for name in sorted(strata, key=_by_classes)}
         for (variant, refinement), strata in found.items()
     }
     write_picture(shown, picture)
-    write_json(output, {"rows": rows, "provenance": provenance(diffusion)})
+    write_json(output, {"rows": rows, "provenance": provenance(spec.model)})
+
+
+def _by_classes(stratum: str) -> tuple[bool, str]:
+    """One class before two classes, which are written as a number."""
+    return stratum[0].isdigit(), stratum
 
 
 def _scenes(spec: Scenes) -> Iterator[Judgement]:
