@@ -21,7 +21,7 @@ from tests.conftest import Workspace, make_workspace
 
 SMOKE = "config/studies/smoke.yaml"
 MASKS = "results/smoke/masks/basic/seediff-pamr/0000.tar"
-SEEDIFF = {"refine": 1, "assemble": 1, "train": 1, "evaluate": 1, "tabulate": 1, "report": 1, "all": 1}
+SEEDIFF = {"refine": 1, "assemble": 1, "train": 1, "evaluate": 1, "judge": 1, "tabulate": 2, "report": 1, "all": 1}
 
 
 def unfinished(workspace: Workspace) -> dict[str, int]:
