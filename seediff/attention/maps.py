@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,14 @@ class ClassMaps:
     ``self_attention``: r -> (r*r, r*r) float32 in [0, 1]; row i says where position i (row-major) looks.
     ``latent_side``: side of the latents; the resolution that mask steps call "1".
     ``calls``: the calls of the UNet that they are the mean of.
+    ``rivals``: the cross-attention of the image's other class words, if it has any (``competing``).
     """
 
     cross_attention: Mapping[int, Tensor]
     self_attention: Mapping[int, Tensor]
     latent_side: int
     calls: Calls = ALL
+    rivals: Sequence[Mapping[int, Tensor]] = ()
 
     def class_map(self, side: int) -> Tensor:
         """The cross-attention at one side, (side, side) float32, min-max normalised to [0, 1]."""
@@ -165,6 +167,13 @@ def _check_tensors(maps: AttentionMaps) -> None:
             raise ValueError(f"a map is {tuple(tensor.shape)} {tensor.dtype}, not {shape} float32")
         if first_not_finite(tensor) is not None:
             raise ValueError("a map is not finite")
+
+
+def competing(words: Sequence[ClassMaps]) -> list[ClassMaps]:
+    """The maps of an image's class words, each with the cross-attention of the others as its rivals."""
+    return [
+        replace(word, rivals=tuple(other.cross_attention for other in words if other is not word)) for word in words
+    ]
 
 
 def normalize(values: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from seediff.attention.calls import Calls
-from seediff.attention.maps import AttentionMaps, ClassMaps
+from seediff.attention.maps import AttentionMaps, ClassMaps, competing
 from seediff.datasets.benchmarks import Benchmark
 from seediff.datasets.classes import IGNORE_LABEL
 from seediff.diffusion.looking import look
@@ -119,6 +119,20 @@ def _seed(rng_seed: int, annotated: Annotated, timestep: int) -> int:
     return derive_seed(rng_seed, "mask quality", annotated.index, timestep)
 
 
+def class_maps(
+    annotated: Annotated, recorded: Mapping[Calls, AttentionMaps], words: Mapping[str, str]
+) -> Iterator[tuple[str, dict[Calls, ClassMaps]]]:
+    """Each class of the image with its word's maps in every recording, in competition with the other classes' words."""
+    places = list(zip(annotated.classes, annotated.starts, strict=True))
+    with naming([annotated.name]):
+        found = {
+            calls: competing([maps.for_word(words[name], [place]) for name, place in places])
+            for calls, maps in recorded.items()
+        }
+    for at, name in enumerate(annotated.classes):
+        yield name, {calls: maps[at] for calls, maps in found.items()}
+
+
 def distance_maps(maps: ClassMaps) -> ClassMaps:
     """The same cross-attention, with self-attention that knows nothing but how far two places are apart."""
     return replace(maps, self_attention={r: _distance_attention(r) for r in maps.self_attention})
@@ -193,10 +207,9 @@ def measure(
         with naming([annotated.name for annotated in batch]):
             recorded = record_annotated(pipe, batch, timesteps, recordings_of(variants), rng_seed)
         for annotated, maps in zip(batch, recorded, strict=True):
-            for name, place in zip(annotated.classes, annotated.starts, strict=True):
+            for name, of_class in class_maps(annotated, maps, words):
                 truth, valid = annotated.labels == labels[name], annotated.labels != IGNORE_LABEL
                 with naming([annotated.name]):
-                    of_class = {calls: each.for_word(words[name], [place]) for calls, each in maps.items()}
                     scores = scores_of(of_class, variants)
                 for variant, score in scores.items():
                     for key, refinement in refinements.items():

@@ -84,6 +84,24 @@ def background(score: Tensor, maps: ClassMaps, *, resolution: str = "1", alpha: 
     return normalize((1 - behind) * score)
 
 
+# --- several words ---------------------------------------------------------------------------------------------------
+
+
+def compete(score: Tensor, maps: ClassMaps, *, resolution: str) -> Tensor:
+    """Zero the upsampled score wherever another class word of the prompt has the larger class map.
+
+    Without it, a mask spills over the other objects of a scene: coarse cross-attention of a word sees them faintly,
+    and self-attention spreads it over all of them. Where two class maps are equal, both words keep the position. The
+    score of an image with one class word is only resized. This step is not from a paper. The usual argmax over words at
+    the end gives equally good masks on the embedded model, but needs the scores of all words at once.
+    """
+    side = maps.side(resolution)
+    score, own = resize(score, (side, side)), maps.class_map(side)
+    for rival in maps.rivals:
+        score = score * (own >= normalize(rival[side]))
+    return score
+
+
 # --- baselines -------------------------------------------------------------------------------------------------------
 
 
@@ -219,6 +237,7 @@ SOURCES: dict[str, Callable[..., Tensor]] = {
 STEPS: dict[str, Callable[..., Tensor]] = {
     **SOURCES,
     "background": background,
+    "compete": compete,
     "expand": expand,
     "expand_similar": expand_similar,
     "propagate": propagate,

@@ -18,7 +18,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from seediff.attention.maps import AttentionMaps, normalize
+from seediff.attention.maps import AttentionMaps, competing, normalize
 from seediff.attention.tokens import TokenizedPrompt
 from seediff.errors import SeediffError
 
@@ -45,6 +45,15 @@ def test_a_class_map_is_the_normalised_mean_over_the_words_tokens() -> None:
         torch.testing.assert_close(seen.class_map(r), expected)
         assert seen.self_attention[r] is maps.self_attention[r]
     assert seen.latent_side == 8
+
+
+def test_words_that_compete_know_the_cross_attention_of_the_others() -> None:
+    maps = make_maps()
+    light, cat, both = maps.for_word("traffic light"), maps.for_word("cat"), maps.for_word("a")
+    for word, others in zip(competing([light, cat, both]), [(cat, both), (light, both), (light, cat)], strict=True):
+        assert len(word.rivals) == 2
+        assert all(rival is other.cross_attention for rival, other in zip(word.rivals, others, strict=True))
+    assert competing([cat])[0].rivals == cat.rivals == ()
 
 
 def test_sides_are_fractions_of_the_latent_side() -> None:

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seediff.attention.maps import ClassMaps, normalize
+from seediff.attention.maps import ClassMaps, competing, normalize
 from seediff.errors import SeediffError
 from seediff.masks.pamr import pamr
 from seediff.masks.steps import SOURCES, STEPS, otsu_region, seed_region
@@ -168,6 +168,31 @@ def test_propagate_applies_a_matrix_power(maps: ClassMaps, power: int) -> None:
         STEPS["propagate"](maps.class_map(2), maps, resolution="1/2", power=power),
         slow_normalize(product.reshape(4, 4).tolist()),
     )
+
+
+@few
+@given(class_maps, st.lists(class_maps, max_size=2), st.sampled_from([(2, 4), (4, 4), (8, 2)]))
+def test_compete_leaves_a_position_to_the_word_with_the_largest_class_map(
+    maps: ClassMaps, others: list[ClassMaps], sides: tuple[int, int]
+) -> None:
+    before, r = sides
+    maps, *_ = competing([maps, *others])
+    own, rivals = grid(maps.class_map(r)), [grid(other.class_map(r)) for other in others]
+    expected = slow_bilinear(grid(maps.class_map(before)), r)
+    for i in range(r):
+        for j in range(r):
+            if any(rival[i][j] > own[i][j] for rival in rivals):
+                expected[i][j] = 0.0
+    close(STEPS["compete"](maps.class_map(before), maps, resolution=FRACTIONS[r]), expected)
+
+
+def test_words_that_compete_share_the_image_between_them() -> None:
+    """Three words with maps of their own: every position is left to one of them."""
+    words = competing([random_maps(seed) for seed in range(3)])
+    everywhere = torch.ones(4, 4)
+    shares = [STEPS["compete"](everywhere, word, resolution="1/2") for word in words]
+    assert torch.equal(sum(shares), everywhere)
+    assert all(share.any() for share in shares)
 
 
 def test_propagate_survives_large_powers() -> None:
