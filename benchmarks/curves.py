@@ -21,7 +21,7 @@ from benchmarks.training import batch_of, step
 from seediff.attention.accumulator import Accumulator
 from seediff.attention.calls import ALL
 from seediff.attention.head_sums import attend
-from seediff.masks.variants import VARIANTS, apply, resolve
+from seediff.masks.variants import VARIANTS, apply, calls_of, resolve
 from seediff.segmenter.mask2former import build
 from seediff.segmenter.settings import segmenter_settings
 from seediff.workflow.stages.synthesize import Spec, synthesize_shard
@@ -86,7 +86,7 @@ def _by_variants() -> list[Row]:
     def score(number: int) -> None:
         of_class = maps.for_word("cat")
         for variant in steps[:number]:
-            apply(variant, of_class)
+            apply(variant, replace(of_class, calls=calls_of(variant)))
 
     ways = {f"scores of the first {number} variants": partial(score, number) for number in (1, 2, 4, 8)}
     return [replace(row, note="linear in the steps that differ") for row in compare(ways, 7)]

@@ -36,7 +36,7 @@ def generate(
     output: Output,
     number: Annotated[int, typer.Option(help="images of each class")] = 20,
     template: Annotated[str, typer.Option(help="prompt, with {word} for the class")] = "a photo of a {word}",
-    variant: Annotated[str, typer.Option(help="how masks are made; docs/studies.md lists all variants")] = "seediff",
+    variant: Annotated[str, typer.Option(help="how masks are made; docs/studies.md lists all variants")] = "look",
     steps: Annotated[int, typer.Option(help="denoising steps")] = 50,
     guidance_scale: Annotated[float, typer.Option(help="scale of classifier-free guidance")] = 7.5,
     batch_size: Annotated[int, typer.Option(help="images drawn at a time")] = 4,

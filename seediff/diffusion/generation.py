@@ -42,7 +42,7 @@ def generate(
     number: int,
     folder: Path,
     template: str = "a photo of a {word}",
-    variant: str = "seediff",
+    variant: str = "look",
     num_inference_steps: int = 50,
     guidance_scale: float = 7.5,
     batch_size: int = 4,

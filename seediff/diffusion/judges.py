@@ -21,7 +21,7 @@ from seediff.datasets.benchmarks import Benchmark
 from seediff.datasets.classes import IGNORE_LABEL
 from seediff.datasets.images import Array, decode_rgb
 from seediff.datasets.shards import check_same_model, read_manifest, read_shard
-from seediff.diffusion.mask_quality import Annotated, annotated, record_annotated
+from seediff.diffusion.mask_quality import Annotated, annotated, class_maps, record_annotated
 from seediff.diffusion.shards import SCORES, class_of, read_score
 from seediff.errors import SeediffError
 from seediff.finite import naming, within
@@ -83,8 +83,7 @@ def judge_scenes(
         with naming([scene.name for scene in batch]):
             recorded = record_annotated(pipe, batch, timesteps, recordings_of(variants), rng_seed)
         for scene, maps in zip(batch, recorded, strict=True):
-            for shown, place in zip(scene.classes, scene.starts, strict=True):
-                of_class = {calls: each.for_word(words[shown], [place]) for calls, each in maps.items()}
+            for shown, of_class in class_maps(scene, maps, words):
                 truth, valid = scene.labels == labels[shown], scene.labels != IGNORE_LABEL
                 with naming([scene.name]):
                     scores = {name: _score(name, steps, of_class[calls_of(steps)]) for name, steps in variants.items()}

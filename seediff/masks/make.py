@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from seediff.attention.maps import AttentionMaps
+from seediff.attention.maps import AttentionMaps, ClassMaps, competing
 from seediff.errors import SeediffError
 from seediff.masks.refinement import SOFT_PAMR, Refinement, refine, to_mask
 from seediff.masks.variants import ALPHA, Steps, apply, named_steps, resolve
@@ -20,16 +20,19 @@ def make_score(
     variant: str | Steps = "seediff",
     alpha: float = ALPHA,
     starts: Sequence[int] = (),
+    others: Sequence[str] = (),
 ) -> NDArray[np.float32]:
     """How much each position belongs to ``word``: (latent side, latent side) float32 in [0, 1].
 
     ``variant``: a name in ``VARIANTS``, or a list of mask steps. ``alpha``: the threshold for seeds (Eq. 6, 9).
     ``starts``: the characters, counted from 0, at which the word begins in the prompt, such as [18]; if none are given,
-    every occurrence counts. ``SeediffError`` if the prompt does not have the word, or for invalid steps.
+    every occurrence counts. ``others``: the words of other objects in the prompt, for the step ``compete``.
+    ``SeediffError`` if the prompt does not have a word, for invalid steps, or if the maps are not of the calls that the
+    variant is made from.
     """
     _check_maps(maps)
     steps = resolve(named_steps(variant), alpha=alpha)
-    return apply(steps, maps.for_word(word, starts)).cpu().numpy()
+    return apply(steps, _class_maps(maps, word, starts, others)).cpu().numpy()
 
 
 def make_mask(
@@ -42,12 +45,13 @@ def make_mask(
     label: int = 1,
     refinement: Refinement | None = SOFT_PAMR,
     starts: Sequence[int] = (),
+    others: Sequence[str] = (),
 ) -> NDArray[np.uint8]:
     """The mask of ``word`` in ``image``, (H, W) uint8: ``label`` on the object, 0 elsewhere.
 
-    ``image``: a PIL image or (H, W, 3) uint8. ``variant``, ``alpha`` and ``starts``: as in ``make_score``. ``beta``:
-    the threshold (Eq. 12), if ``refinement`` has none. Without refinement (None) the score is upsampled and cut.
-    ``SeediffError`` as in ``make_score``, and for an image that is not square.
+    ``image``: a PIL image or (H, W, 3) uint8. ``variant``, ``alpha``, ``starts``, ``others``: as in ``make_score``.
+    ``beta``: the threshold (Eq. 12), if ``refinement`` has none. Without refinement (None) the score is upsampled and
+    cut. ``SeediffError`` as in ``make_score``, and for an image that is not square.
     """
     _check_maps(maps)
     pixels = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else np.asarray(image)
@@ -57,8 +61,12 @@ def make_mask(
             f"Attention is recorded for square images only, but this image is {size}.\nPass the image that was drawn."
         )
     refinement = (refinement or Refinement(pamr=None)).with_default_threshold(beta)
-    score = apply(resolve(named_steps(variant), alpha=alpha), maps.for_word(word, starts))
+    score = apply(resolve(named_steps(variant), alpha=alpha), _class_maps(maps, word, starts, others))
     return to_mask(refine(score, pixels, refinement), label, refinement.final_threshold, refinement.uncertain_from)
+
+
+def _class_maps(maps: AttentionMaps, word: str, starts: Sequence[int], others: Sequence[str]) -> ClassMaps:
+    return competing([maps.for_word(word, starts), *map(maps.for_word, others)])[0]
 
 
 def _check_maps(maps: AttentionMaps) -> None:

@@ -49,6 +49,12 @@ VARIANTS: dict[str, Steps] = {
     "ca_64": (("cross_attention", {"resolution": "1"}),),
     "ca_sa": (("cross_attention", {"resolution": "1/4"}), ("propagate", {"resolution": "1/2", "power": 4})),
     "attn2mask": (("summed_cross_attention", {"layers": {"1/8": 1, "1/4": 5, "1/2": 5, "1": 5}}),),
+    "look": (
+        ("look_again", {"timestep": 150}),
+        ("cross_attention", {"resolution": "1/2"}),
+        ("compete", {"resolution": "1/2"}),
+        ("propagate", {"resolution": "1", "power": 1}),
+    ),
     "released_code": (
         ("cross_attention", {"resolution": "1/4"}),
         ("expand_similar", {"resolution": "1/4"}),
@@ -58,7 +64,8 @@ VARIANTS: dict[str, Steps] = {
 }
 """Table 2: caa, cre, ire, seediff. Table 4: ca_16, ca_32, ca_64. Table 5: caa, ca_sa, seediff.
 
-ca_8 is what DiffuMask uses for a few classes. The layers of attn2mask are those of Stable Diffusion's UNet."""
+ca_8 is what DiffuMask uses for a few classes. The layers of attn2mask are those of Stable Diffusion's UNet. ``look`` is
+from no paper: it is the best of those that the study ``masks`` compares."""
 
 
 def named_steps(variant: str | Sequence[Any]) -> Steps:

@@ -57,7 +57,7 @@ def write_study(folder: Path, old: str, new: str) -> Path:
         ("dilations", "dialtions", "refinements.pamr.pamr.dialtions", "'dilations'"),
         ("iterations: 4", "iteration: 4", "'iteration'", "'iterations'"),
         ("variants: [ire]", "variants: [iree]", "passes.later", "'ire'"),
-        ("recipe: caa,", "recipe: cca,", "tables.table2, row 'CAA'", "'caa'"),
+        ("recipe: caa, segmenter: swin", "recipe: cca, segmenter: swin", "tables.table2, row 'CAA'", "'caa'"),
         ("segmenter: swin", "segmenter: swim", "row 'CAA'", "'swin'"),
         ("prompt_set: basic", "prompt_set: basics", "image_sets.basic", "'basic'"),
         ("per_class: 3", "per_class: 0", "prompt_sets.basic.per_class", "from 1 to 1,000,000"),

@@ -32,7 +32,7 @@ from seediff.masks.variants import VARIANTS, named_steps, resolve
 from seediff.segmenter.evaluate import Segmenter
 from seediff.segmenter.registry import architecture_of
 from seediff.segmenter.settings import segmenter_settings
-from seediff.workflow.reporting.judged import _from_worst_to_best, _grid, write_picture
+from seediff.workflow.reporting.judged_picture import _from_worst_to_best, _grid, write_picture
 from seediff.workflow.reporting.specs import JudgedRow, JudgedTable
 from seediff.workflow.reporting.tables import write_table
 

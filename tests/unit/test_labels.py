@@ -19,7 +19,7 @@ from seediff.errors import SeediffError
 from seediff.masks import PamrSettings, Refinement, make_mask, make_score
 from seediff.masks.pamr import pamr
 from seediff.masks.refinement import refine, to_mask
-from seediff.masks.variants import VARIANTS, apply, resolve
+from seediff.masks.variants import VARIANTS, apply, calls_of, resolve
 
 NONE = Refinement(pamr=None, threshold=0.3)
 SOFT = Refinement(PamrSettings(3, (1, 2)), threshold=0.3)
@@ -155,11 +155,22 @@ def test_a_study_can_hold_a_refinement() -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_make_score_runs_the_variant(variant: str) -> None:
-    maps = attention_maps()
+    steps = resolve(VARIANTS[variant], alpha=0.3)
+    maps = replace(attention_maps(), calls=calls_of(steps))
     score = make_score(maps, "cat", variant, alpha=0.3)
     assert score.dtype == np.float32 and score.shape == (16, 16)
-    expected = apply(resolve(VARIANTS[variant], alpha=0.3), maps.for_word("cat"))
+    expected = apply(steps, maps.for_word("cat"))
     assert np.array_equal(score, expected.numpy())
+
+
+def test_words_compete_where_others_are_named() -> None:
+    maps, steps = attention_maps(), ["ca_64", {"compete": {"resolution": "1"}}]
+    alone, beside = (make_score(maps, "cat", steps, others=others) for others in ([], ["photo"]))
+    own, other = (maps.for_word(word).class_map(16).numpy() for word in ("cat", "photo"))
+    assert np.array_equal(alone, own)
+    assert np.array_equal(beside, np.where(own >= other, own, 0)) and not np.array_equal(alone, beside)
+    with pytest.raises(SeediffError, match="dog"):
+        make_score(maps, "cat", steps, others=["dog"])
 
 
 def test_make_score_takes_steps_of_one_s_own() -> None:

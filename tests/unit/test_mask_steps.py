@@ -16,7 +16,7 @@ from seediff.attention.maps import ClassMaps, competing, normalize
 from seediff.errors import SeediffError
 from seediff.masks.pamr import pamr
 from seediff.masks.steps import SOURCES, STEPS, otsu_region, seed_region
-from seediff.masks.variants import VARIANTS, apply, resolve
+from seediff.masks.variants import VARIANTS, apply, calls_of, resolve
 
 few = settings(max_examples=25, deadline=None, derandomize=True)
 
@@ -365,6 +365,7 @@ def _missing(name: str) -> str:
 @given(maps=extreme_maps, alpha=alphas)
 def test_every_variant_gives_a_score_at_the_latents_side(variant: str, maps: ClassMaps, alpha: float) -> None:
     steps = resolve(VARIANTS[variant], alpha=alpha)
+    maps = replace(maps, calls=calls_of(steps))
     before = copy.deepcopy((maps.cross_attention, maps.self_attention))
     score = apply(steps, maps)
     assert score.dtype == torch.float32 and score.shape == (SIDE, SIDE)

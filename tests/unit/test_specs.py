@@ -104,14 +104,14 @@ DIGESTS = {
     ("deviations", "report"): "b23f24ab1fa02a2f",
     ("masks", "prompts"): "6d3b4d5ff69abf67",
     ("masks", "domain"): "2f05f0dba7bf79e2",
-    ("masks", "synthesize"): "3cb1222627c0403b",
+    ("masks", "synthesize"): "84ad72df0055e075",
     ("masks", "assemble"): "dd4ab5a613ebcd7e",
     ("masks", "train"): "e88b83102962febd",
     ("masks", "evaluate"): "97705847ec185b94",
-    ("masks", "judge"): "977d2eccd52d47b4",
-    ("masks", "tabulate"): "035eddd5b6f9cfa1",
+    ("masks", "judge"): "483ff8b4ab3c922a",
+    ("masks", "tabulate"): "65520551ed297433",
     ("masks", "strips"): "7d1f201c08da6e15",
-    ("masks", "report"): "68761a6ead1b0c20",
+    ("masks", "report"): "6e0c9ec6a2d8a655",
     ("smoke", "judge"): "60b4bcae1ac44253",
 }
 

@@ -13,7 +13,7 @@ import pytest
 import seediff
 from seediff.errors import SeediffError
 from seediff.masks.steps import PARAMETERS, STEPS
-from seediff.masks.variants import VARIANTS, Steps, resolve
+from seediff.masks.variants import VARIANTS, Steps, mask_steps, resolve
 
 CA = ("cross_attention", {"resolution": "1/4"})
 
@@ -22,7 +22,7 @@ CA = ("cross_attention", {"resolution": "1/4"})
 def test_resolved_variants_are_json_with_every_parameter(variant: str) -> None:
     resolved = resolve(VARIANTS[variant], alpha=0.25)
     assert json.loads(json.dumps(resolved)) == [list(step) for step in resolved]
-    for name, params in resolved:
+    for name, params in mask_steps(resolved):
         accepted = list(inspect.signature(STEPS[name]).parameters)[2:]
         assert list(params) == accepted
         assert params.get("alpha", 0.25) == 0.25

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import math
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
-from seediff.datasets.images import Array
-from seediff.datasets.palettes import overlay
 from seediff.errors import SeediffError
-from seediff.files.sealed import partial, read_json
+from seediff.files.sealed import read_json
 from seediff.segmenter.metrics import miou
 from seediff.workflow.layout import JUDGED, METRICS, below
 from seediff.workflow.reporting.formats import Heading, Note, TextGrid, best, number
-from seediff.workflow.reporting.grids import PictureGrid, PictureRow, picture
 from seediff.workflow.reporting.measurements import read_metrics
 from seediff.workflow.reporting.specs import JudgedRow, JudgedTable
-from seediff.workflow.reporting.strips import Tile
-
-if TYPE_CHECKING:
-    from seediff.diffusion.judges import Judgement
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -142,44 +133,3 @@ def _notes(judge_iou: float | None) -> tuple[Note, ...]:
     if judge_iou is not None:
         notes.append(Note(f"The judge is a segmenter with a mean IoU of {number(judge_iou)} on annotated images."))
     return tuple(notes)
-
-
-# --- the picture -----------------------------------------------------------------------------------------------------
-
-SHOWN = 6
-RED = (214, 39, 40)
-TINT = np.array([(255, 255, 255), RED], np.uint8)
-
-
-def write_picture(judgements: Sequence[Judgement], path: Path) -> None:
-    """The masks of every row on the same images, from the worst to the best by their mean IoU."""
-    content = io.BytesIO()
-    picture(_grid(_from_worst_to_best(judgements))).savefig(content, format="png", metadata={"Software": None})
-    with partial(path) as unfinished:
-        unfinished.write_bytes(content.getvalue())
-
-
-def _from_worst_to_best(judgements: Sequence[Judgement]) -> list[Judgement]:
-    """``SHOWN`` of them at equal distances in the order of their mean IoU."""
-    ranked = sorted(judgements, key=lambda judgement: np.mean([v.iou for v in judgement.verdicts.values()]))
-    places = np.linspace(0, len(ranked) - 1, min(SHOWN, len(ranked))).round().astype(int)
-    return [ranked[place] for place in places]
-
-
-def _grid(shown: Sequence[Judgement]) -> PictureGrid:
-    """A row for each variant; a column for each image, the worst on the left."""
-    titles = [f"{number}: {judgement.name}" for number, judgement in enumerate(shown, start=1)]
-    rows = [
-        PictureRow("image", "", dict(zip(titles, (judgement.image for judgement in shown), strict=True))),
-        PictureRow("judge", "", dict(zip(titles, (_tinted(each.image, each.truth) for each in shown), strict=True))),
-    ]
-    for variant, refinement in shown[0].masks:
-        key = variant, refinement
-        tiles = {title: _tinted(each.image, each.masks[key]) for title, each in zip(titles, shown, strict=True)}
-        note = f"{refinement}; IoU {', '.join(f'{100 * each.verdicts[key].iou:.0f}' for each in shown)}"
-        rows.append(PictureRow(variant, note, tiles))
-    return PictureGrid(rows, "From the image whose masks are worst, on average over all rows, to the best.")
-
-
-def _tinted(image: Array, mask: NDArray[np.bool_]) -> Tile:
-    return overlay(image, mask.astype(np.uint8), TINT)

@@ -136,7 +136,7 @@ def run(
     from seediff.files.sealed import write_json
     from seediff.masks.judging import Verdict, summarise
     from seediff.workflow.records import provenance
-    from seediff.workflow.reporting.judged import write_picture
+    from seediff.workflow.reporting.judged_picture import write_picture
 
     found: dict[tuple[str, str], dict[str, list[Verdict]]] = {row: {} for row in spec.rows}
     shown: list[Judgement] = []
