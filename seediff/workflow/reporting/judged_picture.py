@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from seediff.datasets.images import Array
 from seediff.datasets.palettes import overlay
 from seediff.files.sealed import partial
-from seediff.workflow.reporting.grids import PictureGrid, PictureRow, picture
+from seediff.workflow.reporting.grids import DPI, PictureGrid, PictureRow, picture
 from seediff.workflow.reporting.strips import Tile
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ TINT = np.array([(255, 255, 255), RED], np.uint8)
 def write_picture(judgements: Sequence[Judgement], path: Path) -> None:
     """The masks of every row on the same images, from the worst to the best by their mean IoU."""
     content = io.BytesIO()
-    picture(_grid(_from_worst_to_best(judgements))).savefig(content, format="png", metadata={"Software": None})
+    figure = picture(_grid(_from_worst_to_best(judgements)))
+    figure.savefig(content, format="png", dpi=DPI / 2, metadata={"Software": None})
     with partial(path) as unfinished:
         unfinished.write_bytes(content.getvalue())
 
