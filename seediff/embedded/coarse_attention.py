@@ -6,9 +6,10 @@ broadcasts it at the coarse levels. Therefore:
 
 - Text dropout by level: for some images, only some levels of the UNet are given the text. If the coarser levels were
   left alone with it too often, the finest would forget how to read it.
-- The scaffold loss: for the first part of the training, at the coarse levels alone, the attention that a place gives to
-  a class word is compared with the share of that place that the class covers. The loss is then taken away, and the
-  rest of the training is diffusion alone. Wherever the model's numbers appear this is said (docs/embedded-model.md).
+- The token-grounding loss: for the first part of the training, at the coarse levels alone, the attention that a place
+  gives to a class word is compared with the share of that place that the class covers. The loss is then taken away,
+  and the rest of the training is diffusion alone. Wherever the model's numbers appear this is said
+  (docs/embedded-model.md).
 """
 
 from __future__ import annotations
@@ -113,7 +114,7 @@ def coverage(labels: Tensor, side: int) -> Tensor:
     return adaptive_avg_pool2d(planes, side).flatten(2).transpose(1, 2)
 
 
-def scaffold_loss(
+def grounding_loss(
     shown: list[tuple[int, VisibleAttention]], token_labels: Tensor, labels: Tensor, reach: Tensor
 ) -> Tensor:
     """Binary cross-entropy between attention to a class's tokens and its coverage, mean over visible layers.

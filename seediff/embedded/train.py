@@ -29,8 +29,8 @@ from seediff.embedded.coarse_attention import (
     TextReach,
     class_of_token,
     draw_reach,
+    grounding_loss,
     limit_text,
-    scaffold_loss,
     show_coarse_attention,
 )
 from seediff.embedded.pipeline import (
@@ -163,7 +163,7 @@ LEARNING_RATE = 8e-4
 WARMUP = 100
 DECAY = 0.2
 """The last part of the training, in which the learning rate falls."""
-SCAFFOLD_WEIGHT = 0.2
+GROUNDING_WEIGHT = 0.2
 
 
 def learning_rate(step: int, first: int, last: int) -> float:
@@ -209,9 +209,9 @@ def latent_code(folder: Path) -> LatentCode:
 
 
 def train(
-    folder: Path, images: int, scaffold_images: int, rng_seed: int, save_every: int, continue_from: Path | None
+    folder: Path, images: int, grounding_images: int, rng_seed: int, save_every: int, continue_from: Path | None
 ) -> None:
-    """Train until ``images`` have been seen; the scaffold loss is on for the first ``scaffold_images`` of them."""
+    """Train until ``images`` have been seen; for the first ``grounding_images`` of them, with the grounding loss."""
     processes = Processes()
     device = processes.device
     folder.mkdir(parents=True, exist_ok=True)
@@ -230,8 +230,9 @@ def train(
         with torch.autocast(device.type, torch.bfloat16):
             loss = velocity_loss(state, reach, batch, alphas, empty)
         losses.append(loss.item())
-        if state.step * BATCH < scaffold_images:
-            loss = loss + SCAFFOLD_WEIGHT * scaffold_loss(shown, token_labels[batch.tokens], batch.labels, batch.reach)
+        if state.step * BATCH < grounding_images:
+            named = token_labels[batch.tokens]
+            loss = loss + GROUNDING_WEIGHT * grounding_loss(shown, named, batch.labels, batch.reach)
         state.optimizer.zero_grad()
         loss.backward()
         processes.average_gradients(trained)
@@ -251,7 +252,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the embedded diffusion model.")
     parser.add_argument("--folder", type=Path, required=True, help="where the state and the exported parts live")
     parser.add_argument("--images", type=int, required=True, help="training images in all, earlier runs included")
-    parser.add_argument("--scaffold-images", type=int, default=0, help="images until the scaffold loss is taken away")
+    parser.add_argument("--grounding-images", type=int, default=0, help="images until the grounding loss is taken away")
     parser.add_argument("--rng-seed", type=int, default=0)
     parser.add_argument("--save-every", type=int, default=250, help="steps between saved states")
     parser.add_argument("--continue-from", type=Path, help="pipeline folder whose weights to start from")

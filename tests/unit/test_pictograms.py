@@ -11,7 +11,13 @@ import torch
 from safetensors.torch import load_file
 
 from seediff.embedded.autoencoder import LatentCode, build_autoencoder, fit_latent_code, to_tensor
-from seediff.embedded.coarse_attention import class_of_token, coverage, limit_text, scaffold_loss, show_coarse_attention
+from seediff.embedded.coarse_attention import (
+    class_of_token,
+    coverage,
+    grounding_loss,
+    limit_text,
+    show_coarse_attention,
+)
 from seediff.embedded.pipeline import SIMILARITY_GAIN, build_tokenizer, build_unet
 from seediff.embedded.scenes import natural_scene, training_scene
 from seediff.embedded.train import BATCH, make_batch, start, train
@@ -92,7 +98,7 @@ def test_text_stays_out_of_levels_it_does_not_reach() -> None:
     assert not any(torch.equal(first, second) for first, second in combinations([nothing, *alone], 2))
 
 
-def test_the_scaffold_rewards_attention_on_the_object() -> None:
+def test_the_grounding_loss_rewards_attention_on_the_object() -> None:
     unet, tokenizer = build_unet(), build_tokenizer()
     shown, tokens = (
         show_coarse_attention(unet),
@@ -112,7 +118,7 @@ def test_the_scaffold_rewards_attention_on_the_object() -> None:
             inside[:, side * side // 2 :][..., at_cat[0]] = off_object
             processor.probabilities = inside
         reach = torch.ones(1, 3, dtype=torch.bool)
-        return float(scaffold_loss(shown, class_of_token(tokenizer)[tokens], labels, reach))
+        return float(grounding_loss(shown, class_of_token(tokenizer)[tokens], labels, reach))
 
     assert loss(0.9, 0.1) < loss(0.5, 0.5) < loss(0.1, 0.9)
 
