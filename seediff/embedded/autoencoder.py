@@ -122,11 +122,10 @@ def fit_autoencoder(code: LatentCode, steps: int, rng_seed: int = 0) -> Autoenco
         scenes = [training_scene(np.random.default_rng([rng_seed, 2, step * BATCH + k])) for k in range(BATCH)]
         images = to_tensor([scene.image for scene in scenes])
         latents = code.encode(images)
-        with torch.autocast("cpu", torch.bfloat16):
-            drawn = autoencoder.decode(latents + LATENT_NOISE * torch.randn_like(latents)).sample
-            loss = reconstruction_loss(drawn, images)
-            if step % 4 == 0:
-                loss = loss + encoder_loss(autoencoder, images, latents)
+        drawn = autoencoder.decode(latents + LATENT_NOISE * torch.randn_like(latents)).sample
+        loss = reconstruction_loss(drawn, images)
+        if step % 4 == 0:
+            loss = loss + encoder_loss(autoencoder, images, latents)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(autoencoder.parameters(), 1.0)
         optimizer.step()

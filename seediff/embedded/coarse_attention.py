@@ -6,14 +6,15 @@ broadcasts it at the coarse levels. Therefore:
 
 - Text dropout by level: for some images, only some levels of the UNet are given the text. If the coarser levels were
   left alone with it too often, the finest would forget how to read it.
-- The scaffold loss: for the first part of the training, at the coarse levels alone, the attention that a place gives to
-  a class word is compared with the share of that place that the class covers. The loss is then taken away, and the
-  rest of the training is diffusion alone. Wherever the model's numbers appear this is said (docs/embedded-model.md).
+- The token-grounding loss: for the first part of the training, at some sides alone, the attention that a place gives to
+  a class word is compared with the share of that place that the class covers, which can be blurred. The loss is then
+  taken away, and the rest of the training is diffusion alone. Wherever the model's numbers appear this is said
+  (docs/embedded-model.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,13 +86,25 @@ class VisibleAttention:
         return attention.to_out[1](attention.to_out[0](values))
 
 
-def show_coarse_attention(unet: UNet2DConditionModel) -> list[tuple[int, VisibleAttention]]:
-    """Make cross-attention at the coarse levels visible; returns (level, processor) pairs."""
-    channels = unet.config["block_out_channels"]
+@dataclass(frozen=True)
+class Grounding:
+    """Help for the cross-attention: the grounding loss during the first ``images`` images, at ``sides``.
+
+    ``blur``: standard deviation, in places of a side, of the Gaussian that blurs what classes cover.
+    """
+
+    images: int = 0
+    sides: tuple[int, ...] = (8, 16)
+    blur: float = 0.0
+
+
+def show_attention(unet: UNet2DConditionModel, sides: Collection[int]) -> list[tuple[int, VisibleAttention]]:
+    """Make cross-attention at these sides visible; returns (level, processor) pairs."""
+    channels, latent_side = unet.config["block_out_channels"], unet.config["sample_size"]
     processors, shown = dict(unet.attn_processors), []
     for name in processors:
         level = channels.index(unet.get_submodule(name.removesuffix(".processor")).to_q.weight.shape[0])
-        if ".attn2." in name and level > 0:
+        if ".attn2." in name and latent_side >> level in sides:
             processors[name] = VisibleAttention()
             shown.append((level, processors[name]))
     unet.set_attn_processor(processors)
@@ -107,16 +120,25 @@ def class_of_token(tokenizer: CLIPTokenizer) -> Tensor:
     return labels
 
 
-def coverage(labels: Tensor, side: int) -> Tensor:
-    """(n, 64, 64) labels -> (n, side * side, classes) share of each cell that each class covers."""
+def coverage(labels: Tensor, side: int, blur: float) -> Tensor:
+    """(n, 64, 64) labels -> (n, side * side, classes) share of each place that each class covers, blurred."""
     planes = one_hot(labels, len(CLASSES) + 1)[..., 1:].movedim(-1, 1).float()
-    return adaptive_avg_pool2d(planes, side).flatten(2).transpose(1, 2)
+    weights = _gaussian(side, blur).to(planes)
+    return (weights @ adaptive_avg_pool2d(planes, side) @ weights.T).flatten(2).transpose(1, 2)
 
 
-def scaffold_loss(
-    shown: list[tuple[int, VisibleAttention]], token_labels: Tensor, labels: Tensor, reach: Tensor
+def _gaussian(side: int, deviation: float) -> Tensor:
+    """(side, side) weight of each place in the blurred value of another along a line; nothing lies outside."""
+    offsets = torch.arange(-side, side + 1)
+    kernel = torch.exp(-(offsets / max(deviation, 1e-6)).square() / 2)
+    places = torch.arange(side)
+    return (kernel / kernel.sum())[places[:, None] - places[None, :] + side]
+
+
+def grounding_loss(
+    shown: list[tuple[int, VisibleAttention]], token_labels: Tensor, labels: Tensor, reach: Tensor, blur: float
 ) -> Tensor:
-    """Binary cross-entropy between attention to a class's tokens and its coverage, mean over visible layers.
+    """Binary cross-entropy between attention to a class's tokens and its blurred coverage, mean over visible layers.
 
     ``token_labels``: (n, tokens) from ``class_of_token``; ``labels``: (n, 64, 64); ``reach``: (n, levels)
     which levels get the text. Counted are the classes a prompt names, where its text reaches the layer.
@@ -128,7 +150,7 @@ def scaffold_loss(
         assert processor.probabilities is not None
         attention = (processor.probabilities @ to_class).clamp(1e-5, 1 - 1e-5)
         side = round(attention.shape[1] ** 0.5)
-        error = binary_cross_entropy(attention, coverage(labels, side), reduction="none").mean(1)
+        error = binary_cross_entropy(attention, coverage(labels, side, blur), reduction="none").mean(1)
         counted = named * reach[:, level].float()[:, None]
         losses.append((error * counted).sum() / counted.sum().clamp(min=1))
     return torch.stack(losses).mean()

@@ -26,12 +26,13 @@ from transformers import CLIPTextModel
 from seediff.diffusion.releases import CLIPTokenizer, load_text_encoder
 from seediff.embedded.autoencoder import CHANNELS, LatentCode, fit_latent_code, to_tensor
 from seediff.embedded.coarse_attention import (
+    Grounding,
     TextReach,
     class_of_token,
     draw_reach,
+    grounding_loss,
     limit_text,
-    scaffold_loss,
-    show_coarse_attention,
+    show_attention,
 )
 from seediff.embedded.pipeline import (
     LATENT_SIDE,
@@ -163,7 +164,7 @@ LEARNING_RATE = 8e-4
 WARMUP = 100
 DECAY = 0.2
 """The last part of the training, in which the learning rate falls."""
-SCAFFOLD_WEIGHT = 0.2
+GROUNDING_WEIGHT = 0.2
 
 
 def learning_rate(step: int, first: int, last: int) -> float:
@@ -190,7 +191,8 @@ def start(folder: Path, device: torch.device, continue_from: Path | None) -> Tra
         tie_self_attention(unet)
     else:
         unet, text_encoder = build_unet(), build_text_encoder(build_tokenizer())
-    unet, text_encoder = unet.train().to(device), text_encoder.train().to(device)
+    unet = unet.train().to(device, memory_format=torch.channels_last)  # a quarter faster on a CPU
+    text_encoder = text_encoder.train().to(device)
     trained = [weight for network in (unet, text_encoder) for weight in network.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.01)
     state = TrainingState(unet, text_encoder, optimizer, average={})
@@ -209,16 +211,16 @@ def latent_code(folder: Path) -> LatentCode:
 
 
 def train(
-    folder: Path, images: int, scaffold_images: int, rng_seed: int, save_every: int, continue_from: Path | None
+    folder: Path, images: int, grounding: Grounding, rng_seed: int, save_every: int, continue_from: Path | None
 ) -> None:
-    """Train until ``images`` have been seen; the scaffold loss is on for the first ``scaffold_images`` of them."""
+    """Train until ``images`` have been seen, the first of them with the help of ``grounding``."""
     processes = Processes()
     device = processes.device
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(rng_seed)
     state, code, tokenizer = start(folder, device, continue_from), latent_code(folder), build_tokenizer()
     reach, scheduler = limit_text(state.unet), build_scheduler()
-    shown, token_labels = show_coarse_attention(state.unet), class_of_token(tokenizer).to(device)
+    shown, token_labels = show_attention(state.unet, grounding.sides), class_of_token(tokenizer).to(device)
     alphas = scheduler.alphas_cumprod.to(device)
     empty = tokenizer([""], padding="max_length", return_tensors="pt").input_ids.to(device)
     trained = [parameter for parameter in state.parameters.values() if parameter.requires_grad]
@@ -227,11 +229,13 @@ def train(
         for group in state.optimizer.param_groups:
             group["lr"] = learning_rate(state.step, first, last)
         batch = make_batch(state.step, processes.rank, processes.count, code, tokenizer, rng_seed).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             loss = velocity_loss(state, reach, batch, alphas, empty)
         losses.append(loss.item())
-        if state.step * BATCH < scaffold_images:
-            loss = loss + SCAFFOLD_WEIGHT * scaffold_loss(shown, token_labels[batch.tokens], batch.labels, batch.reach)
+        if state.step * BATCH < grounding.images:
+            named = token_labels[batch.tokens]
+            error = grounding_loss(shown, named, batch.labels, batch.reach, grounding.blur)
+            loss = loss + GROUNDING_WEIGHT * error
         state.optimizer.zero_grad()
         loss.backward()
         processes.average_gradients(trained)
@@ -251,14 +255,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the embedded diffusion model.")
     parser.add_argument("--folder", type=Path, required=True, help="where the state and the exported parts live")
     parser.add_argument("--images", type=int, required=True, help="training images in all, earlier runs included")
-    parser.add_argument("--scaffold-images", type=int, default=0, help="images until the scaffold loss is taken away")
+    parser.add_argument("--grounding-images", type=int, default=0, help="images until the grounding loss is taken away")
+    parser.add_argument("--grounding-sides", type=int, nargs="+", default=[8, 16], help="sides that get it")
+    parser.add_argument("--grounding-blur", type=float, default=0.0, help="blur of its target, in places of a side")
     parser.add_argument("--rng-seed", type=int, default=0)
     parser.add_argument("--save-every", type=int, default=250, help="steps between saved states")
     parser.add_argument("--continue-from", type=Path, help="pipeline folder whose weights to start from")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    train(**vars(options))
+    grounding = Grounding(options.grounding_images, tuple(options.grounding_sides), options.grounding_blur)
+    train(options.folder, options.images, grounding, options.rng_seed, options.save_every, options.continue_from)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy.ndimage import gaussian_filter
 
 from seediff.embedded.autoencoder import LatentCode, build_autoencoder, fit_latent_code, to_tensor
-from seediff.embedded.coarse_attention import class_of_token, coverage, limit_text, scaffold_loss, show_coarse_attention
+from seediff.embedded.coarse_attention import (
+    Grounding,
+    class_of_token,
+    coverage,
+    grounding_loss,
+    limit_text,
+    show_attention,
+)
 from seediff.embedded.pipeline import SIMILARITY_GAIN, build_tokenizer, build_unet
 from seediff.embedded.scenes import natural_scene, training_scene
 from seediff.embedded.train import BATCH, make_batch, start, train
@@ -92,15 +100,21 @@ def test_text_stays_out_of_levels_it_does_not_reach() -> None:
     assert not any(torch.equal(first, second) for first, second in combinations([nothing, *alone], 2))
 
 
-def test_the_scaffold_rewards_attention_on_the_object() -> None:
+def test_coverage_is_the_share_of_a_place_and_can_be_blurred() -> None:
+    labels = torch.zeros(1, 64, 64, dtype=torch.long)
+    labels[:, 24:36, 24:32] = 1
+    sharp, soft = (coverage(labels, 8, blur)[0].unflatten(0, (8, 8)) for blur in (0.0, 1.5))
+    assert sharp[..., 0].nonzero().tolist() == [[3, 3], [4, 3]] and sharp[3:5, 3, 0].tolist() == [1, 0.5]
+    expected = gaussian_filter(sharp[..., 0].double().numpy(), 1.5, mode="constant", truncate=8 / 1.5)
+    assert soft[..., 0].numpy() == pytest.approx(expected, abs=1e-6) and not soft[..., 1:].any()
+
+
+def test_the_grounding_loss_rewards_attention_on_the_object() -> None:
     unet, tokenizer = build_unet(), build_tokenizer()
-    shown, tokens = (
-        show_coarse_attention(unet),
-        tokenizer(["a cat"], padding="max_length", return_tensors="pt").input_ids,
-    )
+    shown = show_attention(unet, [8, 16])
+    tokens = tokenizer(["a cat"], padding="max_length", return_tensors="pt").input_ids
     labels = torch.zeros(1, 64, 64, dtype=torch.long)
     labels[:, :32] = CLASSES.index("cat") + 1
-    assert coverage(labels, 8)[0, :, CLASSES.index("cat")].view(8, 8)[:, 0].tolist() == [1] * 4 + [0] * 4
     assert {level for level, _ in shown} == {1, 2}
     at_cat = class_of_token(tokenizer)[tokens] > 0
 
@@ -112,7 +126,7 @@ def test_the_scaffold_rewards_attention_on_the_object() -> None:
             inside[:, side * side // 2 :][..., at_cat[0]] = off_object
             processor.probabilities = inside
         reach = torch.ones(1, 3, dtype=torch.bool)
-        return float(scaffold_loss(shown, class_of_token(tokenizer)[tokens], labels, reach))
+        return float(grounding_loss(shown, class_of_token(tokenizer)[tokens], labels, reach, blur=0.0))
 
     assert loss(0.9, 0.1) < loss(0.5, 0.5) < loss(0.1, 0.9)
 
@@ -120,14 +134,14 @@ def test_the_scaffold_rewards_attention_on_the_object() -> None:
 @pytest.mark.slow
 def test_training_goes_on_from_its_saved_state(tmp_path: Path, code: LatentCode) -> None:
     code.save(tmp_path / "latent_code.safetensors")
-    train(tmp_path, 2 * BATCH, BATCH, rng_seed=0, save_every=100, continue_from=None)
+    train(tmp_path, 2 * BATCH, Grounding(BATCH), rng_seed=0, save_every=100, continue_from=None)
     saved = start(tmp_path, torch.device("cpu"), None)
     assert saved.step == 2
     fresh = start(tmp_path / "elsewhere", torch.device("cpu"), None)
     moved = [name for name, weight in saved.parameters.items() if not torch.equal(weight, fresh.parameters[name])]
     moments = saved.optimizer.state
     assert moved and all(int(moments[saved.parameters[name]]["step"]) == 2 for name in moved)
-    train(tmp_path, 3 * BATCH, 0, rng_seed=0, save_every=100, continue_from=None)
+    train(tmp_path, 3 * BATCH, Grounding(), rng_seed=0, save_every=100, continue_from=None)
     resumed = start(tmp_path, torch.device("cpu"), None)
     assert resumed.step == 3
     distance = sum((resumed.average[name] - saved.average[name]).abs().sum() for name in moved)
