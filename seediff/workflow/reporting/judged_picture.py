@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from seediff.datasets.images import Array
 from seediff.datasets.palettes import overlay
 from seediff.files.sealed import partial
-from seediff.workflow.reporting.grids import DPI, PictureGrid, PictureRow, picture
+from seediff.workflow.reporting.grids import PictureGrid, PictureRow, picture
 from seediff.workflow.reporting.strips import Tile
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def write_picture(judgements: Sequence[Judgement], path: Path) -> None:
     """The masks of every row on the same images, from the worst to the best by their mean IoU."""
     content = io.BytesIO()
     figure = picture(_grid(_from_worst_to_best(judgements)))
-    figure.savefig(content, format="png", dpi=DPI / 2, metadata={"Software": None})
+    figure.savefig(content, format="png", metadata={"Software": None})
     with partial(path) as unfinished:
         unfinished.write_bytes(content.getvalue())
 
