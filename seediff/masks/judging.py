@@ -43,8 +43,8 @@ def intersection_over_union(predicted: NDArray[np.bool_], truth: NDArray[np.bool
 def summarise(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """What a table needs of the verdicts on one variant, ready for JSON.
 
-    ``best_threshold`` maximises the mean IoU of the first half; ``best_iou`` is the mean of the second half there, with
-    its standard deviation, so that no object chooses the threshold that it is judged at.
+    ``iou``: of every object. ``best_threshold`` maximises the mean IoU of the first half; ``best_iou`` holds the IoU
+    there of every object of the second half, so that no object chooses the threshold that it is judged at.
     """
     half = len(verdicts) // 2
     chosen = int(np.mean([verdict.curve for verdict in verdicts[:half] or verdicts], axis=0).argmax())
