@@ -11,6 +11,7 @@ from seediff.datasets.registry import FORMATS
 from seediff.diffusion.model_files import is_hub_id
 from seediff.errors import SeediffError
 from seediff.names import visible
+from seediff.workflow.study.outputs import SceneJudge
 from seediff.workflow.study.sections import Benchmark, RealRecipe, Study
 
 MODELS = ("diffusion.", "segmenters.", "filters.")
@@ -47,6 +48,9 @@ def missing_models(study: Study) -> list[Path]:
 def named_paths(study: Study) -> Iterator[NamedPath]:
     """The files and folders that the study reads: of a data set, its folder and the parts of each split; no hub ids."""
     yield from _model("diffusion.model", study.diffusion.model, "model_index.json")
+    for name, judge in study.judges.items():
+        if isinstance(judge, SceneJudge):
+            yield from _model(f"judges.{name}.model", judge.model, "model_index.json")
     for name, segmenter in study.segmenters.items():
         yield from _model(f"segmenters.{name}.pretrained", segmenter.pretrained, "config.json")
     for name, settings in study.filters.items():
