@@ -214,7 +214,7 @@ def test_an_earlier_commit_has_its_own_results(pulled: Repository) -> None:
     """Files and records change together, in both directions between versions."""
     quality = "results/smoke/mask_quality/voc.json"
     earlier = (pulled.folder / quality).read_bytes()
-    pulled.edit(STUDY, "timesteps: [300]", "timesteps: [400]")
+    pulled.edit(STUDY, "  timesteps: [300]\n", "  timesteps: [400]\n")
     run = pulled.snakemake(quality)
     assert run.returncode == 0, run.stdout + run.stderr
     assert pulled.run("git", "status", "--short") == f" M {STUDY}\n"

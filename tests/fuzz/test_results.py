@@ -111,6 +111,7 @@ def write_sound_parts(results: Path) -> None:
     files = {f"tables/{name}.html": b"<table></table>" for name in plan.table_names(SMOKE)}
     files |= {f"strips/{name}.png": png for name in SMOKE.classes}
     files |= {f"figures/{name}.png": png for name in plan.FIGURES}
+    files |= {f"judged/{name}.png": png for name in plan.judges(SMOKE)}
     files |= {f"models/{name}/history.csv": b"iteration,loss\n1,2.0\n2,1.0\n" for name in plan.models(SMOKE)}
     files |= {"mask_quality/voc.json": json.dumps(MEASURED).encode()}
     for path, content in files.items():

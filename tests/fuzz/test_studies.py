@@ -168,7 +168,7 @@ def test_yaml_that_is_made_to_do_harm(content: str, reason: str) -> None:
         ("[cat, car]", f"[{', '.join(f'c{k}' for k in range(255))}]", "at most 254"),
         ("iterations: 2,", "iterations: 1000000000000,", "iterations"),
         ("pamr: {pamr: {", "pamr: {pamr: {sigma_factor: .nan, ", "sigma_factor"),
-        ("diffusion:", "variants: {x: [{cross_attention: {resolution: '1e-999999999'}}]}\n\ndiffusion:", "1/4"),
+        ("  look:", "  x: [{cross_attention: {resolution: '1e-999999999'}}]\n  look:", "1/4"),
         ("iterations: 4, batch_size: 2, checkpoint_every: 2}\n  resnet", f"clip: 1{'0' * 400}}}\n  resnet", "clip"),
         ("swin: {", "swin: {1: 2, ", "write it in quotes"),
         ("model: assets/pictograms", 'model: "a\\0b"', "diffusion.model"),
