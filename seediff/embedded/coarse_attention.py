@@ -100,15 +100,26 @@ class Grounding:
 
 def show_attention(unet: UNet2DConditionModel, sides: Collection[int]) -> list[tuple[int, VisibleAttention]]:
     """Make cross-attention at these sides visible; returns (level, processor) pairs."""
-    channels, latent_side = unet.config["block_out_channels"], unet.config["sample_size"]
-    processors, shown = dict(unet.attn_processors), []
-    for name in processors:
-        level = channels.index(unet.get_submodule(name.removesuffix(".processor")).to_q.weight.shape[0])
-        if ".attn2." in name and latent_side >> level in sides:
-            processors[name] = VisibleAttention()
-            shown.append((level, processors[name]))
-    unet.set_attn_processor(processors)
+    shown = []
+    for level, attention in _cross_attention(unet, sides):
+        attention.set_processor(VisibleAttention())
+        shown.append((level, attention.processor))
     return shown
+
+
+def _cross_attention(unet: UNet2DConditionModel, sides: Collection[int]) -> list[tuple[int, Attention]]:
+    """(level, layer) of the cross-attention layers at these sides."""
+    channels, latent_side = unet.config["block_out_channels"], unet.config["sample_size"]
+    layers = [module for name, module in unet.named_modules() if name.endswith("attn2")]
+    levels = [channels.index(layer.to_q.weight.shape[0]) for layer in layers]
+    return [(level, layer) for level, layer in zip(levels, layers, strict=True) if latent_side >> level in sides]
+
+
+def renew_cross_attention(unet: UNet2DConditionModel, sides: Collection[int]) -> None:
+    """Draw the queries and keys of the cross-attention at these sides anew: nothing is left of their training."""
+    for _, attention in _cross_attention(unet, sides):
+        attention.to_q.reset_parameters()
+        attention.to_k.reset_parameters()
 
 
 def class_of_token(tokenizer: CLIPTokenizer) -> Tensor:

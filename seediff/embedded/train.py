@@ -32,6 +32,7 @@ from seediff.embedded.coarse_attention import (
     draw_reach,
     grounding_loss,
     limit_text,
+    renew_cross_attention,
     show_attention,
 )
 from seediff.embedded.pipeline import (
@@ -183,12 +184,24 @@ def velocity_loss(state: TrainingState, reach: TextReach, batch: Batch, alphas: 
     return (state.unet(noised, batch.timesteps, text[1:]).sample.float() - velocity).square().mean()
 
 
-def start(folder: Path, device: torch.device, continue_from: Path | None) -> TrainingState:
-    """New networks, or those of the pipeline folder ``continue_from``; then the saved state, if there is one."""
-    if continue_from:
-        unet = UNet2DConditionModel.from_pretrained(continue_from / "unet", torch_dtype=torch.float32)
-        text_encoder = load_text_encoder(continue_from / "text_encoder", torch.float32)
+@dataclass(frozen=True)
+class Start:
+    """Weights to start from: those of the pipeline ``folder``, with new cross-attention at the sides ``renewed``."""
+
+    folder: Path
+    renewed: tuple[int, ...] = ()
+
+    def networks(self) -> tuple[UNet2DConditionModel, CLIPTextModel]:
+        unet = UNet2DConditionModel.from_pretrained(self.folder / "unet", torch_dtype=torch.float32)
         tie_self_attention(unet)
+        renew_cross_attention(unet, self.renewed)
+        return unet, load_text_encoder(self.folder / "text_encoder", torch.float32)
+
+
+def start_training(folder: Path, device: torch.device, start: Start | None) -> TrainingState:
+    """New networks, or those of ``start``; then the saved state, if there is one."""
+    if start:
+        unet, text_encoder = start.networks()
     else:
         unet, text_encoder = build_unet(), build_text_encoder(build_tokenizer())
     unet = unet.train().to(device, memory_format=torch.channels_last)  # a quarter faster on a CPU
@@ -210,15 +223,13 @@ def latent_code(folder: Path) -> LatentCode:
     return LatentCode.load(path)
 
 
-def train(
-    folder: Path, images: int, grounding: Grounding, rng_seed: int, save_every: int, continue_from: Path | None
-) -> None:
+def train(folder: Path, images: int, grounding: Grounding, rng_seed: int, save_every: int, start: Start | None) -> None:
     """Train until ``images`` have been seen, the first of them with the help of ``grounding``."""
     processes = Processes()
     device = processes.device
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(rng_seed)
-    state, code, tokenizer = start(folder, device, continue_from), latent_code(folder), build_tokenizer()
+    state, code, tokenizer = start_training(folder, device, start), latent_code(folder), build_tokenizer()
     reach, scheduler = limit_text(state.unet), build_scheduler()
     shown, token_labels = show_attention(state.unet, grounding.sides), class_of_token(tokenizer).to(device)
     alphas = scheduler.alphas_cumprod.to(device)
@@ -261,11 +272,13 @@ def main() -> None:
     parser.add_argument("--rng-seed", type=int, default=0)
     parser.add_argument("--save-every", type=int, default=250, help="steps between saved states")
     parser.add_argument("--continue-from", type=Path, help="pipeline folder whose weights to start from")
+    parser.add_argument("--renew", type=int, nargs="+", default=[], help="sides whose cross-attention starts anew then")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     grounding = Grounding(options.grounding_images, tuple(options.grounding_sides), options.grounding_blur)
-    train(options.folder, options.images, grounding, options.rng_seed, options.save_every, options.continue_from)
+    start = Start(options.continue_from, tuple(options.renew)) if options.continue_from else None
+    train(options.folder, options.images, grounding, options.rng_seed, options.save_every, start)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from seediff.embedded.coarse_attention import (
 )
 from seediff.embedded.pipeline import SIMILARITY_GAIN, build_tokenizer, build_unet
 from seediff.embedded.scenes import natural_scene, training_scene
-from seediff.embedded.train import BATCH, make_batch, start, train
+from seediff.embedded.train import BATCH, Start, make_batch, start_training, train
 from seediff.embedded.vocabulary import CLASS_WORDS, CLASSES, MAX_TOKENS
 
 MODEL = Path(__file__).parents[2] / "assets" / "pictograms"
@@ -131,18 +131,27 @@ def test_the_grounding_loss_rewards_attention_on_the_object() -> None:
     assert loss(0.9, 0.1) < loss(0.5, 0.5) < loss(0.1, 0.9)
 
 
+def test_a_start_renews_the_cross_attention_of_some_sides_alone() -> None:
+    (kept, _), (renewed, _) = Start(MODEL).networks(), Start(MODEL, renewed=(8,)).networks()
+    old, new = kept.state_dict(), renewed.state_dict()
+    changed = {name for name in old if not torch.equal(old[name], new[name])}
+    coarsest = kept.config["block_out_channels"][-1]
+    coarse = {name for name in old if ".attn2.to_q" in name and len(old[name]) == coarsest}
+    assert coarse and changed == coarse | {name.replace("to_q", "to_k") for name in coarse}
+
+
 @pytest.mark.slow
 def test_training_goes_on_from_its_saved_state(tmp_path: Path, code: LatentCode) -> None:
     code.save(tmp_path / "latent_code.safetensors")
-    train(tmp_path, 2 * BATCH, Grounding(BATCH), rng_seed=0, save_every=100, continue_from=None)
-    saved = start(tmp_path, torch.device("cpu"), None)
+    train(tmp_path, 2 * BATCH, Grounding(BATCH), rng_seed=0, save_every=100, start=None)
+    saved = start_training(tmp_path, torch.device("cpu"), None)
     assert saved.step == 2
-    fresh = start(tmp_path / "elsewhere", torch.device("cpu"), None)
+    fresh = start_training(tmp_path / "elsewhere", torch.device("cpu"), None)
     moved = [name for name, weight in saved.parameters.items() if not torch.equal(weight, fresh.parameters[name])]
     moments = saved.optimizer.state
     assert moved and all(int(moments[saved.parameters[name]]["step"]) == 2 for name in moved)
-    train(tmp_path, 3 * BATCH, Grounding(), rng_seed=0, save_every=100, continue_from=None)
-    resumed = start(tmp_path, torch.device("cpu"), None)
+    train(tmp_path, 3 * BATCH, Grounding(), rng_seed=0, save_every=100, start=None)
+    resumed = start_training(tmp_path, torch.device("cpu"), None)
     assert resumed.step == 3
     distance = sum((resumed.average[name] - saved.average[name]).abs().sum() for name in moved)
     assert 0 < distance < sum((saved.average[name] - fresh.average[name]).abs().sum() for name in moved)
