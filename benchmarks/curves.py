@@ -51,7 +51,7 @@ def _recorded(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> No
     accumulator = Accumulator()
     accumulator.begin(torch.Size((1, 4, 1, 1)), frozenset([ALL]))
     _, fill = attend(query, key, value)
-    accumulator.add("self", 1, (query.shape[2], key.shape[2]), query.device, fill)
+    accumulator.add("self", 1, query.shape[1], (query.shape[2], key.shape[2]), query.device, fill)
 
 
 def _by_batch() -> list[Row]:

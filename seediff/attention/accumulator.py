@@ -3,7 +3,8 @@
 No map of a single layer or timestep is ever kept: memory is one (r*r, tokens) and one (r*r, r*r) float32 sum per
 image and resolution, and one scratch map for all of them. Several recordings of one denoising run, such as of all
 timesteps and of the late ones, share these sums: there is a set of them for the timesteps that the same recordings
-want (the early ones, the late ones), and a recording is the total of its sets.
+want (the early ones, the late ones), and a recording is the total of its sets. Recordings that do not divide a layer's
+map by its maximum have sets of their own.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ Fill = Callable[[int, Tensor], Tensor]
 class Accumulator:
     """Running sums of the attention of ``images`` images: per resolution, over layers and UNet calls.
 
-    ``wanted_by``: the recordings that the present UNet call counts for; nothing is to be added where there is none.
     The images are the last ``images`` of the UNet's batch, which is either all of it or, under classifier-free
     guidance, its conditional half. If their number is not given, the whole batch is recorded.
     """
@@ -47,7 +47,13 @@ class Accumulator:
         self._latent_side = 0
         self._sums: dict[tuple[Recordings, Resolution], Tensor] = {}
         self._counts: dict[tuple[Recordings, Resolution], int] = {}
-        self.wanted_by: Recordings = frozenset()
+        self._divided: Recordings = frozenset()
+        self._undivided: Recordings = frozenset()
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a recording wants the present UNet call."""
+        return bool(self._divided or self._undivided)
 
     def begin(self, latents: torch.Size, wanted_by: Recordings) -> None:
         """Prepare for one UNet call with latents (batch, channels, side, side)."""
@@ -65,18 +71,25 @@ class Accumulator:
                 f" {' or '.join(map(str, self._batches))} were expected.\n"
                 "Record one batch at a time, without guidance that adds latents of its own."
             )
-        self._latent_side, self.wanted_by = side, wanted_by
+        self._latent_side = side
+        self._divided = frozenset(calls for calls in wanted_by if calls.divide)
+        self._undivided = wanted_by - self._divided
 
     @torch.no_grad()
-    def add(self, kind: str, batch: int, shape: tuple[int, int], device: torch.device, fill: Fill) -> None:
+    def add(self, kind: str, batch: int, heads: int, shape: tuple[int, int], device: torch.device, fill: Fill) -> None:
         """Add one layer's attention: maps of ``shape`` (positions, tokens), one for each row of the UNet's batch."""
         assert self._images is not None
-        sums = self._sums_of((kind, math.isqrt(shape[0])), (self._images, *shape), device)
+        resolution, size = (kind, math.isqrt(shape[0])), (self._images, *shape)
+        divided = self._sums_of(self._divided, resolution, size, device) if self._divided else None
+        undivided = self._sums_of(self._undivided, resolution, size, device) if self._undivided else None
         scratch = self._scratch_map(*shape, device)
         for image, row in enumerate(range(batch - self._images, batch)):
             peak = fill(row, scratch)
-            # Dividing by the maximum (Eq. 5) makes the sum over heads as good as their mean.
-            sums[image].addcmul_(scratch, peak.reciprocal())
+            if divided is not None:
+                # Dividing by the maximum (Eq. 5) makes the sum over heads as good as their mean.
+                divided[image].addcmul_(scratch, peak.reciprocal())
+            if undivided is not None:
+                undivided[image].add_(scratch, alpha=1 / heads)
 
     def maps(self, prompts: Sequence[TokenizedPrompt], calls: Calls = ALL) -> list[AttentionMaps]:
         """The averages of a recording, one for each image; prompts in the images' order.
@@ -122,8 +135,10 @@ class Accumulator:
         first, *others = [self._sums[key][image] for key in found]
         return sum(others, first) / sum(self._counts[key] for key in found)
 
-    def _sums_of(self, resolution: Resolution, shape: tuple[int, int, int], device: torch.device) -> Tensor:
-        key = self.wanted_by, resolution
+    def _sums_of(
+        self, wanted_by: Recordings, resolution: Resolution, shape: tuple[int, int, int], device: torch.device
+    ) -> Tensor:
+        key = wanted_by, resolution
         if key not in self._sums:
             with torch.inference_mode(False):  # or later calls outside inference mode could not add to them
                 self._sums[key] = torch.zeros(shape, device=device)

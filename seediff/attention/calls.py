@@ -7,7 +7,7 @@ they show the object. A variant says what it is made from, as the first of its s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from math import ceil
 from typing import Annotated, Any
 
@@ -28,15 +28,18 @@ class Record:
 
     timesteps: Threshold | Annotated[tuple[Timestep, ...], Len(1)] = 1.0
     """The last part of the run, or timesteps of the scheduler's."""
+    divide: bool = True
+    """Divide each layer's map by its maximum (Eq. 5); if not, layers and timesteps that look sharply weigh more."""
 
     def __post_init__(self) -> None:
         check_bounds("record", self)
 
     def __str__(self) -> str:
         names = {share: name for name, share in SHARES.items()}
+        undivided = "" if self.divide else ", not divided by the maximum"
         if isinstance(self.timesteps, tuple):
-            return f"the timesteps {', '.join(map(str, self.timesteps))}"
-        return f"{names.get(self.timesteps, f'the last {self.timesteps:.0%} of')} timesteps"
+            return f"the timesteps {', '.join(map(str, self.timesteps))}{undivided}"
+        return f"{names.get(self.timesteps, f'the last {self.timesteps:.0%} of')} timesteps{undivided}"
 
     def of(self, schedule: Sequence[float]) -> frozenset[float]:
         """The timesteps of the schedule, which descends, that are recorded.
@@ -66,6 +69,11 @@ class LookAgain:
     def __str__(self) -> str:
         return f"another look at timestep {self.timestep}"
 
+    @property
+    def divide(self) -> bool:
+        """Each layer's map is divided by its maximum (Eq. 5)."""
+        return True
+
     def of(self, schedule: Sequence[float]) -> frozenset[float]:
         return frozenset([self.timestep])
 
@@ -78,23 +86,28 @@ ALL = Record()
 
 
 def read_calls(name: str, parameters: Mapping[str, Any]) -> Calls:
-    """``record`` or ``look_again`` with its parameter as a variant has it, such as {'timesteps': 'late'}.
+    """``record`` or ``look_again`` with its parameters as a variant has them, such as {'timesteps': 'late'}.
 
-    ``SeediffError`` for a parameter that does not exist or has an invalid value.
+    ``SeediffError`` for parameters that do not exist, are missing, or have an invalid value.
     """
-    (expected,) = KINDS[name].__dataclass_fields__
-    if {*parameters} != {expected}:
-        raise SeediffError(f"{name!r} needs the parameter {expected!r} and no other, not {sorted(parameters)}.")
-    value = parameters[expected]
-    if isinstance(value, str) and name == "record":
-        if value not in SHARES:
-            raise SeediffError(f"record: timesteps is {value!r}, but must be {', '.join(SHARES)}, a share, or a list.")
-        value = SHARES[value]
-    calls: Calls = KINDS[name](tuple(value) if isinstance(value, list) else value)
+    known = [field.name for field in fields(KINDS[name])]
+    needed = {field.name for field in fields(KINDS[name]) if field.default is MISSING}
+    if not needed <= {*parameters} <= {*known} or not parameters:
+        raise SeediffError(f"{name!r} has the parameters {', '.join(known)}, not {sorted(parameters)}.")
+    calls: Calls = KINDS[name](**{key: _read(key, value) for key, value in parameters.items()})
     return calls
 
 
+def _read(key: str, value: Any) -> Any:
+    if key == "timesteps" and isinstance(value, str):
+        if value not in SHARES:
+            raise SeediffError(f"record: timesteps is {value!r}, but must be {', '.join(SHARES)}, a share, or a list.")
+        return SHARES[value]
+    return tuple(value) if isinstance(value, list) else value
+
+
 def write_calls(calls: Calls) -> tuple[str, dict[str, Any]]:
-    """The name and parameters that ``read_calls`` reads, ready for JSON."""
+    """The name and parameters that ``read_calls`` reads, ready for JSON; ``divide`` only if it is not the paper's."""
     name = next(name for name, kind in KINDS.items() if isinstance(calls, kind))
-    return name, {key: list(value) if isinstance(value, tuple) else value for key, value in vars(calls).items()}
+    written = {key: value for key, value in vars(calls).items() if key != "divide" or not value}
+    return name, {key: list(value) if isinstance(value, tuple) else value for key, value in written.items()}

@@ -52,7 +52,8 @@ class _Tap(TorchFunctionMode):
     def _attend(self, query: Tensor, key: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         output, fill = _attention(query.device.type)(query, key, *args, **kwargs)
         with torch.autocast(query.device.type, enabled=False):
-            self.accumulator.add(self.kind, len(query), (query.shape[2], key.shape[2]), query.device, fill)
+            batch, heads, positions, _ = query.shape
+            self.accumulator.add(self.kind, batch, heads, (positions, key.shape[2]), query.device, fill)
         return output
 
 
@@ -84,7 +85,7 @@ class _RecordingProcessor:
         **kwargs: Any,
     ) -> Tensor:
         # Named as in diffusers' processors: Attention.forward drops keywords that a processor does not name.
-        if not self.accumulator.wanted_by:
+        if not self.accumulator.is_wanted:
             return self.processor(attn, hidden_states, encoder_hidden_states, attention_mask, temb, *args, **kwargs)
         with _Tap(self.accumulator, "self" if encoder_hidden_states is None else "cross"):
             return self.processor(attn, hidden_states, encoder_hidden_states, attention_mask, temb, *args, **kwargs)
@@ -155,14 +156,16 @@ class _Schedule:
         self._wanted: dict[Record, frozenset[float]] = {}
 
     def __call__(self, timestep: Any) -> Recordings:
-        if self._recordings <= {ALL}:
+        if all(record.timesteps == ALL.timesteps for record in self._recordings):
             return self._recordings
         if self._timesteps is not self._pipe.scheduler.timesteps:
             self._timesteps = self._pipe.scheduler.timesteps
             schedule = self._timesteps.tolist()
             self._wanted = {record: record.of(schedule) for record in self._recordings}
         present = torch.as_tensor(timestep).flatten()[0].item()
-        return frozenset(record for record, wanted in self._wanted.items() if record == ALL or present in wanted)
+        return frozenset(
+            record for record, wanted in self._wanted.items() if record.timesteps == ALL.timesteps or present in wanted
+        )
 
 
 class Recording:
@@ -200,16 +203,18 @@ class Recording:
                 raise error from None
 
 
-def record_attention(pipe: Any, timesteps: str | float | Sequence[int] = "all") -> AbstractContextManager[Recording]:
+def record_attention(
+    pipe: Any, timesteps: str | float | Sequence[int] = "all", divide: bool = True
+) -> AbstractContextManager[Recording]:
     """Record each call of a text-to-image pipeline with a UNet; every call starts the recording afresh.
 
     ``timesteps``: 'all' (Eq. 5), 'late' (the second half of the denoising run, at low noise), the share of the run that
-    is recorded, from its end, or timesteps of the scheduler's. Only the conditional half of classifier-free guidance
-    counts. ``SeediffError`` for a pipeline without UNet, a recording inside another, a call without the text of its
-    prompt, images that are not square, timesteps that the run does not have, and the first value of text encoder, UNet
-    or VAE that is not finite.
+    is recorded, from its end, or timesteps of the scheduler's. ``divide``: divide each layer's map by its maximum (Eq.
+    5). Only the conditional half of classifier-free guidance counts. ``SeediffError`` for a pipeline without UNet, a
+    recording inside another, a call without the text of its prompt, images that are not square, timesteps that the run
+    does not have, and the first value of text encoder, UNet or VAE that is not finite.
     """
-    calls = read_calls("record", {"timesteps": timesteps})
+    calls = read_calls("record", {"timesteps": timesteps, "divide": divide})
     assert isinstance(calls, Record)
     return record_denoising(pipe, [calls])
 

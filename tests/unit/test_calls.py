@@ -67,8 +67,22 @@ def test_the_chosen_timesteps_are_averaged(
     torch.testing.assert_close(images, sample(pipe, PROMPTS, noise, num_inference_steps=STEPS), atol=1e-5, rtol=0)
 
 
+def test_maps_are_divided_by_the_maximum_of_each_layer_only_if_asked(pipe: StableDiffusionPipeline) -> None:
+    with softmax_oracle(pipe.unet) as layers, record_attention(pipe, "late", divide=False) as recorded:
+        sample(pipe, PROMPTS, latents(2), num_inference_steps=STEPS)
+    for image, maps in enumerate(recorded.maps):
+        assert maps.calls == Record(0.5, divide=False)
+        for side, ours in maps.self_attention.items():
+            plain = torch.stack([layer[2 + image] for layer in of_calls(layers, [2, 3, 4])["self", side]]).mean(0)
+            torch.testing.assert_close(ours.double(), plain, atol=1e-5, rtol=0)
+            assert ours.amax() < 0.99
+
+
 def test_recordings_of_one_run_are_those_of_separate_runs(pipe: StableDiffusionPipeline) -> None:
-    noise, recordings = latents(2), [ALL, Record(0.5), Record(0.2), Record((801, 1))]
+    noise, recordings = (
+        latents(2),
+        [ALL, Record(0.5), Record(0.2), Record((801, 1)), Record(divide=False), Record(0.5, False)],
+    )
     with record_denoising(pipe, recordings) as together:
         sample(pipe, PROMPTS, noise, num_inference_steps=STEPS)
     for record in recordings:
@@ -113,8 +127,11 @@ def test_timesteps_outside_the_schedule_are_refused(pipe: StableDiffusionPipelin
         ("record", {"timesteps": "early"}, "must be all, late, a share, or a list"),
         ("record", {"timesteps": [1000]}, "from 0 to 999"),
         ("record", {"timesteps": [1.5]}, "from 0 to 999"),
-        ("record", {}, "needs the parameter 'timesteps'"),
-        ("record", {"timestep": 1}, "needs the parameter 'timesteps'"),
+        ("record", {}, "has the parameters timesteps, divide, not"),
+        ("record", {"timestep": 1}, "has the parameters timesteps, divide, not"),
+        ("record", {"divide": 0}, "divide is 0, but must be"),
+        ("look_again", {}, "has the parameters timestep, not"),
+        ("look_again", {"timestep": 150, "divide": False}, "has the parameters timestep, not"),
         ("look_again", {"timestep": 1000}, "from 0 to 999"),
         ("look_again", {"timestep": [150]}, "from 0 to 999"),
         ("look_again", {"timestep": "late"}, "from 0 to 999"),
@@ -125,7 +142,9 @@ def test_what_cannot_be_recorded_is_refused(name: str, parameters: dict[str, Any
         read_calls(name, parameters)
 
 
-@pytest.mark.parametrize("calls", [ALL, Record(0.5), Record(0.3), Record((900, 0)), LookAgain(150)])
+@pytest.mark.parametrize(
+    "calls", [ALL, Record(0.5), Record(0.3), Record((900, 0)), Record(0.5, divide=False), LookAgain(150)]
+)
 def test_calls_survive_json_and_files(pipe: StableDiffusionPipeline, tmp_path: Path, calls: Calls) -> None:
     assert read_calls(*json.loads(json.dumps(write_calls(calls)))) == calls
     with record_attention(pipe) as recorded:
