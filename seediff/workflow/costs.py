@@ -16,6 +16,7 @@ from seediff.segmenter.settings import SegmenterSettings
 from seediff.workflow import plan
 from seediff.workflow.study import Study
 from seediff.workflow.study.mask_sets import all_filtered, compared, mask_sets
+from seediff.workflow.study.outputs import SceneJudge
 
 UNET_TFLOP, TEXT_TFLOP, DECODER_TFLOP = 0.804, 0.045, 2.515
 """Stable Diffusion 2 at 512 pixels: one prompt at one timestep, one prompt, one image."""
@@ -84,6 +85,7 @@ def stage_costs(study: Study) -> list[StageCost]:
         _training(study),
         _evaluating(study),
         *_measuring(study),
+        *_judging(study),
     ]
 
 
@@ -166,6 +168,20 @@ def _measuring(study: Study) -> Iterator[StageCost]:
         scores = quality.images * CLASSES_SHOWN * (len(quality.variants) + BASELINES)
         masks = round(scores * len(quality.refinements))
         yield StageCost("mask_quality", 1, f"{masks:,} masks", tflop, core_seconds=masks * REFINE_SECONDS)
+
+
+def _judging(study: Study) -> Iterator[StageCost]:
+    for name, judge in study.judges.items():
+        if isinstance(judge, SceneJudge):
+            images = sum(judge.images)
+            objects = sum(shown * number for shown, number in enumerate(judge.images, start=1))
+            calls = images * len(judge.timesteps)
+            tflop = calls * UNET_TFLOP * RECORDING + images * (TEXT_TFLOP + ENCODER_TFLOP)
+        else:
+            images = objects = _images(study, judge.image_set)
+            tflop = images * network(study.segmenters[judge.segmenter]).forward
+        masks = objects * len(study.judged_rows(name))
+        yield StageCost("judge", 1, f"{masks:,} masks by {name}", tflop, core_seconds=masks * REFINE_SECONDS)
 
 
 def _crops(study: Study, run: plan.Run) -> float:

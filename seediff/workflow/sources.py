@@ -25,6 +25,7 @@ from seediff.files.sealed import read_json, write_json
 from seediff.workflow import layout
 from seediff.workflow.plan import benchmark_folder, diffusion_files, network_inputs
 from seediff.workflow.study import RealRecipe, Study, check_paths
+from seediff.workflow.study.outputs import SceneJudge
 from seediff.workflow.study.sections import Diffusion
 
 LARGE = 2**26
@@ -147,8 +148,9 @@ def find_commits(study: Study, noted: Sources) -> dict[str, str]:
 
 
 def hub_models(study: Study) -> list[str]:
-    """Every hub id of the study without a commit: of the diffusion model, of backbones, of CLIP."""
+    """Every hub id of the study without a commit: of diffusion models, of backbones, of CLIP."""
     named = [study.diffusion.reference]
+    named += [judge.model for judge in study.judges.values() if isinstance(judge, SceneJudge) and judge.model]
     named += [segmenter.pretrained for segmenter in study.segmenters.values() if segmenter.pretrained]
     named += [settings.clip_model for settings in study.filters.values() if settings.clip_model]
     return [name for name in dict.fromkeys(named) if is_hub_id(name) and not names_commit(name)]
@@ -197,8 +199,14 @@ def pinned(study: Study, sources: Sources) -> Study:
         name: replace(settings, clip_model=pin(settings.clip_model)) if settings.clip_model else settings
         for name, settings in study.filters.items()
     }
-    found = study.model_copy(update={"diffusion": diffusion, "segmenters": segmenters, "filters": filters})
-    return found.reading(sources.data)
+    judges = {
+        name: judge.model_copy(update={"model": pin(judge.model)})
+        if isinstance(judge, SceneJudge) and judge.model
+        else judge
+        for name, judge in study.judges.items()
+    }
+    parts = {"diffusion": diffusion, "segmenters": segmenters, "filters": filters, "judges": judges}
+    return study.model_copy(update=parts).reading(sources.data)
 
 
 def real_data(study: Study) -> list[Data]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def test_calls_survive_json_and_files(pipe: StableDiffusionPipeline, tmp_path: P
     assert read_calls(*json.loads(json.dumps(write_calls(calls)))) == calls
     with record_attention(pipe) as recorded:
         sample(pipe, "a cat", latents(1))
-    maps = seediff.AttentionMaps(recorded.maps[0].text, {}, {}, 16, calls)
+    maps = replace(recorded.maps[0], calls=calls)
     maps.save(tmp_path / "maps.safetensors")
     assert seediff.AttentionMaps.load(tmp_path / "maps.safetensors").calls == calls
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -30,17 +28,10 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
         ([], "Missing command", "seediff"),
         (["chekc"], "Did you mean 'check'?", "seediff"),
         (["data", "lst"], "Did you mean 'list'?", "seediff data"),
-        (["stage", "refin"], "Did you mean 'refine'", "seediff stage"),
         (["check", "mini", "--wrods"], "--words", "seediff check"),
         (["check"], "Missing argument 'study'", "seediff check"),
         (["status"], "Missing option '--study'", "seediff status"),
         (["check", "mini", "paper"], "(paper)", "seediff check"),
-        (
-            ["stage", "prompts", "--spec", "{}", "--output", "a", "b"],
-            "unexpected extra argument",
-            "seediff stage prompts",
-        ),
-        (["stage", "train", "--processes", "0"], "'--processes'", "seediff stage train"),
     ],
 )
 def test_wrong_usage(arguments: list[str], said: str, command: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,11 +53,3 @@ def test_wrong_usage(arguments: list[str], said: str, command: str, capsys: pyte
 )
 def test_a_list_takes_any_number_of_values(arguments: str, repeated: str) -> None:
     assert [*_repeated(arguments.split(), {"--images"})] == repeated.split()
-
-
-def test_a_job_is_recorded_with_its_digest_and_files(tmp_path: Path) -> None:
-    spec = {"prompt_set": "x", "classes": ["cat"], "per_class": 1}
-    prompts = tmp_path / "p.csv"
-    record = ("--record", "d1", str(prompts))
-    assert main(["stage", "prompts", "--spec", json.dumps(spec), "--output", str(prompts), *record]) == 0
-    assert json.loads((tmp_path / ".p.csv.record").read_text())["digest"] == "d1"

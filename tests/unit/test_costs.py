@@ -14,6 +14,7 @@ from seediff.errors import SeediffError
 from seediff.workflow import plan
 from seediff.workflow.costs import StageCost, _iteration_tflop, network, stage_costs
 from seediff.workflow.study import find_study, load_study
+from seediff.workflow.study.outputs import MaskTable, ReferenceJudge, SceneJudge
 from tests.conftest import ROOT
 
 
@@ -54,6 +55,21 @@ def test_mask_quality_is_on_the_bill(costs: dict[str, list[StageCost]]) -> None:
     masks = 500 * 1.5 * (9 + 2) * 2
     assert measured.work == f"{masks:,.0f} masks" and measured.core_seconds == pytest.approx(masks * 0.2)
     assert measured.gpu_tflop == pytest.approx(500 * (10 * 0.804 * 1.13 + 0.045 + 1.117))
+
+
+def test_judges_are_on_the_bill() -> None:
+    paper = load_study(ROOT / "config/studies/paper.yaml")
+    judges = {
+        "scenes": SceneJudge(benchmark="voc", images=(100, 50), timesteps=(500, 150)),
+        "drawn": ReferenceJudge(image_set="basic", recipe="seediff", segmenter="pixel", benchmark="voc"),
+    }
+    row = {"label": "SeeDiff", "variant": "seediff", "refinement": "pamr"}
+    tables = {name: MaskTable(title="T", caption="C", judge=name, rows=[row]) for name in judges}
+    study = paper.model_copy(update={"judges": judges, "tables": {**paper.tables, **tables}})
+    scenes, drawn = (cost for cost in stage_costs(study) if cost.stage == "judge")
+    assert (scenes.work, drawn.work) == ("200 masks by scenes", "60,000 masks by drawn")
+    assert scenes.gpu_tflop == pytest.approx(150 * (2 * 0.804 * 1.13 + 0.045 + 1.117))
+    assert drawn.gpu_tflop == pytest.approx(60_000 * 0.043) and drawn.core_seconds == pytest.approx(60_000 * 0.2)
 
 
 def test_a_per_pixel_network_is_no_mask2former() -> None:

@@ -81,6 +81,7 @@ def test_every_other_path(missing: Callable[..., list[str]]) -> None:
         content["benchmarks"]["voc"] = CONTENT["benchmarks"]["voc"]
         content["benchmarks"]["far"] = {"title": "Far", "format": "cityscapes", "folder": "far"}
         content["diffusion"]["model"] = "./sd"
+        content["judges"]["scenes"]["model"] = "models/coarse"
         content["segmenters"]["swin"]["pretrained"] = "weights/swin.safetensors"
         content["segmenters"]["resnet"]["pretrained"] = "models/swin"
         content["filters"]["good"]["clip_model"] = "/nowhere/clip"
@@ -94,6 +95,7 @@ def test_every_other_path(missing: Callable[..., list[str]]) -> None:
     Path("models").mkdir()
     expected = [
         "diffusion.model (sd)",
+        "judges.scenes.model (models/coarse)",
         "segmenters.swin.pretrained (weights/swin.safetensors)",
         "segmenters.resnet.pretrained (models/swin)",
         "filters.good.clip_model (/nowhere/clip)",
@@ -108,7 +110,7 @@ def test_every_other_path(missing: Callable[..., list[str]]) -> None:
     Path("photos").mkdir()
     assert missing(change) == [
         "diffusion.model (sd/model_index.json)",
-        *expected[1:5],
+        *expected[1:6],
         "adaptations.theirs.split (far/leftImg8bit/train)",
         "adaptations.theirs.split (far/gtFine/train)",
     ]

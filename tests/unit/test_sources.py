@@ -34,16 +34,18 @@ CONTENT = yaml.safe_load((ROOT / "config/studies/smoke.yaml").read_text())
 
 
 def study(**diffusion: Any) -> Study:
-    """The smoke study with a model, a backbone and a CLIP model of the hub, and a benchmark in a folder."""
+    """The smoke study with two diffusion models, a backbone and a CLIP model of the hub."""
+    judges = CONTENT["judges"]
     return parse_study(
         CONTENT
         | {"diffusion": CONTENT["diffusion"] | {"model": "somebody/model"} | diffusion}
         | {"segmenters": CONTENT["segmenters"] | {"swin": {"backbone": "swin-mini", "pretrained": "somebody/swin"}}}
+        | {"judges": judges | {"scenes": judges["scenes"] | {"model": "somebody/judged"}}}
         | {"filters": {"good": {"clip_model": "somebody/clip", "rank_by": ["clip"]}}}
     )
 
 
-NAMES = ["somebody/model", "somebody/swin", "somebody/clip"]
+NAMES = ["somebody/model", "somebody/judged", "somebody/swin", "somebody/clip"]
 
 
 def test_every_hub_id_of_a_study_is_found() -> None:
@@ -63,6 +65,7 @@ def test_a_study_of_local_files_takes_nothing_from_the_hub(name: str) -> None:
 def test_every_job_is_told_the_commit() -> None:
     told = pinned(study(), Sources(dict.fromkeys(NAMES, COMMIT)))
     assert spec_of("synthesize", told, "basic")["diffusion"]["model"] == f"somebody/model@{COMMIT}"
+    assert spec_of("judge", told, "scenes")["model"] == f"somebody/judged@{COMMIT}"
     assert spec_of("mask_quality", told)["model"] == f"somebody/model@{COMMIT}"
     assert spec_of("evaluate", told, "caa", "swin", "0", "voc")["model"] == f"somebody/model@{COMMIT}"
     assert spec_of("train", told, "caa", "swin", "0")["segmenter"]["pretrained"] == f"somebody/swin@{COMMIT}"
@@ -95,7 +98,7 @@ def test_revisions_that_make_no_sense(diffusion: dict[str, Any], words: str) -> 
 def test_what_was_noted_stands_against_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seediff.workflow.sources.hub_commit", lambda model: "b" * 40)
     found = find_sources(study(), Sources({"somebody/model": COMMIT}), [])
-    assert found.commits == {"somebody/model": COMMIT, "somebody/swin": "b" * 40, "somebody/clip": "b" * 40}
+    assert found.commits == {"somebody/model": COMMIT, **dict.fromkeys(NAMES[1:], "b" * 40)}
     write_sources(tmp_path, found)
     assert read_sources(tmp_path) == found
 
@@ -124,7 +127,7 @@ def test_a_note_that_makes_no_sense_is_refused(tmp_path: Path, content: dict[str
 
 def test_a_hub_id_that_may_mean_anything_is_refused() -> None:
     check_commits(study(), dict.fromkeys(NAMES, COMMIT))
-    with pytest.raises(SeediffError, match="commit of 'somebody/swin' is unknown"):
+    with pytest.raises(SeediffError, match="commit of 'somebody/judged' is unknown"):
         check_commits(study(), {"somebody/model": COMMIT})
 
 
