@@ -197,9 +197,10 @@ def test_a_study_that_holds_itself_is_refused() -> None:
     [
         (lambda c: c["tables"]["scenes"].update(judge="scene"), "tables.scenes names the judge 'scene'"),
         (lambda c: c["tables"]["scenes"]["rows"][0].update(variant="ca_99"), "row 'SeeDiff' names the variant 'ca_99'"),
-        (lambda c: c["tables"]["drawn"]["rows"][0].update(variant="cre"), "attention' names the variant 'cre'"),
+        (lambda c: c["tables"]["drawn"]["rows"][0].update(variant="ca_99"), "attention' names the variant 'ca_99'"),
         (lambda c: c["tables"]["drawn"]["rows"][0].update(refinement="rough"), "names the refinement 'rough'"),
         (lambda c: c["tables"]["drawn"]["rows"].append(c["tables"]["drawn"]["rows"][0]), "has two rows"),
+        (lambda c: c["tables"]["drawn"]["rows"][0].update(variant="look"), "'basic' does not score the variant 'look'"),
         (lambda c: c["judges"]["scenes"].update(benchmark="vok"), "judges.scenes names the benchmark 'vok'"),
         (lambda c: c["judges"]["scenes"].update(images=[]), "judges.scenes.images"),
         (lambda c: c["judges"]["scenes"].update(timesteps=[1000]), "judges.scenes.timesteps.0' is 1000"),

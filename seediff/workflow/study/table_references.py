@@ -31,13 +31,19 @@ def check_mask_table(study: Study, name: str, table: MaskTable) -> None:
     where = f"tables.{name}"
     no_row_twice(where, table)
     check_defined("judge", table.judge, study.judges, where)
-    judge = study.judges[table.judge]
-    scored: Iterable[str] = {**VARIANTS, **study.variants}
-    if isinstance(judge, ReferenceJudge):
-        scored = study.image_sets[judge.image_set].variants
     for row in table.rows:
         check_defined("refinement", row.refinement, study.refinements, f"{where}, row {row.label!r}")
-        check_defined("variant", row.variant, scored, f"{where}, row {row.label!r}")
+        check_defined("variant", row.variant, {**VARIANTS, **study.variants}, f"{where}, row {row.label!r}")
+        _check_scored(study, study.judges[table.judge], row.variant, f"{where}, row {row.label!r}")
+
+
+def _check_scored(study: Study, judge: Judge, variant: str, where: str) -> None:
+    """A judge of drawn images needs the scores that were recorded with them."""
+    if isinstance(judge, ReferenceJudge) and variant not in study.image_sets[judge.image_set].variants:
+        raise SeediffError(
+            f"{where}: image set {judge.image_set!r} does not score the variant {variant!r}.\n"
+            f"Add it to image_sets.{judge.image_set}.variants."
+        )
 
 
 def no_row_twice(where: str, table: Table | MaskTable) -> None:
