@@ -63,7 +63,7 @@ def test_it_holds_no_artifacts_and_no_keys(unpacked: Path) -> None:
 
 
 def test_the_wheel_holds_the_whole_package_and_the_embedded_model(wheel: Path) -> None:
-    model = {f"seediff/{name}" for name in files(ROOT / "assets")}
+    model = {f"seediff/assets/{name}" for name in files(ROOT / "assets" / "pictograms")}
     with ZipFile(wheel) as archive:
         assert {name for name in archive.namelist() if name.startswith("seediff/")} == files(ROOT / "seediff") | model
 
