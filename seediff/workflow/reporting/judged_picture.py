@@ -31,7 +31,7 @@ def write_picture(judgements: Sequence[Judgement], path: Path) -> None:
     figure = picture(_grid(_from_worst_to_best(judgements)))
     figure.savefig(content, format="png", metadata={"Software": None})
     with partial(path) as unfinished:
-        palette = Image.open(content).convert("RGB").quantize(256, dither=Image.Dither.NONE)  # a third of the bytes
+        palette = Image.open(content).convert("RGB").quantize(256, dither=Image.Dither.NONE)  # fewer bytes
         palette.save(unfinished, "PNG", optimize=True)
 
 
