@@ -120,6 +120,8 @@ class TrainingState:
 BATCH = 32
 """Images per step, over all processes."""
 PROMPT_DROPOUT = 0.1
+SIDES = (LATENT_SIDE, LATENT_SIDE // 2, LATENT_SIDE // 4)
+"""Of the attention maps, finest first."""
 
 
 @dataclass(frozen=True)
@@ -267,13 +269,19 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where the state and the exported parts live")
     parser.add_argument("--images", type=int, required=True, help="training images in all, earlier runs included")
     parser.add_argument("--grounding-images", type=int, default=0, help="images until the grounding loss is taken away")
-    parser.add_argument("--grounding-sides", type=int, nargs="+", default=[8, 16], help="sides that get it")
+    parser.add_argument(
+        "--grounding-sides", type=int, nargs="+", choices=SIDES, default=[8, 16], help="sides that get it"
+    )
     parser.add_argument("--grounding-blur", type=float, default=0.0, help="blur of its target, in places of a side")
     parser.add_argument("--rng-seed", type=int, default=0)
     parser.add_argument("--save-every", type=int, default=250, help="steps between saved states")
     parser.add_argument("--continue-from", type=Path, help="pipeline folder whose weights to start from")
-    parser.add_argument("--renew", type=int, nargs="+", default=[], help="sides whose cross-attention starts anew then")
+    parser.add_argument(
+        "--renew", type=int, nargs="+", choices=SIDES, default=[], help="sides whose cross-attention starts anew then"
+    )
     options = parser.parse_args()
+    if options.renew and not options.continue_from:
+        parser.error("--renew needs --continue-from: new weights have nothing to renew")
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     grounding = Grounding(options.grounding_images, tuple(options.grounding_sides), options.grounding_blur)

@@ -73,8 +73,10 @@ def test_maps_are_divided_by_the_maximum_of_each_layer_only_if_asked(pipe: Stabl
         sample(pipe, PROMPTS, latents(2), num_inference_steps=STEPS)
     for image, maps in enumerate(recorded.maps):
         assert maps.calls == Record(0.5, divide=False)
-        for side, ours in maps.self_attention.items():
-            plain = torch.stack([layer[2 + image] for layer in of_calls(layers, [2, 3, 4])["self", side]]).mean(0)
+        recorded_maps = {("self", side): ours for side, ours in maps.self_attention.items()}
+        recorded_maps |= {("cross", side): ours for side, ours in maps.cross_attention.items()}
+        for at, ours in recorded_maps.items():
+            plain = torch.stack([layer[2 + image] for layer in of_calls(layers, [2, 3, 4])[at]]).mean(0)
             torch.testing.assert_close(ours.double(), plain, atol=1e-5, rtol=0)
             assert ours.amax() < 0.99
 
