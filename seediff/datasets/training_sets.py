@@ -6,7 +6,8 @@ The file, ``training_sets/<recipe>.json``, has a list of entries, read one after
     {"kind": "benchmark", "format": ..., "folder": ..., "split": ..., "classes": [...], "names": [...]}
 
 Shards are given relative to the file, so that a results folder can be moved whole; a benchmark's folder is as the
-study gives it, relative to the working directory. A real one's entry has ``data``, too: its fingerprint.
+study gives it, relative to the working directory. A real one's entry has ``data``, too: its fingerprint. Where images
+were drawn several times, the entries of a draw have its number as ``draw``; a training learns from one of the draws.
 """
 
 from __future__ import annotations
@@ -164,13 +165,15 @@ def assemble(
     per_class: int | None,
     out: Path,
     kept: Mapping[str, bool] | None = None,
+    draw_size: int | None = None,
 ) -> None:
     """Write the training set of all images with their masks, or of the first ``per_class`` images of each class.
 
-    ``kept``: which keys a filter keeps; all without one. Raises ``SeediffError`` if the shards do not match (see
+    ``kept``: which keys a filter keeps; all without one. ``draw_size``: images of each class in a draw; each draw then
+    has entries of its own, and its own first images. Raises ``SeediffError`` if the shards do not match (see
     ``pair_entries``) or the first pair differs in size.
     """
-    write_training_set(pair_entries(image_shards, mask_shards, per_class, out.parent, kept), out)
+    write_training_set(pair_entries(image_shards, mask_shards, per_class, out.parent, kept, draw_size), out)
 
 
 def assemble_real(
@@ -197,10 +200,10 @@ def write_training_set(entries: Sequence[Entry], out: Path) -> None:
     write_json(out, {"format_version": FORMAT_VERSION, "number": len(training_set), "entries": list(entries)})
 
 
-def load_training_set(path: Path) -> TrainingSet:
-    """Open a training set; every shard's manifest is read and checked now, its images when they are asked for.
+def load_training_set(path: Path, draw: int = 0) -> TrainingSet:
+    """Open a draw of a training set: every shard's manifest is read and checked now, its images when they are used.
 
-    Raises ``SeediffError`` if the file, or anything it lists, is missing or broken.
+    Raises ``SeediffError`` if the file, or anything it lists, is missing or broken, or if there is no such draw.
     """
     content = read_json(path, "The training set")
     if isinstance(content, dict) and content.get("format_version") != FORMAT_VERSION:
@@ -208,7 +211,10 @@ def load_training_set(path: Path) -> TrainingSet:
     entries = content.get("entries") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not all(map(_is_entry, entries)):
         raise SeediffError(f"{path} is not a training set.\nDelete it and run again to make it anew.")
-    return _open_entries(entries, path.parent)
+    of_draw = [entry for entry in entries if entry.get("draw", 0) == draw]
+    if entries and not of_draw:
+        raise SeediffError(f"The training set {path} has no draw {draw}.\nDelete it and run again to make it anew.")
+    return _open_entries(of_draw, path.parent)
 
 
 _KINDS: dict[str, dict[str, type]] = {
@@ -226,7 +232,9 @@ def _is_entry(entry: Any) -> bool:
         value = entry.get(name)
         if not isinstance(value, wanted) or (isinstance(value, list) and not all(isinstance(x, str) for x in value)):
             return False
-    data = entry.get("data")
+    data, draw = entry.get("data"), entry.get("draw", 0)
+    if not isinstance(draw, int) or isinstance(draw, bool) or draw < 0:
+        return False
     return kind == "pairs" or (1 <= len(entry["classes"]) <= MOST_CLASSES and (data is None or isinstance(data, str)))
 
 
@@ -236,6 +244,7 @@ def pair_entries(
     per_class: int | None,
     root: Path,
     kept: Mapping[str, bool] | None = None,
+    draw_size: int | None = None,
 ) -> list[Entry]:
     """Images with their masks, paired and ordered by key, however they are divided into shards.
 
@@ -245,30 +254,42 @@ def pair_entries(
     images, masks = shards_by_key(image_shards), shards_by_key(mask_shards)
     check_same_model((shard.path, shard.model) for shard in images.values())
     check_same_keys(images, masks, "image", "mask")
-    if kept is not None:
-        images = _kept(images, kept)
-    keys = sorted(images) if per_class is None else _first_of_each_class(images, per_class)
-    return [
-        {"kind": "pairs", "images": os.path.relpath(drawn, root), "masks": os.path.relpath(made, root), "keys": [*same]}
-        for (drawn, made), same in groupby(keys, key=lambda key: (images[key].path, masks[key].path))
-    ]
-
-
-def _kept(images: Mapping[str, ShardIndex], kept: Mapping[str, bool]) -> dict[str, ShardIndex]:
-    if foreign := sorted(images.keys() ^ kept.keys()):
+    if kept is not None and (foreign := sorted(images.keys() ^ kept.keys())):
         raise SeediffError(f"The filter's table is of other images ({foreign[0]}).\nDelete it and run again.")
-    return {key: shard for key, shard in images.items() if kept[key]}
-
-
-def _first_of_each_class(images: Mapping[str, ShardIndex], per_class: int) -> list[str]:
-    """The first keys of each class in the order of keys: a smaller set is part of every larger one."""
     by_class: dict[str, list[str]] = {}
     for key in sorted(images):
         by_class.setdefault(class_of(images[key], key), []).append(key)
+    chosen: dict[int, list[str]] = {}
     for name, keys in by_class.items():
-        if len(keys) < per_class:
-            raise SeediffError(f"{per_class} images of each class were asked for, but {name!r} has {len(keys)}.")
-    return sorted(key for keys in by_class.values() for key in keys[:per_class])
+        for draw, drawn in enumerate(_draws(keys, draw_size)):
+            left = drawn if kept is None else [key for key in drawn if kept[key]]
+            chosen.setdefault(draw, []).extend(_first(left, per_class, name))
+    return [
+        {**_entry(*paths, list(same), root), **({} if draw_size is None else {"draw": draw})}
+        for draw, keys in sorted(chosen.items())
+        for paths, same in groupby(sorted(keys), key=lambda key: (images[key].path, masks[key].path))
+    ]
+
+
+def _entry(images: Path, masks: Path, keys: list[str], root: Path) -> Entry:
+    return {
+        "kind": "pairs",
+        "images": os.path.relpath(images, root),
+        "masks": os.path.relpath(masks, root),
+        "keys": keys,
+    }
+
+
+def _draws(keys: Sequence[str], size: int | None) -> list[Sequence[str]]:
+    """The keys of a class, draw by draw."""
+    return [keys] if size is None else [keys[first : first + size] for first in range(0, len(keys), size)]
+
+
+def _first(keys: Sequence[str], number: int | None, name: str) -> Sequence[str]:
+    """The first keys of a class: a smaller set is part of every larger one."""
+    if number is not None and len(keys) < number:
+        raise SeediffError(f"{number} images of each class were asked for, but {name!r} has {len(keys)}.")
+    return keys[:number]
 
 
 def benchmark_entry(format: str, folder: Path, split: str, classes: Sequence[str], number: int | None) -> Entry:

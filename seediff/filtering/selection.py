@@ -29,18 +29,21 @@ class Measured:
     measures: Mapping[str, float]
 
 
-def select(pairs: Sequence[Measured], settings: Filter) -> dict[str, str]:
+def select(pairs: Sequence[Measured], settings: Filter, draw_size: int | None = None) -> dict[str, str]:
     """Key -> why the pair is left out, empty for pairs that are kept; the order of ``pairs`` does not matter.
 
     Of a class with n images, at most ``keep`` * n (rounded up) are kept: the best of those within the limits. Of equal
-    pairs the first by key is kept. Raises ``SeediffError`` for a class with no pair within the limits, and for a
+    pairs the first by key is kept. Each ``draw_size`` images of a class, by key, are a draw, which is filtered by
+    itself; without it all of them are. Raises ``SeediffError`` for a class with no pair within the limits, and for a
     measure that is not finite, which would pass every limit.
     """
     _check_measures(pairs)
     reasons: dict[str, str] = {}
     for name in sorted({pair.class_name for pair in pairs}):
         of_class = sorted((pair for pair in pairs if pair.class_name == name), key=lambda pair: pair.key)
-        reasons |= _select_of_class(name, of_class, settings)
+        size = draw_size or len(of_class)
+        for first in range(0, len(of_class), size):
+            reasons |= _select_of_class(name, of_class[first : first + size], settings)
     return reasons
 
 

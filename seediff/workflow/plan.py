@@ -66,14 +66,14 @@ class Run:
 
 def shard(study: Study, image_set: str, class_name: str, block: int) -> Shard:
     """One shard of the image set."""
-    size, per_class = study.image_sets[image_set].shard_size, study.prompt_set_of(image_set).per_class
-    return Shard(class_name, block, block * size, min(size, per_class - block * size))
+    size, number = study.image_sets[image_set].shard_size, study.prompt_set_of(image_set).number
+    return Shard(class_name, block, block * size, min(size, number - block * size))
 
 
 def shards(study: Study, image_set: str) -> list[Shard]:
     """The image set's shards, class by class."""
-    size, per_class = study.image_sets[image_set].shard_size, study.prompt_set_of(image_set).per_class
-    blocks = range(ceil(per_class / size))
+    size, number = study.image_sets[image_set].shard_size, study.prompt_set_of(image_set).number
+    blocks = range(ceil(number / size))
     return [shard(study, image_set, name, block) for name in study.image_set_classes(image_set) for block in blocks]
 
 
@@ -86,7 +86,7 @@ def parts(study: Study, image_set: str) -> list[list[Shard]]:
 def part(study: Study, image_set: str, number: int) -> list[Shard]:
     """``parts(...)[number]``, without making the others; ``IndexError`` if there is no such part."""
     section, classes = study.image_sets[image_set], study.image_set_classes(image_set)
-    blocks = ceil(study.prompt_set_of(image_set).per_class / section.shard_size)
+    blocks = ceil(study.prompt_set_of(image_set).number / section.shard_size)
     every = range(len(classes) * blocks)
     start = every[:: section.shards_per_part][number]
     places = every[start : start + section.shards_per_part]
@@ -206,6 +206,13 @@ def models(study: Study) -> list[str]:
     for model in [*wanted]:
         wanted.update(dict.fromkeys(starts(study, model)))
     return list(wanted)
+
+
+def draw_of(study: Study, recipe: str, repeat: int) -> int | None:
+    """The draw of images that a repeat learns from; None if there is only one."""
+    section = study.recipes[recipe]
+    draws = study.prompt_set_of(section.image_set).draws if isinstance(section, SyntheticRecipe) else 1
+    return repeat % draws if draws > 1 else None
 
 
 def start_model(study: Study, recipe: str, segmenter: str, repeat: str) -> str:

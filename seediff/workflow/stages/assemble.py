@@ -23,11 +23,13 @@ JOB, STATE, TIMED, GPUS = "{recipe}", "", False, 0
 
 
 class Synthetic(BaseSpec):
-    """``filter``: the table that says which pairs are kept."""
+    """``draw_size``: images of each class in a draw; None if there is only one draw. ``filter``: the table that says
+    which pairs are kept."""
 
     recipe: Name
     kind: Literal["synthetic"] = "synthetic"
     per_class: Count | None
+    draw_size: Annotated[Count | None, Field(exclude_if=lambda value: value is None)] = None
     filter: Annotated[Text | None, Field(exclude_if=lambda value: value is None)] = None
 
 
@@ -50,7 +52,8 @@ def spec(study: Study, recipe: str) -> Synthetic | Real:
     if not isinstance(section, RealRecipe):
         table = filtered(section)
         kept = plan.filter_table(study, table) if table else None
-        return Synthetic(recipe=recipe, per_class=section.per_class, filter=kept)
+        draw_size = study.prompt_set_of(section.image_set).draw_size
+        return Synthetic(recipe=recipe, per_class=section.per_class, draw_size=draw_size, filter=kept)
     return Real(
         recipe=recipe,
         number=section.number,
@@ -97,4 +100,4 @@ def run(spec: Spec, images: Sequence[Path], masks: Sequence[Path], output: Path)
         assemble_real(*source, spec.classes, spec.number, output, spec.data)
     else:
         kept = read_kept(Path(spec.filter)) if spec.filter else None
-        assemble(images, masks, spec.per_class, output, kept)
+        assemble(images, masks, spec.per_class, output, kept, spec.draw_size)

@@ -17,23 +17,26 @@ from seediff.workflow.stage import Files, Work
 from seediff.workflow.stage import Spec as BaseSpec
 from seediff.workflow.study import Study
 from seediff.workflow.study.mask_sets import Filtered, MaskSet, all_filtered, compared
-from seediff.workflow.study.values import Name
+from seediff.workflow.study.values import Count, Name
 
 VERSION = 1
 JOB, STATE, TIMED, GPUS = layout.FILTERED, "", True, 0
 
 
 class Spec(BaseSpec):
-    """``variants``: by class, the variant whose scores made the masks."""
+    """``variants``: by class, the variant whose scores made the masks. ``draw_size``: images of each class in a draw,
+    of which each is filtered by itself; None if there is only one draw."""
 
     variants: Annotated[dict[Name, Name], Field(min_length=1)]
     filter: Filter
+    draw_size: Annotated[Count | None, Field(exclude_if=lambda value: value is None)] = None
 
 
 def spec(study: Study, image_set: str, variant: str, filter: str) -> Spec:
     """The variant is not compared with itself."""
     asked = replace(study.filters[filter], agreement_with=study.compared_variants(variant, filter))
-    return Spec(variants=plan.variants_by_class(study, image_set, variant), filter=asked)
+    variants, draw_size = plan.variants_by_class(study, image_set, variant), study.prompt_set_of(image_set).draw_size
+    return Spec(variants=variants, filter=asked, draw_size=draw_size)
 
 
 def inputs(study: Study, image_set: str, variant: str, refinement: str, filter: str) -> Files:
@@ -75,4 +78,4 @@ def run(
 
     with claimed() if spec.filter.clip_model is not None else nullcontext():
         measured = measure_pairs(images, scores, masks, other_masks, spec.variants, spec.filter)
-    write_selection(output, measured, select(measured, spec.filter))
+    write_selection(output, measured, select(measured, spec.filter, spec.draw_size))

@@ -45,8 +45,15 @@ def spec(study: Study, prompt_set: str) -> Spec:
         kin = shipped_words(written.source, classes, written.words)
         shipped = {name: ([*words], [*hyponyms]) for name, (words, hyponyms) in kin.items()}
         augmentation = Augmentation(**dict(written), shipped=shipped)
-    told = {**dict(section), "classes": classes, "augmentation": augmentation}
-    return Spec(prompt_set=prompt_set, rng_seed=study.rng_seed, **told)
+    shown = section.model_dump(include={"template", "words"})
+    return Spec(
+        prompt_set=prompt_set,
+        classes=classes,
+        per_class=section.number,
+        rng_seed=study.rng_seed,
+        augmentation=augmentation,
+        **shown,
+    )
 
 
 def inputs(study: Study, prompt_set: str) -> Files:

@@ -90,7 +90,7 @@ def _about(study: Study) -> dict[str, Any]:
         "denoising_steps": study.diffusion.num_inference_steps,
         "guidance_scale": study.diffusion.guidance_scale,
         "classes": list(study.classes),
-        "images_per_class": {name: study.prompt_set_of(name).per_class for name in study.image_sets},
+        "images_per_class": {name: study.prompt_set_of(name).number for name in study.image_sets},
         "segmenters": [f"{name} ({row.backbone}, {row.iterations} iterations)" for name, row in segmenters],
         "thresholds": study.thresholds.model_dump(),
     }

@@ -25,11 +25,14 @@ JOB, STATE, TIMED, GPUS = layout.MODEL, layout.STATE, True, 64
 
 
 class Spec(BaseSpec):
+    """``draw``: of the drawn images; None if there is only one draw."""
+
     classes: Names
     segmenter: Segmenter
     augmentation: Augmentation | None
     rng_seed: Seed
     repeat: Repeat
+    draw: Annotated[int | None, Field(exclude_if=lambda value: value is None)] = None
     robust: Annotated[RobustTraining | None, Field(exclude_if=lambda value: value is None)] = None
 
 
@@ -41,6 +44,7 @@ def spec(study: Study, recipe: str, segmenter: str, repeat: str) -> Spec:
         augmentation=study.augmentations[section.augmentation] if section.augmentation else None,
         rng_seed=study.rng_seed,
         repeat=int(repeat),
+        draw=plan.draw_of(study, recipe, int(repeat)),
         robust=section.robust if isinstance(section, SyntheticRecipe) else None,
     )
 
@@ -80,7 +84,7 @@ def run(spec: Spec, training_set: Path, start: Path | None, checkpoints: Path, o
     from seediff.segmenter.cotraining import CoTraining
     from seediff.segmenter.train import Supervised, train
 
-    pairs = load_training_set(training_set)
+    pairs = load_training_set(training_set, spec.draw or 0)
     train(
         pairs,
         spec.segmenter,

@@ -167,8 +167,8 @@ def _check_prompts(study: Study, where: str, prompt_set: PromptSet, augmentation
         settings = {**augmentation.model_dump(), "shipped": shipped}
         variety = vary(classes, prompt_set.template, names, settings)
         for name in classes:
-            if not augmentation.repeat and prompt_set.per_class > variety.number(name):
-                raise too_few(prompt_set.per_class, variety.number(name), name)
+            if not augmentation.repeat and prompt_set.number > variety.number(name):
+                raise too_few(prompt_set.number, variety.number(name), name)
     except SeediffError as error:
         raise SeediffError(f"{where}: {error}") from None
 
@@ -185,8 +185,8 @@ def _check_adaptations(study: Study) -> None:
 
 def _check_shards(study: Study, image_set: str) -> None:
     """A shard is a job, and the job graph has its limits (docs/scaling.md)."""
-    per_class, size = study.prompt_set_of(image_set).per_class, study.image_sets[image_set].shard_size
-    number = len(study.image_set_classes(image_set)) * ceil(per_class / size)
+    of_class, size = study.prompt_set_of(image_set).number, study.image_sets[image_set].shard_size
+    number = len(study.image_set_classes(image_set)) * ceil(of_class / size)
     if number > MOST_SHARDS:
         raise SeediffError(
             f"image_sets.{image_set} would have {number:,} shards, but can have {MOST_SHARDS:,}.\n"

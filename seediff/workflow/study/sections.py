@@ -113,9 +113,22 @@ class PromptSet(Section):
     """The prompt, with ``{word}`` where the class word belongs."""
     per_class: Count
     """Prompts of each class."""
+    draws: Annotated[Count, Field(exclude_if=lambda draws: draws == 1)] = 1
+    """How often ``per_class`` prompts of each class are drawn, each time from other seeds. Repeat k of a training
+    learns from draw k; after the last draw the first follows."""
     words: dict[Name, Text] = {}
     """The word that stands for a class in prompts, if it is not the class's name."""
     augmentation: PromptAugmentation | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @property
+    def number(self) -> int:
+        """Images of each class in all draws."""
+        return self.per_class * self.draws
+
+    @property
+    def draw_size(self) -> int | None:
+        """Images of each class in a draw; None if there is only one draw."""
+        return self.per_class if self.draws > 1 else None
 
 
 class ImageSet(Section):
