@@ -85,7 +85,7 @@ def output_stem(wildcards, output):
 
 
 def model_folder(wildcards):
-    return os.path.dirname(layout.fill(layout.CONFIG, study=STUDY.name, **wildcards))
+    return os.path.dirname(layout.fill(layout.SEGMENTER, study=STUDY.name, **wildcards))
 
 
 def shard_of(wildcards, image_set):

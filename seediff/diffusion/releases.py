@@ -12,14 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import transformers
+from torch import nn
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
     from transformers import CLIPTextModel
+    from transformers.models.swin.modeling_swin import SwinLayer
 
 TRANSFORMERS_4 = transformers.__version__.startswith("4.")
 
@@ -30,7 +32,14 @@ else:
     from transformers import CLIPImageProcessor
     from transformers import CLIPTokenizerFast as CLIPTokenizer
 
-__all__ = ["CLIPImageProcessor", "CLIPTokenizer", "errors_only", "load_pipeline", "load_text_encoder"]
+__all__ = [
+    "CLIPImageProcessor",
+    "CLIPTokenizer",
+    "errors_only",
+    "load_pipeline",
+    "load_text_encoder",
+    "swin_feedforward",
+]
 
 
 @contextmanager
@@ -76,6 +85,11 @@ def load_text_encoder(folder: Path, dtype: torch.dtype) -> CLIPTextModel:
     if about["missing_keys"]:
         raise ValueError(f"its text encoder has no weight {min(about['missing_keys'])}")
     return encoder
+
+
+def swin_feedforward(layer: SwinLayer) -> nn.Module:
+    """The last module of the layer's second branch, whose output is added to the first one's."""
+    return cast(nn.Module, layer.output if TRANSFORMERS_4 else layer.mlp)
 
 
 def _release(library: ModuleType) -> tuple[int, ...]:

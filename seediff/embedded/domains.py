@@ -148,9 +148,15 @@ def edges(labels: Array) -> NDArray[np.bool_]:
 
 def street_pair(rng: Generator, index: int) -> Pair:
     """A street scene with Cityscapes' label ids; beside the objects, houses above and road below."""
-    image, labels = render(rng, road(rng), _traffic(rng, index))
+    image, labels = street_scene(rng, index)
     ids = _CITYSCAPES_IDS[labels]
-    return dull(image), _with_surroundings(ids, above=_cityscapes_id("building"), below=_cityscapes_id("road"))
+    return image, _with_surroundings(ids, above=_cityscapes_id("building"), below=_cityscapes_id("road"))
+
+
+def street_scene(rng: Generator, index: int) -> Pair:
+    """A street scene with the embedded world's own labels (0 background, k + 1 for ``CLASSES[k]``)."""
+    image, labels = render(rng, road(rng), _traffic(rng, index))
+    return dull(image), labels
 
 
 def _traffic(rng: Generator, index: int) -> list[Placement]:
@@ -177,9 +183,14 @@ def dull(image: Array) -> Array:
 
 def indoor_pair(rng: Generator, index: int) -> Pair:
     """A room with ADE20K's labels; beside the objects, wall above and floor below."""
-    classes = _some_classes(rng, index, INDOOR_CLASSES)
-    image, labels = render(rng, room(rng), scatter(rng, classes, RADII[len(classes)]))
+    image, labels = indoor_scene(rng, index, INDOOR_CLASSES)
     return image, _with_surroundings(_ADE20K_LABELS[labels], above=_ade20k_label("wall"), below=_ade20k_label("floor"))
+
+
+def indoor_scene(rng: Generator, index: int, classes: tuple[str, ...]) -> Pair:
+    """A room with one to three of the classes and the embedded world's own labels."""
+    names = _some_classes(rng, index, classes)
+    return render(rng, room(rng), scatter(rng, names, RADII[len(names)]))
 
 
 def portrait_pair(subset: int, rng: Generator, index: int) -> tuple[Array, NDArray[np.uint16]]:

@@ -7,13 +7,16 @@ families at a size that trains from scratch on 64 x 64 images in about a minute 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel, ResNetBackbone, ResNetConfig, SwinBackbone, SwinConfig
+from transformers.models.swin.modeling_swin import SwinDropPath, SwinLayer
 
 from seediff.diffusion.model_files import not_loaded, split_reference
+from seediff.diffusion.releases import swin_feedforward
 from seediff.finite import check_weights
 from seediff.segmenter.settings import SegmenterSettings
 
@@ -60,7 +63,27 @@ _FAMILIES: dict[str, tuple[Callable[..., PretrainedConfig], type[PreTrainedModel
 def empty_backbone(settings: SegmenterSettings) -> PreTrainedModel:
     """The backbone alone, for weights that are loaded next."""
     _, backbone_class = _family(settings)
-    return backbone_class(backbone_config(settings))
+    backbone = backbone_class(backbone_config(settings))
+    drop_both_paths(backbone)
+    return backbone
+
+
+def drop_both_paths(backbone: nn.Module) -> None:
+    """Let every Swin layer drop its second branch as often as its first, which alone transformers drops.
+
+    As in the authors' code: for each image of a batch anew, in training alone, and what is kept is scaled up.
+    """
+    for layer in backbone.modules():
+        if isinstance(layer, SwinLayer) and isinstance(layer.drop_path, SwinDropPath):
+            swin_feedforward(layer).register_forward_hook(partial(_dropped, layer.drop_path.drop_prob))
+
+
+def _dropped(rate: float, branch: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    """The branch's output (n, places, channels), 0 for some of the n."""
+    if not branch.training:
+        return output
+    kept = torch.rand(len(output), 1, 1, dtype=output.dtype, device=output.device) >= rate
+    return output * kept / (1 - rate)
 
 
 def backbone_config(settings: SegmenterSettings) -> PretrainedConfig:

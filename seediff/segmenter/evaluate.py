@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,6 +22,7 @@ from seediff.finite import check_finite, naming
 from seediff.segmenter.architecture import Architecture
 from seediff.segmenter.backbones import STRIDE, normalize
 from seediff.segmenter.cotraining import paired
+from seediff.segmenter.folders import SETTINGS, WEIGHTS
 from seediff.segmenter.registry import architecture_of
 from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
 from seediff.training.checkpoint import load_tensors
@@ -39,18 +41,18 @@ class Segmenter:
 
 
 def load_segmenter(folder: Path) -> Segmenter:
-    """Read ``model.safetensors`` and ``config.json`` as training writes them, ready for prediction.
+    """Read a folder as training writes it (``segmenter.folders``), ready for prediction.
 
     Raises ``SeediffError`` when a file is missing, truncated, or does not belong to the other.
     """
     folder = Path(folder)
     try:
-        config = read_json(folder / "config.json", "The file of settings")
+        config = read_json(folder / SETTINGS, "The file of settings")
         settings, classes = segmenter_settings(**config["settings"]), tuple(config["classes"])
         single = architecture_of(settings)
         architecture = paired(single) if "robust" in config else single
         model = architecture.empty(settings, len(classes))
-        model.load_state_dict(load_tensors(folder / "model.safetensors", "The model")[0])
+        model.load_state_dict(load_tensors(folder / WEIGHTS, "The model")[0])
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, SeediffError) as error:
         raise SeediffError(
             f"Segmenter {folder} could not be read: {(str(error) or repr(error)).splitlines()[0]}\nTrain it again."
@@ -68,9 +70,8 @@ def predict(segmenter: Segmenter, images: NDArray[np.uint8]) -> NDArray[Any]:
     scores averaged. Raises ``SeediffError`` for scores that are not finite.
     """
     settings = segmenter.settings
-    pixels = _resized(
-        normalize(torch.from_numpy(images).to(next(segmenter.model.parameters()).device)), settings.test_edge
-    )
+    device = next(segmenter.model.parameters()).device
+    pixels = normalize(torch.from_numpy(_resized(images, settings.test_edge)).to(device))
     if settings.test_window and max(pixels.shape[2:]) > settings.test_window:
         scores = _scores_by_window(segmenter, pixels)
     else:
@@ -115,11 +116,14 @@ def _window_starts(length: int, side: int) -> list[int]:
     return [round(k * (length - side) / steps) for k in range(steps + 1)] if steps else [0]
 
 
-def _resized(images: Tensor, edge: int) -> Tensor:
-    """The shorter edge at ``edge`` pixels (0: as it is)."""
-    if not edge or edge == min(images.shape[2:]):
+def _resized(images: NDArray[np.uint8], edge: int) -> NDArray[np.uint8]:
+    """(n, H, W, 3) with the shorter edge at ``edge`` pixels (0: as it is), by Pillow as in Mask2Former's own code."""
+    shorter = min(images.shape[1:3])
+    if not edge or edge == shorter:
         return images
-    return F.interpolate(images, scale_factor=edge / min(images.shape[2:]), mode="bilinear", antialias=True)
+    height, width = (edge * side // shorter for side in images.shape[1:3])
+    resize = Image.Resampling.BILINEAR
+    return np.stack([np.asarray(Image.fromarray(image).resize((width, height), resize)) for image in images])
 
 
 LabelledImage = tuple[str, NDArray[np.uint8], NDArray[Any]]

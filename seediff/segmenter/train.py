@@ -19,14 +19,14 @@ from seediff.datasets.augmentation import Augmentation
 from seediff.datasets.images import Pairs
 from seediff.diffusion.model_files import network_files
 from seediff.errors import SeediffError
-from seediff.files.sealed import write_csv, write_json
 from seediff.names import reason
 from seediff.rng import derive_seed
 from seediff.segmenter.architecture import Architecture, Mean
+from seediff.segmenter.folders import write_segmenter
 from seediff.segmenter.registry import architecture_of, engine_of
 from seediff.segmenter.settings import SegmenterSettings, as_json
 from seediff.segmenter.views import Views
-from seediff.training.checkpoint import load_tensors, save_tensors
+from seediff.training.checkpoint import load_tensors
 from seediff.training.loop import STATE, Task, Trainer
 from seediff.training.processes import Processes
 
@@ -34,7 +34,7 @@ from seediff.training.processes import Processes
 class Objective(Protocol):
     """How a model learns from pairs.
 
-    ``config``: its own part of ``config.json``. ``architecture``: of the model. ``dataset``: what is learnt from the
+    ``config``: its own part of ``segmenter.json``. ``architecture``: of the model. ``dataset``: what is learnt from the
     views, of which a process sees ``share`` at a time. ``losses``: the weighted parts of the loss on a batch of that.
     """
 
@@ -83,7 +83,7 @@ def train(
     about: Mapping[str, Any] = MappingProxyType({}),
     objective: Objective = Supervised(),
 ) -> None:
-    """Train and write ``model.safetensors``, ``config.json`` and ``history.csv`` to ``folder`` when done.
+    """Train and write ``folder`` when done (``segmenter.folders``).
 
     ``classes``: names in label order, background first. Every ``checkpoint_every`` iterations the state goes to
     ``state_folder/state.safetensors``, from which the same run resumes; it is removed at the end. ``augmentation``
@@ -91,18 +91,17 @@ def train(
     segmenter to go on from. ``pairs_digest`` stands for the pairs' content, ``version`` for what training means: a
     state that other pairs or another version left is not resumed from. ``workers`` processes read and augment pairs
     (0: this one does). Runs on the GPU if there is one; where several processes were started (``training.processes``),
-    they share every batch. ``about``: what else ``config.json`` is to say. ``objective``: how the pairs are learnt
+    they share every batch. ``about``: what else ``segmenter.json`` is to say. ``objective``: how the pairs are learnt
     from. Raises ``SeediffError`` for an empty training set, for what does not fit, and for a loss that is not finite.
     """
     if len(pairs) == 0:
         raise SeediffError(f"The training set for {folder} is empty.")
-    config = {"settings": as_json(settings), "num_classes": len(classes), "classes": [*classes], **objective.config}
     with torch.random.fork_rng():
         views, processes = Views(pairs, settings, augmentation, rng_seed), Processes()
         run = run_name(views, classes, objective, start, pairs_digest, version)
         task = segmenter_task(views, len(classes), objective, processes, start)
         trainer = Trainer(task, processes, run, Path(state_folder) / STATE)
-        write = partial(_write_results, Path(folder), {**config, **about}, task.model)
+        write = partial(write_segmenter, Path(folder), task.model, settings, classes, {**objective.config, **about})
         trainer.carry_out(engine_of(settings), workers, write)
 
 
@@ -139,15 +138,6 @@ def _initial_model(
     except (SeediffError, RuntimeError) as error:
         raise _unfit(start, error) from None
     return model
-
-
-def _write_results(
-    folder: Path, config: Mapping[str, Any], model: nn.Module, history: Sequence[Mapping[str, float]]
-) -> None:
-    """The model last: where it stands, the other two do."""
-    write_json(folder / "config.json", config)
-    write_csv(folder / "history.csv", history)
-    save_tensors(folder / "model.safetensors", model.state_dict())
 
 
 def learning_rate(settings: SegmenterSettings, iteration: int) -> float:

@@ -21,7 +21,7 @@ from seediff.finite import check_weights
 from seediff.names import reason
 
 _KEY = "seediff"
-"""The one entry of the files' metadata; several would come in another order each time."""
+"""The entry of the files' metadata that is ours."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,18 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
     named: dict[str, Any] = {"file": name_of(path), "about": dict(about or {})}
     sealed = {**named, "seal": seal(named["file"], _contents(stored, named))}
     with partial(path) as unfinished:
-        unfinished.write_bytes(save(stored, {_KEY: json.dumps(sealed)}))
+        unfinished.write_bytes(_with_metadata(save(stored), {"format": "pt", _KEY: json.dumps(sealed)}))
+
+
+def _with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
+    """A safetensors file with these metadata, in this order: the library's own comes in another order each time.
+
+    transformers 4 refuses files without ``format``. The header is padded to a multiple of 8, as the library pads it.
+    """
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps({"__metadata__": metadata, **json.loads(content[8 : 8 + length])}, separators=(",", ":"))
+    header += " " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header.encode() + content[8 + length :]
 
 
 def load_tensors(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -405,7 +405,7 @@ def test_prediction_is_by_the_mean_of_both(settings, straight) -> None:
 
 
 def test_what_training_writes(straight) -> None:
-    config = json.loads((straight["pixel"] / "out" / "config.json").read_text())
+    config = json.loads((straight["pixel"] / "out" / "segmenter.json").read_text())
     assert config["robust"]["confidence"] == 0.3 and config["classes"] == list(CLASSES)
     for name, parts in (("pixel", ["pixel"]), ("mask2former", ["class", "mask", "dice", "boundary"])):
         rows = list(csv.DictReader((straight[name] / "out" / "history.csv").open()))

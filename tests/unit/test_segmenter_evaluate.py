@@ -19,9 +19,9 @@ from seediff.files.sealed import write_json
 from seediff.segmenter import evaluate, mask2former
 from seediff.segmenter.backbones import normalize
 from seediff.segmenter.evaluate import Segmenter, _scores, _window_starts, confusion, load_segmenter, predict
+from seediff.segmenter.folders import write_segmenter
 from seediff.segmenter.metrics import miou
 from seediff.segmenter.settings import as_json, segmenter_settings
-from seediff.training.checkpoint import save_tensors
 from tests.stages import read_spec, run_stage
 
 SETTINGS = segmenter_settings("resnet-mini", queries=5, points=32)
@@ -125,8 +125,7 @@ def test_a_label_beyond_the_classes_names_the_sample(segmenter):
 
 @pytest.fixture
 def folder(segmenter, tmp_path):
-    save_tensors(tmp_path / "model.safetensors", segmenter.model.state_dict())
-    write_json(tmp_path / "config.json", {"settings": as_json(SETTINGS), "classes": CLASSES})
+    write_segmenter(tmp_path, segmenter.model, SETTINGS, CLASSES, {}, [{"loss": 1.0}])
     return tmp_path
 
 
@@ -140,10 +139,10 @@ def test_a_loaded_segmenter_predicts_the_same(segmenter, folder):
     [
         lambda folder: (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:-100]),
         lambda folder: (folder / "model.safetensors").unlink(),
-        lambda folder: (folder / "config.json").unlink(),
-        lambda folder: write_json(folder / "config.json", {}),
+        lambda folder: (folder / "segmenter.json").unlink(),
+        lambda folder: write_json(folder / "segmenter.json", {}),
         lambda folder: write_json(
-            folder / "config.json", {"settings": as_json(segmenter_settings("swin-mini")), "classes": CLASSES}
+            folder / "segmenter.json", {"settings": as_json(segmenter_settings("swin-mini")), "classes": CLASSES}
         ),
     ],
 )
@@ -171,8 +170,7 @@ def test_a_benchmark_of_more_classes_than_a_byte_has_labels(subset, tmp_path):
     high = classes.index("television")  # above a byte in the largest, and what all pixels are predicted as
     with torch.no_grad():
         model.class_predictor.bias[high] += 100
-    save_tensors(tmp_path / "model.safetensors", model.state_dict())
-    write_json(tmp_path / "config.json", {"settings": as_json(SETTINGS), "classes": classes})
+    write_segmenter(tmp_path, model, SETTINGS, classes, {}, [{"loss": 1.0}])
     format, folder = f"imagenet_s{subset}", tmp_path / "imagenet"
     write_domain(format, folder, train=1, val=5, rng_seed=0)
     names = {"recipe": "a", "segmenter": "b", "repeat": 0, "benchmark": "c", "model": None}

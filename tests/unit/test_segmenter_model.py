@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from transformers import ResNetBackbone, ResNetConfig
+from transformers import ResNetBackbone, ResNetConfig, SwinBackbone, SwinConfig
+from transformers.models.swin.modeling_swin import SwinLayer
 
+from seediff.diffusion.releases import swin_feedforward
 from seediff.errors import SeediffError
-from seediff.segmenter.backbones import BACKBONES, normalize
+from seediff.segmenter import mask2former, pixel
+from seediff.segmenter.backbones import BACKBONES, drop_both_paths, normalize
 from seediff.segmenter.mask2former import backbone, build, predict_layers
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, as_json, segmenter_settings
 from seediff.segmenter.train import parameter_groups
@@ -102,6 +105,55 @@ def test_pretrained_backbone_is_loaded_and_its_batch_norm_frozen(tmp_path, monke
     frozen = [module for module in encoder.modules() if isinstance(module, nn.BatchNorm2d)]
     assert frozen and not any(module.training or module.weight.requires_grad for module in frozen)
     assert any(parameter.requires_grad for parameter in encoder.parameters())
+
+
+def swin_layer(rate: float) -> nn.Module:
+    """The last layer of a Swin with that rate of dropped paths, in training."""
+    config = SwinConfig(image_size=32, embed_dim=8, depths=[1, 1], num_heads=[1, 1], window_size=4, drop_path_rate=rate)
+    backbone = SwinBackbone(config)
+    drop_both_paths(backbone)
+    return [module for module in backbone.modules() if isinstance(module, SwinLayer)][-1].train()
+
+
+def second_branch(layer: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """What the layer adds to the output of its first branch."""
+    first = []
+    handle = layer.layernorm_after.register_forward_pre_hook(lambda module, given: first.append(given[0]))
+    output = layer(inputs, (4, 4))[0]
+    handle.remove()
+    return output - first[0]
+
+
+def test_swin_drops_its_second_branch_too():
+    """Of each image by itself, at the layer's rate, and what is kept is scaled so that the mean stays the same."""
+    torch.manual_seed(0)
+    layer, inputs = swin_layer(0.4), torch.randn(1, 16, 16)
+    whole = second_branch(layer.eval(), inputs)
+    with torch.no_grad():
+        layer.train()(inputs.repeat(4000, 1, 1), (4, 4))
+        first = layer.attention.register_forward_hook(lambda module, given, output: (output[0] * 0, *output[1:]))
+        dropped = second_branch(layer, inputs.repeat(4000, 1, 1))
+        expected = second_branch(layer.eval(), inputs)
+        first.remove()
+    kept = dropped.abs().sum((1, 2)) > 0
+    assert kept.float().mean().item() == pytest.approx(0.6, abs=0.03)
+    assert torch.allclose(dropped[kept], (expected / 0.6).expand_as(dropped[kept]), atol=1e-5)
+    assert torch.equal(second_branch(layer.eval(), inputs), whole)
+
+
+def test_swin_without_dropped_paths_draws_no_random_numbers():
+    layer = swin_layer(0.0)
+    before = torch.get_rng_state()
+    layer(torch.randn(1, 16, 16, generator=torch.Generator()), (4, 4))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("architecture", [mask2former, pixel])
+def test_every_architecture_drops_both_branches(architecture, monkeypatch):
+    monkeypatch.setitem(BACKBONES, "swin-mini", {**BACKBONES["swin-mini"], "drop_path_rate": 0.5})
+    model = architecture.empty(segmenter_settings("swin-mini", **TINY), 5)
+    layers = [module for module in model.modules() if isinstance(module, SwinLayer)]
+    assert [len(swin_feedforward(layer)._forward_hooks) for layer in layers] == [0] + [1] * (len(layers) - 1)
 
 
 def test_missing_backbone_weights_are_an_error(tmp_path):

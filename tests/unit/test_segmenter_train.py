@@ -130,7 +130,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(straight, tmp_path, monkeypat
 
 
 def test_what_training_writes(straight):
-    config = json.loads((straight / "out" / "config.json").read_text())
+    config = json.loads((straight / "out" / "segmenter.json").read_text())
     assert config["num_classes"] == 3 and config["classes"] == list(CLASSES)
     rows = list(csv.DictReader((straight / "out" / "history.csv").open()))
     assert [int(row["iteration"]) for row in rows] == [1, 2, 3, 4, 5, 6]
@@ -138,7 +138,7 @@ def test_what_training_writes(straight):
         parts = sum(float(row[f"loss_{part}"]) for part in ("class", "mask", "dice"))
         assert float(row["loss"]) == pytest.approx(parts) and float(row["images_per_second"]) > 0
     names = {path.name for path in (straight / "out").iterdir()}
-    assert names == {"config.json", "history.csv", "model.safetensors"}
+    assert names == {"segmenter.json", "config.json", "preprocessor_config.json", "history.csv", "model.safetensors"}
     assert load_segmenter(straight / "out").classes == CLASSES
 
 

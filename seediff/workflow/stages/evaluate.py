@@ -61,7 +61,7 @@ def inputs(study: Study, recipe: str, segmenter: str, repeat: str, benchmark: st
     return {
         "benchmark": plan.domain_files(study, benchmark),
         "model": fill(layout.WEIGHTS_FILE, **where),
-        "config": fill(layout.CONFIG, **where),
+        "segmenter": fill(layout.SEGMENTER, **where),
         "diffusion": plan.diffusion_files(study) if plan.learns_from_drawn_images(study, recipe) else [],
     }
 

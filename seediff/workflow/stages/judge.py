@@ -106,7 +106,7 @@ def inputs(study: Study, judge: str) -> Files:
     images = [fill(layout.IMAGES, **of_set, **shard.wildcards) for shard in shards]
     scores = [fill(layout.SCORES, **of_set, **shard.wildcards) for shard in shards]
     run = plan.run_of_reference(section)
-    trained = [plan.model_file(study, template, run.model) for template in (layout.WEIGHTS_FILE, layout.CONFIG)]
+    trained = [plan.model_file(study, template, run.model) for template in (layout.WEIGHTS_FILE, layout.SEGMENTER)]
     return {
         "benchmark": [],
         "diffusion": plan.diffusion_files(study),

@@ -61,7 +61,14 @@ def inputs(study: Study, recipe: str, segmenter: str, repeat: str) -> Files:
 
 
 def outputs(study: Study) -> Files:
-    return {"model": layout.WEIGHTS_FILE, "config": layout.CONFIG, "history": layout.HISTORY}
+    """``segmenter`` and ``model`` are read by other stages, ``config`` and ``processor`` by transformers."""
+    return {
+        "model": layout.WEIGHTS_FILE,
+        "segmenter": layout.SEGMENTER,
+        "config": layout.CONFIG,
+        "processor": layout.PROCESSOR,
+        "history": layout.HISTORY,
+    }
 
 
 def work(study: Study) -> Iterator[Work]:
