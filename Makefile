@@ -1,3 +1,4 @@
+# make quick     build the environment, run the embedded study in short, print its tables
 # make tables    build the environment, run the embedded study, print its tables
 # make test      build the environment, run the tests, a process for each core
 # make setup     build the environment alone
@@ -10,7 +11,10 @@ PYTHON ?= $(or $(realpath $(VENV)/bin/python3),python3)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: tables test setup publish publish-masks
+.PHONY: quick tables test setup publish publish-masks
+
+quick: setup
+	snakemake --cores all --config study=quick
 
 tables: setup
 	snakemake --cores all

@@ -36,7 +36,7 @@ _MINI_HEAD: dict[str, Any] = {
 BACKBONES: dict[str, dict[str, Any]] = {
     "resnet-50": _FULL_HEAD
     | {
-        "BACKBONE": {"NAME": "build_resnet_backbone", "FREEZE_AT": 0},
+        "BACKBONE": {"NAME": "build_resnet_backbone"},
         "RESNETS": {"DEPTH": 50, "STRIDE_IN_1X1": False, "OUT_FEATURES": ["res2", "res3", "res4", "res5"]},
     },
     "swin-base": _FULL_HEAD
@@ -153,6 +153,7 @@ def _configuration(settings: SegmenterSettings, num_classes: int) -> Any:
     add_maskformer2_config(configuration)
     own = {
         "DEVICE": "cpu",
+        "BACKBONE": {"FREEZE_AT": settings.freeze_at},
         "SEM_SEG_HEAD": {"NUM_CLASSES": num_classes},
         "MASK_FORMER": {"NUM_OBJECT_QUERIES": settings.queries, "TRAIN_NUM_POINTS": settings.points},
     }

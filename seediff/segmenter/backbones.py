@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -64,8 +64,20 @@ def empty_backbone(settings: SegmenterSettings) -> PreTrainedModel:
     """The backbone alone, for weights that are loaded next."""
     _, backbone_class = _family(settings)
     backbone = backbone_class(backbone_config(settings))
-    drop_both_paths(backbone)
+    prepare(backbone, settings)
     return backbone
+
+
+def prepare(backbone: nn.Module, settings: SegmenterSettings) -> None:
+    """Let a new backbone train as the authors' do: Swin drops both branches; what comes pretrained keeps its batch
+    normalisation, and its first ``freeze_at`` stages."""
+    drop_both_paths(backbone)
+    if settings.pretrained is not None:
+        freeze_batch_norm(backbone)
+    if settings.freeze_at:
+        resnet = cast(ResNetBackbone, backbone)
+        for stage in [resnet.embedder, *resnet.encoder.stages][: settings.freeze_at]:
+            stage.requires_grad_(False)
 
 
 def drop_both_paths(backbone: nn.Module) -> None:
@@ -97,14 +109,13 @@ def _family(settings: SegmenterSettings) -> tuple[Callable[..., PretrainedConfig
 
 
 def load_pretrained(encoder: nn.Module, settings: SegmenterSettings) -> None:
-    """Give the backbone the weights of ``settings.pretrained``, its batch normalisation frozen.
+    """Give the backbone the weights of ``settings.pretrained``.
 
     Raises ``SeediffError`` when they cannot be loaded.
     """
     weights = _pretrained_backbone(settings).state_dict()
     check_weights(weights, f"The backbone {settings.pretrained!r}", "Fetch it again, or give another as 'pretrained'.")
     encoder.load_state_dict(weights)
-    freeze_batch_norm(encoder)
 
 
 def _pretrained_backbone(settings: SegmenterSettings) -> nn.Module:

@@ -145,3 +145,40 @@ def boundary(pasted: Tensor, size: int) -> Tensor:
     dilated = F.max_pool2d(region, 2 * size + 1, 1, size)
     eroded = -F.max_pool2d(-region, 2 * size + 1, 1, size)
     return (dilated - eroded)[:, 0]
+
+
+# --- changes after mixing ---------------------------------------------------------------------------------------------
+
+_GREY = (0.299, 0.587, 0.114)
+_BLUR = (1, 4, 6, 4, 1)
+
+
+def strongly_changed(images: Tensor, strength: float) -> Tensor:
+    """Images (n, H, W, 3) uint8 as BECO's published code shows them after mixing; labels stay theirs.
+
+    ``strength``: the multiple of its probabilities. Brightness and contrast change by up to a fifth, saturation by up
+    to three tenths; hue stays. Random numbers are torch's.
+    """
+
+    def drawn(reach: float) -> Tensor:
+        return torch.empty(len(images), 1, 1, 1).uniform_(-reach, reach).to(images.device)
+
+    def chosen(probability: float) -> Tensor:
+        return (torch.rand(len(images), 1, 1, 1) < strength * probability).to(images.device)
+
+    pixels = images.float()
+    centre = pixels.mean((1, 2, 3), keepdim=True)
+    contrasted = (pixels - centre) * (1 + drawn(0.2)) + centre + 255 * drawn(0.2)
+    grey = (contrasted * torch.tensor(_GREY, device=images.device)).sum(-1, keepdim=True)
+    pixels = torch.where(chosen(0.8), grey + (contrasted - grey) * (1 + drawn(0.3)), pixels)
+    grey = (pixels * torch.tensor(_GREY, device=images.device)).sum(-1, keepdim=True)
+    pixels = torch.where(chosen(0.2), grey.expand_as(pixels), pixels)
+    return torch.where(chosen(0.5), _blurred(pixels), pixels).clamp(0, 255).round().to(torch.uint8)
+
+
+def _blurred(pixels: Tensor) -> Tensor:
+    """(n, H, W, 3) convolved with a Gaussian of 5 x 5 pixels."""
+    row = torch.tensor(_BLUR, dtype=pixels.dtype, device=pixels.device) / sum(_BLUR)
+    channels = F.pad(pixels.permute(0, 3, 1, 2), [2, 2, 2, 2], mode="replicate")
+    across = F.conv2d(channels, row.view(1, 1, 1, 5).expand(3, 1, 1, 5), groups=3)
+    return F.conv2d(across, row.view(1, 1, 5, 1).expand(3, 1, 5, 1), groups=3).permute(0, 2, 3, 1)

@@ -17,7 +17,15 @@ from torch.utils.data import Dataset
 from seediff.datasets.images import Pairs
 from seediff.errors import SeediffError
 from seediff.segmenter.architecture import Architecture, Head, Mean, cross_entropy
-from seediff.segmenter.batches import ReliabilityViews, WeightedBatch, check_reliable, mixed, online, weighted
+from seediff.segmenter.batches import (
+    ReliabilityViews,
+    WeightedBatch,
+    check_reliable,
+    mixed,
+    online,
+    strongly_changed,
+    weighted,
+)
 from seediff.segmenter.loss import alone
 from seediff.segmenter.registry import architecture_of
 from seediff.segmenter.settings import ROBUST_ARCHITECTURES, RobustTraining, SegmenterSettings
@@ -97,6 +105,8 @@ class CoTraining:
         if self.robust.mix > 0 and epoch >= self.robust.mix_after:
             seen = online(given, probabilities(model, head, given), self.robust.confidence)
             given = mixed(given, seen, self.robust)
+        if self.robust.mix_augmentation:
+            given = replace(given, images=strongly_changed(given.images, self.robust.mix_augmentation))
         return cotraining_loss(networks(model), given, head, self.robust.boundary_weight, settings, mean)
 
 

@@ -25,7 +25,7 @@ from transformers.models.mask2former.modeling_mask2former import (
 from seediff.datasets.classes import IGNORE_LABEL
 from seediff.segmenter import deformable_attention
 from seediff.segmenter.architecture import Architecture, Head, Mean, cross_entropy
-from seediff.segmenter.backbones import backbone_config, drop_both_paths, load_pretrained, normalize
+from seediff.segmenter.backbones import backbone_config, load_pretrained, normalize, prepare
 from seediff.segmenter.batches import WeightedBatch
 from seediff.segmenter.loss import MASK_WEIGHT, alone, make_targets, set_loss
 from seediff.segmenter.settings import SegmenterSettings
@@ -71,7 +71,7 @@ def empty(settings: SegmenterSettings, num_classes: int) -> Mask2FormerForUniver
     config = Mask2FormerConfig(backbone_config=backbone_config(settings), **head)
     model = Mask2FormerForUniversalSegmentation(config)
     deformable_attention.install(model)
-    drop_both_paths(backbone(model))
+    prepare(backbone(model), settings)
     return model
 
 

@@ -40,6 +40,9 @@ class SegmenterSettings:
     engine trains which architecture."""
     pretrained: str | None = None
     """Hub id (``id@revision`` too) or folder of the backbone's weights; null for random ones."""
+    freeze_at: Annotated[int, Ge(0), Le(5)] = 0
+    """Stages of the backbone that keep their pretrained weights, its stem counted as the first (detectron2's
+    ``FREEZE_AT``)."""
     queries: Annotated[int, Ge(1), Le(10_000)] = 100
     """Queries of the decoder."""
     points: Annotated[int, Ge(1), Le(10_000_000)] = 12544
@@ -85,6 +88,11 @@ class SegmenterSettings:
             raise SeediffError("Segmenter: pretrained is '', but must name weights.\nFor none, write null.")
         if {*"{}"} & {*(self.pretrained or "")}:  # wildcards in the workflow's paths
             raise SeediffError(f"Segmenter: pretrained is {self.pretrained!r}, but cannot hold braces.")
+        if self.freeze_at and (self.pretrained is None or not self.backbone.startswith("resnet")):
+            raise SeediffError(
+                f"Segmenter: freeze_at is {self.freeze_at}, but only a pretrained ResNet can keep its first stages.\n"
+                "Give 'pretrained' weights of a ResNet, or leave freeze_at out."
+            )
         if self.architecture not in ENGINES_OF:
             raise SeediffError(f"Unknown architecture {self.architecture!r}.\n{nearest(self.architecture, ENGINES_OF)}")
         if self.engine not in (engines := ENGINES_OF[self.architecture]):
@@ -168,6 +176,9 @@ class RobustTraining:
     """Probability of ClassMix for an image (BECO)."""
     mix_after: Annotated[int, Ge(0), Le(1_000_000)] = 1
     """Epochs before it. BECO's networks start from pretrained backbones; from scratch take more."""
+    mix_augmentation: Share = 0.0
+    """After mixing, images change in brightness, contrast and saturation with 0.8 times this probability, lose their
+    colours with 0.2 times and are blurred with 0.5 times it (1: as in BECO's published code)."""
     confidence: Share = 0.95
     """ClassMix's labels are those of which the two networks are together surer than this (BECO)."""
 

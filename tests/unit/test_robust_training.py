@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.numpy import save
 from safetensors.torch import load_file
+from scipy.ndimage import correlate
 from torch.nn import functional as F
 
 from seediff.datasets.augmentation import Augmentation
@@ -26,11 +27,13 @@ from seediff.segmenter.backbones import normalize
 from seediff.segmenter.batches import (
     ReliabilityViews,
     WeightedBatch,
+    _blurred,
     _half_of_the_objects,
     boundary,
     label_weights,
     mixed,
     online,
+    strongly_changed,
     weighted,
 )
 from seediff.segmenter.cotraining import CoTraining, cotraining_loss, head_of, probabilities
@@ -283,6 +286,25 @@ def test_half_of_the_objects_is_rounded_up(count, half) -> None:
     assert pasted.sum() == half and not pasted[0, 0]
 
 
+def test_strong_changes_touch_as_many_images_as_they_should() -> None:
+    images = torch.randint(0, 256, (600, 12, 12, 3), dtype=torch.uint8)
+    images[..., 0] |= 128  # no image is grey
+    torch.manual_seed(0)
+    changed = strongly_changed(images, 1.0)
+    same = (changed == images).flatten(1).all(1).float().mean()
+    assert 0.04 < same < 0.13  # 0.2 * 0.8 * 0.5
+    grey = (changed.float().std(-1) < 1).flatten(1).all(1).float().mean()
+    assert 0.15 < grey < 0.26
+    assert torch.equal(strongly_changed(images, 0.0), images)
+
+
+def test_a_blurred_image_is_a_convolved_one() -> None:
+    images = np.random.default_rng(0).uniform(0, 255, (2, 9, 7, 3)).astype(np.float32)
+    kernel = np.outer((1, 4, 6, 4, 1), (1, 4, 6, 4, 1)) / 256
+    expected = [correlate(image, kernel[..., None], mode="nearest") for image in images]
+    np.testing.assert_allclose(_blurred(torch.from_numpy(images)).numpy(), expected, atol=1e-3)
+
+
 def test_some_images_are_left_as_they_are() -> None:
     given, _, mix = mix_of(count=100, mix=0.3)
     same = [torch.equal(mix.labels[index], given.labels[index]) for index in range(100)]
@@ -342,7 +364,15 @@ def test_the_state_of_other_settings_is_not_resumed(change, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "change", [{"mix": 0.0}, {"reliability": "soft"}, {"boundary_weight": 9.0}, {"share": 0.1}, {"mix_after": 2}]
+    "change",
+    [
+        {"mix": 0.0},
+        {"reliability": "soft"},
+        {"boundary_weight": 9.0},
+        {"share": 0.1},
+        {"mix_after": 2},
+        {"mix_augmentation": 1.0},
+    ],
 )
 def test_every_setting_matters(change, straight, tmp_path) -> None:
     run(tmp_path, PIXEL, robust=replace(ROBUST, **change))
