@@ -1,6 +1,6 @@
 """Tables, mask strips, the paper's figures and the report.
 
-Makes: results/<study>/{tables,strips,figures}/, results/<study>/report.html
+Makes: results/<study>/{tables,predictions,strips,figures}/, results/<study>/report.html
 """
 
 
@@ -21,6 +21,27 @@ rule tabulate:
         " --spec {params.spec:q}"
         " --results {params.results:q}"
         " --output {params.stem:q}"
+        " --record {params.digest} {output:q}"
+        " > {log:q} 2>&1"
+
+
+rule predictions:
+    input:
+        unpack(inputs_of("predictions")),
+    output:
+        **outputs_of("predictions"),
+    log:
+        log_of("predictions"),
+    benchmark:
+        times_of("predictions")
+    params:
+        spec=spec_of("predictions"),
+        digest=digest_of("predictions"),
+    shell:
+        "seediff stage predictions"
+        " --spec {params.spec:q}"
+        " --models {input.models:q}"
+        " --output {output.predictions:q}"
         " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"
 

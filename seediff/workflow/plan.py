@@ -182,6 +182,29 @@ def judged_pictures(study: Study) -> dict[str, str]:
     return {name: fill(layout.JUDGED_PICTURE, study=study.name, judge=name) for name in judges(study)}
 
 
+def pictured_tables(study: Study) -> list[str]:
+    """The tables that show what their segmenters predict."""
+    return [name for name, table in study.segmenter_tables.items() if table.predictions and pictured_runs(study, name)]
+
+
+def pictured_runs(study: Study, table: str) -> dict[str, Run]:
+    """The first run of each row by the row's label; of the rows with the classes and the benchmark of the first."""
+    found: dict[str, Run] = {}
+    for row in study.segmenter_tables[table].rows:
+        for run in runs_of(study, row)[:1]:
+            first = next(iter(found.values()), run)
+            same = study.recipe_classes(run.recipe) == study.recipe_classes(first.recipe)
+            if same and run.benchmark == first.benchmark:
+                label = row.label if row.label not in found else f"{row.label}: {run.recipe}, {run.segmenter}"
+                found[label] = run
+    return found
+
+
+def prediction_pictures(study: Study) -> dict[str, str]:
+    """Where the picture of each such table is."""
+    return {name: fill(layout.PREDICTIONS, study=study.name, table=name) for name in pictured_tables(study)}
+
+
 def runs(study: Study) -> list[Run]:
     """Every run that a table row or a judge asks for, each once."""
     tables = study.segmenter_tables.values()

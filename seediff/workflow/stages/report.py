@@ -18,7 +18,7 @@ from seediff.workflow.study import Study
 from seediff.workflow.study.references import check_references
 from seediff.workflow.study.values import Name
 
-VERSION = 3
+VERSION = 4
 JOB, STATE, TIMED, GPUS = "", "", False, 0
 
 
@@ -47,6 +47,7 @@ def inputs(study: Study) -> Files:
         "figures": figures.files(study, ["png"]),
         "mask_quality": plan.mask_quality_files(study),
         "judged": [*plan.judged_pictures(study).values()],
+        "predictions": [*plan.prediction_pictures(study).values()],
         "diffusion": plan.diffusion_files(study),
         "histories": [plan.model_file(study, layout.HISTORY, model) for model in plan.models(study)],
     }
@@ -71,7 +72,7 @@ def run(spec: Spec, results: Path, output: Path) -> None:
         study_info=_about(study),
         tables=[below(results, layout.TABLE, table=table, suffix="html") for table in spec.tables],
         strips=[(name, read_png(below(results, layout.STRIP, class_slug=slug(name)))) for name in spec.strips],
-        figures=[*_figures(spec.figures, results), *_judged(study, results)],
+        figures=[*_predictions(study, results), *_figures(spec.figures, results), *_judged(study, results)],
         curves=_charts(study, results),
         provenance=_software(provenance(study.diffusion.reference)),
         out=output,
@@ -106,6 +107,17 @@ def _figures(names: Sequence[str], results: Path) -> list[tuple[str, str, bytes]
     titles = {name: f"Figure {name.removeprefix('figure')}: {GALLERIES[name].title}" for name in names}
     files = {name: below(results, layout.FIGURE, figure=name, suffix="png") for name in names}
     return [(titles[name], GALLERIES[name].caption, read_png(files[name])) for name in names]
+
+
+def _predictions(study: Study, results: Path) -> list[tuple[str, str, bytes]]:
+    """Title, caption and picture of what each table's segmenters predict."""
+    from seediff.datasets.images import read_png
+
+    caption = "The same benchmark images, their truth, and what the first repeat of each row predicts."
+    files = {name: below(results, layout.PREDICTIONS, table=name) for name in plan.pictured_tables(study)}
+    return [
+        (f"Predictions: {study.segmenter_tables[name].title}", caption, read_png(path)) for name, path in files.items()
+    ]
 
 
 def _judged(study: Study, results: Path) -> list[tuple[str, str, bytes]]:

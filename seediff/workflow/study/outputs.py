@@ -82,6 +82,8 @@ class Table(Section):
     reported_on: str | None = None
     """The benchmark of the paper's numbers, where it is not the study's."""
     columns: dict[str, Column] = {}
+    predictions: Annotated[int, Ge(0), Le(20), Field(exclude_if=lambda number: number == 0)] = 0
+    """Images of the first row's benchmark on which the report shows what each row's segmenter predicts."""
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
 
 
