@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,13 +16,15 @@ from seediff.datasets.palettes import VOC_COLOURS, overlay
 from seediff.diffusion.synthesis import Drawn
 from seediff.errors import SeediffError
 from seediff.masks.refinement import Refinement, refine, to_mask
-from seediff.masks.variants import calls_of, mask_steps, scores_by_step
+from seediff.masks.variants import apply, calls_of, mask_steps, scores_by_step
 from seediff.workflow.reporting.charts import INK
 
 Tile: TypeAlias = "Image.Image | NDArray[Any]"
 
 TILE = 192
 """Height of a tile in a strip, in pixels."""
+IN_A_ROW = 8
+"""Tiles of variants side by side."""
 GAP, TITLE_SIZE, TITLE_LINES = 10, 22, 2
 COLORMAP = "viridis"
 
@@ -41,6 +43,28 @@ def step_strip(drawn: Drawn, steps: Sequence[tuple[str, dict[str, Any]]], refine
     mask = to_mask(soft, 1, refinement.final_threshold)
     refined = "PAMR" if refinement.pamr else "upsampled"
     return strip([*columns, (refined, soft.cpu().numpy()), ("mask", overlay(drawn.image, mask, VOC_COLOURS))])
+
+
+def variant_strips(
+    drawn: Drawn, variants: Mapping[str, Sequence[tuple[str, dict[str, Any]]]], refinement: Refinement
+) -> list[Image.Image]:
+    """The masks of every variant over the image, ``IN_A_ROW`` side by side; ``variants``: their resolved steps."""
+    columns: list[tuple[str, Tile]] = []
+    for name, steps in variants.items():
+        soft = refine(apply(steps, drawn.class_maps(calls_of(steps))), drawn.image, refinement)
+        mask = to_mask(soft, 1, refinement.final_threshold)
+        columns.append((name.replace("_", " "), overlay(drawn.image, mask, VOC_COLOURS)))
+    return [strip(columns[first : first + IN_A_ROW]) for first in range(0, len(columns), IN_A_ROW)]
+
+
+def stacked(rows: Sequence[Image.Image]) -> Image.Image:
+    """Strips one below the other, on white."""
+    height = sum(row.height + GAP for row in rows) - GAP
+    canvas, top = Image.new("RGB", (max(row.width for row in rows), height), "white"), 0
+    for row in rows:
+        canvas.paste(row, (0, top))
+        top += row.height + GAP
+    return canvas
 
 
 def strip(columns: Sequence[tuple[str, Tile]]) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Stage: the report's strips, which show every step of SeeDiff on one image of each class."""
+"""Stage: the report's strips: every step of SeeDiff and the masks of every variant, on one image of each class."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from seediff.workflow.stage import Files, Work
 from seediff.workflow.stages import prompts, synthesize
 from seediff.workflow.study import Study
 
-VERSION = 1
+VERSION = 2
 JOB, STATE, TIMED, GPUS = "", "", True, 1
+
+
+STEPWISE = "seediff"
+"""The variant whose steps are shown one by one."""
 
 
 class Spec(synthesize.Spec):
@@ -25,7 +29,7 @@ class Spec(synthesize.Spec):
 def spec(study: Study) -> Spec:
     image_set = next(iter(study.image_sets))
     shown = prompts.spec(study, study.image_sets[image_set].prompt_set).model_copy(update={"per_class": 1})
-    drawn = synthesize.denoising(study, image_set, ["seediff"])
+    drawn = synthesize.denoising(study, image_set, [*dict.fromkeys([STEPWISE, *study.image_sets[image_set].variants])])
     return Spec(**dict(drawn), prompts=shown, refinement=study.refinement(next(iter(study.refinements))))
 
 
@@ -48,16 +52,19 @@ def work(study: Study) -> Iterator[Work]:
 
 
 def run(spec: Spec, output: Path) -> None:
-    """Draw one image of each class and show every mask step."""
+    """Draw one image of each class and show every mask step, and the masks of every variant."""
     from seediff.datasets.images import encode_picture
     from seediff.diffusion.synthesis import draw
     from seediff.files.sealed import partial
+    from seediff.masks.variants import recordings_of
     from seediff.prompts.prompt_sets import make_prompts
-    from seediff.workflow.reporting.strips import step_strip
+    from seediff.workflow.reporting.strips import stacked, step_strip, variant_strips
 
     pipe, sampling = spec.pipeline()
-    (steps,) = spec.variants.values()
-    for drawn in draw(pipe, make_prompts(**spec.prompts.model_dump(mode="json")), sampling):
-        picture = encode_picture(step_strip(drawn, steps, spec.refinement))
+    prompts = make_prompts(**spec.prompts.model_dump(mode="json"))
+    for drawn in draw(pipe, prompts, sampling, recordings_of(spec.variants)):
+        rows = [step_strip(drawn, spec.variants[STEPWISE], spec.refinement)]
+        rows += variant_strips(drawn, spec.variants, spec.refinement)
+        picture = encode_picture(stacked(rows))
         with partial(output / f"{slug(drawn.prompt.class_name)}.png") as unfinished:
             unfinished.write_bytes(picture)
