@@ -25,7 +25,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     name = name_of(path)
     about = {"name": np.array(name), "seal": np.array(seal(name, _pieces(arrays)))}
     with partial(path) as unfinished, unfinished.open("wb") as file:
-        np.savez_compressed(file, **about, **arrays)
+        np.savez_compressed(file, **about, **arrays)  # type: ignore[arg-type]
 
 
 def read_arrays(path: Path, what: str) -> dict[str, NDArray[Any]]:

@@ -50,7 +50,7 @@ STRIP = f"{RESULTS}/strips/{{class_slug}}.png"
 FIGURE = f"{RESULTS}/figures/{{figure}}.{{suffix}}"
 REPORT = f"{RESULTS}/report.html"
 
-TABLE_SUFFIXES = ("csv", "md", "tex", "html", "json")
+TABLE_SUFFIXES = ("csv", "md", "tex", "html", "json", "verdicts.json")
 FIGURE_SUFFIXES = ("png", "pdf")
 
 ADAPTER_STATE = f"{RESULTS}/checkpoints/adapters/{{adaptation}}/state.safetensors"
