@@ -100,5 +100,6 @@ rule evaluate:
         " --spec {params.spec:q}"
         " --model {params.model:q}"
         " --output {output.metrics:q}"
+        " --images {output.images:q}"
         " --record {params.digest} {output:q}"
         " > {log:q} 2>&1"

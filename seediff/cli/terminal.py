@@ -73,7 +73,7 @@ def plan_text(study: Study, tflops: float) -> str:
 
     costs = stage_costs(study)
     tables = {
-        name: {run for row in table.rows for run in runs_of(study, row)}
+        name: {run for row in table.rows for run in runs_of(study, table, row)}
         for name, table in study.segmenter_tables.items()
     }
     heading = ("stage", "jobs", "work", "GPU hours", "core hours", "GB")

@@ -135,18 +135,21 @@ BATCH_PIXELS = 4 * 2**20
 
 
 def confusion(segmenter: Segmenter, samples: Iterable[LabelledImage]) -> NDArray[np.int64]:
-    """(C, C) pixel counts over all samples: row = true class, column = predicted class; ignored pixels left out.
+    """(C, C) pixel counts over all samples, as in ``confusions``."""
+    count = len(segmenter.classes)
+    return sum((matrix for _, matrix in confusions(segmenter, samples)), np.zeros((count, count), np.int64))
+
+
+def confusions(segmenter: Segmenter, samples: Iterable[LabelledImage]) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Name and (C, C) pixel counts of each sample: row = true class, column = predicted class; ignored pixels left out.
 
     Raises ``SeediffError``, naming the sample, when labels and image differ in size or a label is not a class.
     """
-    count = len(segmenter.classes)
-    total = np.zeros((count, count), np.int64)
     for batch in _same_size_batches(samples):
         with naming([name for name, _, _ in batch]):
             predicted = predict(segmenter, np.stack([image for _, image, _ in batch]))
         for (name, _, truth), labels in zip(batch, predicted, strict=True):
-            total += count_pixels(name, truth, labels, count)
-    return total
+            yield name, count_pixels(name, truth, labels, len(segmenter.classes))
 
 
 def count_pixels(name: str, truth: NDArray[Any], predicted: NDArray[Any], count: int) -> NDArray[np.int64]:

@@ -39,25 +39,11 @@ def pixel_accuracy(confusion: ArrayLike) -> float:
     return float(np.trace(matrix) / total) if total else float("nan")
 
 
-def merge_classes(confusion: ArrayLike, groups: Sequence[Sequence[int]]) -> NDArray[np.int64]:
-    """The confusion matrix as if each group of classes had been one label from the start, (G, G).
-
-    Raises ``SeediffError`` unless every class is in exactly one group.
-    """
-    matrix = _checked(confusion)
-    if sorted(index for group in groups for index in group) != list(range(len(matrix))):
-        raise SeediffError(
-            f"Class groups {list(map(list, groups))} do not hold each of the {len(matrix)} classes once."
-        )
-    group_of = np.zeros((len(groups), len(matrix)), np.int64)
-    for row, group in enumerate(groups):
-        group_of[row, list(group)] = 1
-    return group_of @ matrix @ group_of.T
-
-
-def harmonic_mean(seen: float, unseen: float) -> float:
-    """2 s u / (s + u), the summary of zero-shot segmentation; 0 if both are 0."""
-    return 2 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
+def harmonic_mean(seen: ArrayLike, unseen: ArrayLike) -> NDArray[np.float64]:
+    """2 s u / (s + u), the summary of zero-shot segmentation, of numbers or arrays; 0 where both are 0."""
+    first, second = np.asarray(seen, np.float64), np.asarray(unseen, np.float64)
+    total = first + second
+    return np.divide(2 * first * second, total, out=np.zeros(total.shape), where=total != 0)
 
 
 def _checked(confusion: ArrayLike) -> NDArray[np.int64]:

@@ -43,6 +43,7 @@ CONFIG = f"{RESULTS}/models/{MODEL}/config.json"
 PROCESSOR = f"{RESULTS}/models/{MODEL}/preprocessor_config.json"
 HISTORY = f"{RESULTS}/models/{MODEL}/history.csv"
 METRICS = f"{RESULTS}/metrics/{RUN}.json"
+IMAGE_METRICS = f"{RESULTS}/metrics/{RUN}.npz"
 MASK_QUALITY = f"{RESULTS}/mask_quality/{{benchmark}}.json"
 JUDGED = f"{RESULTS}/judged/{{judge}}.json"
 PREDICTIONS = f"{RESULTS}/predictions/{{table}}.png"
@@ -52,7 +53,7 @@ STRIP = f"{RESULTS}/strips/{{class_slug}}.png"
 FIGURE = f"{RESULTS}/figures/{{figure}}.{{suffix}}"
 REPORT = f"{RESULTS}/report.html"
 
-TABLE_SUFFIXES = ("csv", "md", "tex", "html", "json")
+TABLE_SUFFIXES = ("csv", "md", "tex", "html", "json", "verdicts.json")
 FIGURE_SUFFIXES = ("png", "pdf")
 
 ADAPTER_STATE = f"{RESULTS}/checkpoints/adapters/{{adaptation}}/state.safetensors"

@@ -17,7 +17,7 @@ from seediff.workflow import layout
 from seediff.workflow.layout import fill
 from seediff.workflow.study import Column, Row, Study, SyntheticRecipe
 from seediff.workflow.study.mask_sets import Filtered, MaskSet
-from seediff.workflow.study.outputs import ReferenceJudge
+from seediff.workflow.study.outputs import ReferenceJudge, Table
 
 Figure = Literal[
     "figure1", "figure3", "figure4", "figure5", "figure6", "figureS1", "figureS2", "figureS3", "figureS4", "figureS5"
@@ -208,7 +208,7 @@ def prediction_pictures(study: Study) -> dict[str, str]:
 def runs(study: Study) -> list[Run]:
     """Every run that a table row or a judge asks for, each once."""
     tables = study.segmenter_tables.values()
-    wanted = [run for table in tables for row in table.rows for run in runs_of(study, row)]
+    wanted = [run for table in tables for row in table.rows for run in runs_of(study, table, row)]
     return list(dict.fromkeys([*wanted, *(run_of_reference(judge) for judge in study.references.values())]))
 
 
@@ -217,10 +217,16 @@ def run_of_reference(judge: ReferenceJudge) -> Run:
     return Run(judge.recipe, judge.segmenter, 0, judge.benchmark)
 
 
-def runs_of(study: Study, row: Row) -> list[Run]:
+def repeats_of(study: Study, table: Table) -> int:
+    """How often each row of a table is trained."""
+    return table.repeats or study.repeats
+
+
+def runs_of(study: Study, table: Table, row: Row) -> list[Run]:
+    """The runs of a table's row; none for a row that is only quoted."""
     if row.recipe is None or row.segmenter is None or row.benchmark is None:
         return []
-    return [Run(row.recipe, row.segmenter, repeat, row.benchmark) for repeat in range(study.repeats)]
+    return [Run(row.recipe, row.segmenter, repeat, row.benchmark) for repeat in range(repeats_of(study, table))]
 
 
 def models(study: Study) -> list[str]:
@@ -273,13 +279,16 @@ def table_names(study: Study) -> list[str]:
 
 
 def table_columns(study: Study, table: str) -> dict[str, Column]:
-    """The table's own columns, or the mean IoU in both readings: over all classes, and over the listed ones."""
+    """The table's own columns, or the mean IoU in its readings: over the foreground, all, and the listed classes.
+
+    The first is the one that the paper's single numbers stand beside, and most likely are (docs/papers.md).
+    """
     if columns := study.segmenter_tables[table].columns:
         return columns
-    both = {"mIoU": Column(mean="all")}
+    readings = {"foreground mIoU": Column(mean="foreground"), "mIoU": Column(mean="all")}
     if listed := study.listed_classes:
-        both[f"mIoU of {len(listed)} listed classes"] = Column(mean=listed)
-    return both
+        readings[f"mIoU of {len(listed)} listed classes"] = Column(mean=listed)
+    return readings
 
 
 def paper_numbers(row: Row, first_column: str) -> dict[str, float]:

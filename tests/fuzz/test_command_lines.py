@@ -132,7 +132,7 @@ FILES = {
     "filter": "--images i.tar --scores s.tar --masks m.tar --other-masks o.tar --output out/table.csv",
     "assemble": "--images i.tar --masks m.tar --output out/set.json",
     "train": "--training-set set.json --checkpoints out/c --output out/model",
-    "evaluate": "--model model --output out/metrics.json",
+    "evaluate": "--model model --output out/metrics.json --images out/metrics.npz",
     "judge": "--images i.tar --scores s.tar --model m.safetensors --output out/judged.json --picture out/judged.png",
     "tabulate": "--results results --output out/table",
     "mask_quality": "--output out/quality.json",

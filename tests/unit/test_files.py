@@ -7,18 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seediff.errors import SeediffError
+from seediff.files.arrays import read_arrays, write_arrays
 from seediff.files.sealed import read_csv, read_json, read_page, write_csv, write_json, write_page
 from seediff.files.seals import name_of
 from seediff.training.checkpoint import load_tensors, save_tensors
 
 JSON = {"classes": ["a", "b"], "confusion": [[5, 1], [0, 7]], "auc": 0.1 + 0.2, "none": None, "nan": float("nan")}
 ROWS = [{"key": f"cat-{i}", "loss": i / 3, "text": 'a, "b"\r\nc'} for i in range(3)]
+ARRAYS = {"cells": np.arange(6, dtype=np.uint8), "share": np.array(0.5)}
 TENSORS = {
     "weight": torch.arange(6.0).view(2, 3),
     "count": torch.tensor(3),
@@ -29,6 +32,7 @@ FORMS: dict[str, tuple[Callable[[Path], Any], Callable[[Path], Any]]] = {
     "json": (lambda path: write_json(path, JSON), lambda path: read_json(path, "The file")),
     "csv": (lambda path: write_csv(path, ROWS), lambda path: read_csv(path, "The file")),
     "html": (lambda path: write_page(path, "<p>1</p>\n"), lambda path: read_page(path, "The file")),
+    "npz": (lambda path: write_arrays(path, ARRAYS), lambda path: read_arrays(path, "The file")),
     "safetensors": (
         lambda path: save_tensors(path, TENSORS, {"iteration": 3}),
         lambda path: str(sorted(load_tensors(path, "The file")[0].items())) + str(load_tensors(path, "The file")[1]),
@@ -53,6 +57,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     rows = [{name: str(value) for name, value in row.items()} for row in ROWS]
     assert FORMS["csv"][1](written(tmp_path, "csv")) == rows
     assert FORMS["html"][1](written(tmp_path, "html")) == "<p>1</p>\n"
+    assert str(FORMS["npz"][1](written(tmp_path, "npz"))) == str(ARRAYS)
     tensors, about = load_tensors(written(tmp_path, "safetensors"), "The file")
     assert about == {"iteration": 3} and all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
 

@@ -163,7 +163,7 @@ def test_a_table_says_what_its_models_have_learnt_from(tmp_path: Path, flaw: str
     names = {"recipe": "a", "segmenter": "b", "repeat": 0, "benchmark": "c", "model": None}
     spec = {**names, "format": "voc", "folder": str(tmp_path / "voc"), "split": "val", "classes": ["cat"], "lacks": []}
     metrics = tmp_path / "metrics" / "a" / "b" / "0" / "c.json"
-    run_stage("evaluate", spec, tmp_path / "model", metrics)
+    run_stage("evaluate", spec, tmp_path / "model", metrics, metrics.with_suffix(".npz"))
     row = {"label": "Ours", "recipe": "a", "segmenter": "b", "benchmark": "c", "paper": {}}
     columns = [{"heading": "mIoU", "kind": "mean", "of": []}]
     table = {"name": "t", "title": "T", "caption": "", "columns": columns, "rows": [row], "study": "mine", "repeats": 1}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from seediff.errors import SeediffError
-from seediff.segmenter.metrics import harmonic_mean, iou, merge_classes, miou, pixel_accuracy
+from seediff.segmenter.metrics import harmonic_mean, iou, miou, pixel_accuracy
 
 
 def random_labels(seed: int, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -53,26 +53,10 @@ def test_by_hand():
     assert np.isnan(pixel_accuracy(np.zeros((2, 2), int)))
 
 
-def test_merging_classes_equals_merging_labels():
-    truth, predicted, matrix = random_labels(3, 5)
-    groups = [[0, 3], [1], [4, 2]]
-    group_of = np.full(256, 255)
-    for index, group in enumerate(groups):
-        group_of[group] = index
-    truth, predicted = group_of[truth], group_of[predicted]
-    expected = [[int(((truth == t) & (predicted == p)).sum()) for p in range(3)] for t in range(3)]
-    assert merge_classes(matrix, groups).tolist() == expected
-
-
-@pytest.mark.parametrize("groups", [[[0, 1], [1, 2]], [[0], [1]], [[0, 1, 2, 3]]])
-def test_groups_must_partition_the_classes(groups):
-    with pytest.raises(SeediffError, match="each of the 3 classes once"):
-        merge_classes(np.eye(3, dtype=int), groups)
-
-
 def test_harmonic_mean():
     assert harmonic_mean(0.5, 0.25) == pytest.approx(1 / 3)
     assert harmonic_mean(0.0, 0.0) == 0
+    np.testing.assert_allclose(harmonic_mean([0.5, 0.0, np.nan], [0.25, 0.0, 1.0]), [1 / 3, 0, np.nan])
 
 
 @pytest.mark.parametrize("matrix", [[[1, 2]], [[0.5, 1], [1, 1]], [[-1, 0], [0, 1]]])

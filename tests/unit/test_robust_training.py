@@ -527,6 +527,12 @@ def test_from_scores_to_a_confusion_matrix(tmp_path) -> None:
     write_domain("voc", tmp_path / "voc", train=1, val=2, rng_seed=0)
     names = {"recipe": "a", "segmenter": "b", "repeat": 0, "benchmark": "c", "model": None}
     spec = {**names, "format": "voc", "folder": str(tmp_path / "voc"), "split": "val", "classes": classes}
-    run_stage("evaluate", read_spec("evaluate", json.dumps(spec)), tmp_path / "model", tmp_path / "metrics.json")
+    run_stage(
+        "evaluate",
+        read_spec("evaluate", json.dumps(spec)),
+        tmp_path / "model",
+        tmp_path / "metrics.json",
+        tmp_path / "metrics.npz",
+    )
     matrix = np.array(json.loads((tmp_path / "metrics.json").read_text())["confusion"])
     assert matrix.shape == (2, 2) and 0.9 * 2 * 64 * 64 < matrix.sum() <= 2 * 64 * 64

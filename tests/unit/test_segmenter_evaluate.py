@@ -157,7 +157,13 @@ def test_a_segmenter_of_other_classes_is_not_evaluated(folder, tmp_path):
     names = {"recipe": "a", "segmenter": "b", "repeat": 0, "benchmark": "c", "model": None}
     spec = {**names, "format": "voc", "folder": str(tmp_path / "voc"), "split": "val", "classes": ["car", "cat", "bus"]}
     with pytest.raises(SeediffError, match="other classes"):
-        run_stage("evaluate", read_spec("evaluate", json.dumps(spec)), folder, tmp_path / "metrics.json")
+        run_stage(
+            "evaluate",
+            read_spec("evaluate", json.dumps(spec)),
+            folder,
+            tmp_path / "metrics.json",
+            tmp_path / "metrics.npz",
+        )
     assert not (tmp_path / "metrics.json").exists()
 
 
@@ -175,7 +181,13 @@ def test_a_benchmark_of_more_classes_than_a_byte_has_labels(subset, tmp_path):
     write_domain(format, folder, train=1, val=5, rng_seed=0)
     names = {"recipe": "a", "segmenter": "b", "repeat": 0, "benchmark": "c", "model": None}
     spec = {**names, "format": format, "folder": str(folder), "split": "val", "classes": classes[1:]}
-    run_stage("evaluate", read_spec("evaluate", json.dumps(spec)), tmp_path, tmp_path / "metrics.json")
+    run_stage(
+        "evaluate",
+        read_spec("evaluate", json.dumps(spec)),
+        tmp_path,
+        tmp_path / "metrics.json",
+        tmp_path / "metrics.npz",
+    )
     found = np.array(json.loads((tmp_path / "metrics.json").read_text())["confusion"])
     expected = np.zeros_like(found)
     for path in (folder / "validation-segmentation").rglob("*.png"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import html as htmllib
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from seediff.names import one_line, visible, visible_lines
 
@@ -29,15 +29,23 @@ class Heading:
 
 @dataclass(frozen=True)
 class Note:
-    """A sentence below the table, followed by a shell command if there is one."""
+    """A sentence below the table, followed by a shell command if there is one.
+
+    ``shared``: it stands below other tables, too, so that a page of many tables can print it once (``apart``).
+    """
 
     text: str
     command: str = ""
+    shared: bool = False
 
 
 @dataclass(frozen=True)
 class TextGrid:
-    """A table whose cells are text already; ``bold`` holds (row, column) positions."""
+    """A table whose cells are text already; ``bold`` holds (row, column) positions.
+
+    ``blocks``: headings of blocks, by the place of their first row. Below the table stand ``pairs``, a heading and
+    lines, the ``notes``, and what it ``shows``.
+    """
 
     name: str
     title: str
@@ -46,6 +54,9 @@ class TextGrid:
     rows: tuple[tuple[str, ...], ...]
     bold: frozenset[tuple[int, int]] = frozenset()
     notes: tuple[Note, ...] = ()
+    blocks: Mapping[int, str] = field(default_factory=dict)
+    pairs: tuple[str, ...] = ()
+    shows: str = ""
 
 
 def number(value: float, form: str = ".1f") -> str:
@@ -61,21 +72,25 @@ def best(values: Sequence[float], column: int) -> frozenset[tuple[int, int]]:
 
 def markdown(grid: TextGrid) -> str:
     """A GitHub-flavoured table with padded columns, its title above and its notes below."""
-    cells = [
-        [f"**{_md(cell)}**" if (i, j) in grid.bold else _md(cell) for j, cell in enumerate(row)]
-        for i, row in enumerate(grid.rows)
-    ]
+    cells = [*_md_rows(grid)]
     numeric = [column.numeric for column in grid.columns]
     header, *body = _padded([[_md(column.text) for column in grid.columns], *cells], numeric)
     rule = ["-" * (len(cell) - 1) + (":" if right else "-") for cell, right in zip(header, numeric, strict=True)]
     lines = [f"| {' | '.join(row)} |" for row in (header, rule, *body)]
-    blocks = [f"### {_md(grid.title)}", _md(grid.caption), "\n".join(lines)]
-    blocks += [
-        "\n".join(
-            f"- {_md(note.text)}" + (f" `{visible(note.command)}`" if note.command else "") for note in grid.notes
-        )
-    ]
-    return "\n\n".join(block for block in blocks if block) + "\n"
+    notes = [f"- {_md(note.text)}" + (f" `{visible(note.command)}`" if note.command else "") for note in grid.notes]
+    parts = [f"### {_md(grid.title)}", _md(grid.caption), "\n".join(lines)]
+    parts += [*map(_md, grid.pairs[:1]), "\n".join(f"- {_md(pair)}" for pair in grid.pairs[1:])]
+    parts += ["**Notes**" if notes and grid.pairs else "", "\n".join(notes)]
+    parts += [f"**Shows:** {_md(grid.shows)}" if grid.shows else ""]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _md_rows(grid: TextGrid) -> Iterator[list[str]]:
+    """The cells of every line; the heading of a block stands in the first."""
+    for place, row in enumerate(grid.rows):
+        if block := grid.blocks.get(place):
+            yield [f"*{_md(block)}*", *[""] * (len(row) - 1)]
+        yield [f"**{_md(cell)}**" if (place, column) in grid.bold else _md(cell) for column, cell in enumerate(row)]
 
 
 def _padded(rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> list[list[str]]:
@@ -109,20 +124,22 @@ def escape_latex(text: str) -> str:
 
 def latex(grid: TextGrid) -> str:
     """A ``table`` environment to paste into a paper; it needs the booktabs package."""
-    body = [
-        " & ".join(
-            rf"\textbf{{{escape_latex(c)}}}" if (i, j) in grid.bold else escape_latex(c) for j, c in enumerate(row)
-        )
-        for i, row in enumerate(grid.rows)
-    ]
     return "\n".join([
         r"\begin{table}", r"\centering",
         rf"\caption{{{_latex_caption(grid)}}}", rf"\label{{tab:{re.sub(r'[^A-Za-z0-9-]+', '-', grid.name)}}}",
         rf"\begin{{tabular}}{{{''.join('r' if column.numeric else 'l' for column in grid.columns)}}}", r"\toprule",
         " & ".join(map(_latex_heading, grid.columns)) + r" \\", r"\midrule",
-        *(line + r" \\" for line in body), r"\bottomrule", r"\end{tabular}",
-        *_latex_notes(grid.notes), r"\end{table}", "",
+        *(line + r" \\" for line in _latex_rows(grid)), r"\bottomrule", r"\end{tabular}",
+        *_latex_below(grid), r"\end{table}", "",
     ])  # fmt: skip
+
+
+def _latex_rows(grid: TextGrid) -> Iterator[str]:
+    for place, row in enumerate(grid.rows):
+        if block := grid.blocks.get(place):
+            yield rf"\multicolumn{{{len(row)}}}{{l}}{{\emph{{{escape_latex(block)}}}}}"
+        texts = ((escape_latex(cell), (place, column) in grid.bold) for column, cell in enumerate(row))
+        yield " & ".join(rf"\textbf{{{text}}}" if bold else text for text, bold in texts)
 
 
 def _latex_caption(grid: TextGrid) -> str:
@@ -138,16 +155,9 @@ def _latex_heading(column: Heading) -> str:
     return rf"\begin{{tabular}}[b]{{@{{}}{side}@{{}}}}{lines}\end{{tabular}}"
 
 
-def _latex_notes(notes: Iterable[Note]) -> list[str]:
-    lines = [
-        escape_latex(note.text)
-        + (
-            rf" \texttt{{{escape_latex(note.command).replace('/', '/' + chr(92) + 'allowbreak ')}}}"
-            if note.command
-            else ""
-        )
-        for note in notes
-    ]
+def _latex_below(grid: TextGrid) -> list[str]:
+    lines = [*map(escape_latex, grid.pairs), *map(_latex_note, grid.notes)]
+    lines += [rf"\textbf{{Shows:}} {escape_latex(grid.shows)}"] if grid.shows else []
     wrapped = [
         r"\par\smallskip",
         r"\begin{minipage}{\linewidth}\footnotesize\raggedright",
@@ -156,23 +166,48 @@ def _latex_notes(notes: Iterable[Note]) -> list[str]:
     return [*wrapped, r"\end{minipage}"] if lines else []
 
 
+def _latex_note(note: Note) -> str:
+    command = escape_latex(note.command).replace("/", "/" + chr(92) + "allowbreak ")
+    return escape_latex(note.text) + (rf" \texttt{{{command}}}" if command else "")
+
+
 def html(grid: TextGrid) -> str:
-    """A ``<figure>`` fragment holding the ``<table>`` and its notes; all text is escaped, no style is inline."""
+    """A ``<figure>`` fragment holding the ``<table>`` and what is below; all text is escaped, no style is inline."""
     head = "".join(_html_heading(column) for column in grid.columns)
-    body = "".join(
-        "<tr>"
-        + "".join(_html_cell(cell, grid.columns[j], (i, j) in grid.bold) for j, cell in enumerate(row))
-        + "</tr>\n"
-        for i, row in enumerate(grid.rows)
-    )
-    notes = "".join(f"<li>{_html_note(note)}</li>\n" for note in grid.notes)
+    body = "".join(f"{line}\n" for line in _html_rows(grid))
     return (
         f'<figure class="table" id="table-{_text(grid.name)}">\n<div class="scroll"><table>\n'
         f"<caption><strong>{_text(grid.title)}</strong> {_text(grid.caption)}</caption>\n"
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n"
-        + (f'<ul class="notes">\n{notes}</ul>\n' if notes else "")
+        + "".join(f'<p class="pairs">{_text(pair)}</p>\n' for pair in grid.pairs[:1])
+        + _html_list("notes pairs", map(_text, grid.pairs[1:]))
+        + _html_list("notes", (_html_note(note) for note in grid.notes if not note.shared))
+        + _html_list("notes shared", (_html_note(note) for note in grid.notes if note.shared))
+        + (f'<p class="shows"><strong>Shows:</strong> {_text(grid.shows)}</p>\n' if grid.shows else "")
         + "</figure>\n"
     )
+
+
+_SHARED = re.compile(r'<ul class="notes shared">\n(.*?)</ul>\n', re.DOTALL)
+
+
+def apart(fragment: str) -> tuple[str, tuple[str, ...]]:
+    """A table's HTML without its shared notes, and these, each the escaped content of a list item."""
+    lists = _SHARED.findall(fragment)
+    return _SHARED.sub("", fragment), tuple(note for notes in lists for note in re.findall("<li>(.*?)</li>\n", notes))
+
+
+def _html_rows(grid: TextGrid) -> Iterator[str]:
+    for place, row in enumerate(grid.rows):
+        if block := grid.blocks.get(place):
+            yield f'<tr class="block"><th scope="rowgroup" class="label" colspan="{len(row)}">{_text(block)}</th></tr>'
+        cells = (_html_cell(cell, grid.columns[j], (place, j) in grid.bold) for j, cell in enumerate(row))
+        yield f"<tr>{''.join(cells)}</tr>"
+
+
+def _html_list(kind: str, items: Iterable[str]) -> str:
+    lines = "".join(f"<li>{item}</li>\n" for item in items)
+    return f'<ul class="{kind}">\n{lines}</ul>\n' if lines else ""
 
 
 def _text(text: str) -> str:

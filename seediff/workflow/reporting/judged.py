@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +17,11 @@ from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
 from seediff.segmenter.metrics import miou
 from seediff.workflow.layout import JUDGED, METRICS, below
-from seediff.workflow.reporting.formats import Heading, Note, TextGrid, best, number
+from seediff.workflow.reporting.findings import Findings, standing
+from seediff.workflow.reporting.formats import Heading, Note, TextGrid, number
 from seediff.workflow.reporting.measurements import read_metrics
+from seediff.workflow.reporting.paired import Difference, difference_of_items, leader
+from seediff.workflow.reporting.sentences import sentence
 from seediff.workflow.reporting.specs import JudgedRow, JudgedTable
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -48,18 +52,38 @@ def read_judged(path: Path) -> dict[str, dict[str, _Stratum]]:
         ) from None
 
 
-def judged_frame(spec: JudgedTable, results_folder: Path) -> pd.DataFrame:
-    """A line for each row and stratum: percent, with standard errors over objects."""
+Strata = dict[str, _Stratum]
+
+
+def judged_rows(spec: JudgedTable, results_folder: Path) -> dict[str, Strata]:
+    """The strata of every row of the table, by its label; all rows were judged by the same masks' objects.
+
+    Raises ``SeediffError`` naming the file that lacks a row, or is broken.
+    """
     path = below(results_folder, JUDGED, judge=spec.judge)
     judged = read_judged(path)
-    return pd.DataFrame(line for row in spec.rows for line in _lines(row, judged, path)).assign(source=str(path))
+    for row in spec.rows:
+        if (key := _key(row)) not in judged:
+            raise SeediffError(f"{path} has no masks of {key!r}.\nDelete it and run the workflow again.")
+    if (
+        len({tuple((name, len(of.iou), len(of.best_iou)) for name, of in strata.items()) for strata in judged.values()})
+        > 1
+    ):
+        raise SeediffError(f"The rows of {path} are of other objects.\nDelete it and run the workflow again.")
+    return {row.label: judged[_key(row)] for row in spec.rows}
 
 
-def _lines(row: JudgedRow, judged: dict[str, dict[str, _Stratum]], path: Path) -> Iterator[dict[str, Any]]:
-    key = f"{row.variant}-{row.refinement}"
-    if key not in judged:
-        raise SeediffError(f"{path} has no masks of {key!r}.\nDelete it and run the workflow again.")
-    for name, stratum in judged[key].items():
+def _key(row: JudgedRow) -> str:
+    return f"{row.variant}-{row.refinement}"
+
+
+def judged_frame(spec: JudgedTable, rows: Mapping[str, Strata], source: Path) -> pd.DataFrame:
+    """A line for each row and stratum: percent, with standard errors over objects."""
+    return pd.DataFrame(line for row in spec.rows for line in _lines(row, rows[row.label])).assign(source=str(source))
+
+
+def _lines(row: JudgedRow, strata: Strata) -> Iterator[dict[str, Any]]:
+    for name, stratum in strata.items():
         yield {
             "label": row.label,
             "variant": row.variant,
@@ -95,20 +119,48 @@ def accuracy(spec: JudgedTable, results_folder: Path) -> float | None:
     return 100 * miou(read_metrics(below(results_folder, METRICS, **spec.reference)).matrix)
 
 
-def judged_grid(spec: JudgedTable, frame: pd.DataFrame, judge_iou: float | None) -> TextGrid:
-    """IoU in every stratum; what is missed, spilled, and reached at the best threshold, in the first."""
+def judged_findings(spec: JudgedTable, rows: Mapping[str, Strata]) -> Findings:
+    """Which row is ahead in the first stratum."""
+    stratum = next(iter(rows[spec.rows[0].label]))
+    mean, difference = _measure(rows, "iou", stratum)
+    ordered = sorted(rows, key=mean, reverse=True)
+    standings = (standing("", ordered, str, difference),) if difference(ordered[0], ordered[-1]) and ordered[1:] else ()
+    findings = Findings(spec.name, spec.title, spec.question, f"IoU ({stratum})", repeats=0, standings=standings)
+    return replace(findings, shows=sentence(findings))
+
+
+def _measure(
+    rows: Mapping[str, Strata], key: str, stratum: str
+) -> tuple[Callable[[str], float], Callable[[str, str], Difference | None]]:
+    """The mean of a row in percent, and the paired difference of two, over the objects of a stratum."""
+    shares = {label: [100 * share for share in getattr(strata[stratum], key)] for label, strata in rows.items()}
+    return (
+        lambda label: float(np.mean(shares[label])),
+        lambda first, second: difference_of_items(shares[first], shares[second]),
+    )
+
+
+def judged_grid(
+    spec: JudgedTable, frame: pd.DataFrame, rows: Mapping[str, Strata], findings: Findings, judge_iou: float | None
+) -> TextGrid:
+    """IoU in every stratum; what is missed, spilled, and reached at the best threshold, in the first.
+
+    An IoU is bold that is ahead of all others beyond the interval of their paired difference, over objects.
+    """
     strata = list(dict.fromkeys(frame["stratum"]))
     headings = [Heading("", numeric=False), *(Heading("IoU", f"{name}, at β") for name in strata)]
     headings += [Heading("missed", strata[0]), Heading("spilled", strata[0]), Heading("IoU", "at its best threshold")]
     columns = [*(("iou", name) for name in strata), *((key, strata[0]) for key in ("missed", "spilled", "best_iou"))]
     lines = {label: rows.set_index("stratum") for label, rows in by_label(frame)}
     cells = [(label, *(_cell(rows.loc[name], key) for key, name in columns)) for label, rows in lines.items()]
-    bold = frozenset[tuple[int, int]]()
+    bold = set()
     for place, (key, name) in enumerate(columns, start=1):
-        if key in ("iou", "best_iou"):
-            bold |= best(pd.Series([rows.loc[name, key] for rows in lines.values()]), place)
-    caption = _caption(spec, frame, strata)
-    return TextGrid(spec.name, spec.title, caption, tuple(headings), tuple(cells), bold, _notes(judge_iou))
+        if key in ("iou", "best_iou") and (ahead := leader([*rows], *_measure(rows, key, name))):
+            bold.add(([*rows].index(ahead), place))
+    caption, notes = _caption(spec, frame, strata), _notes(judge_iou)
+    return TextGrid(
+        spec.name, spec.title, caption, tuple(headings), tuple(cells), frozenset(bold), notes, shows=findings.shows
+    )
 
 
 def _cell(line: pd.Series[Any], key: str) -> str:
@@ -122,7 +174,7 @@ def _cell(line: pd.Series[Any], key: str) -> str:
 
 def _caption(spec: JudgedTable, frame: pd.DataFrame, strata: list[str]) -> str:
     counts = ", ".join(f"{frame[frame['stratum'] == name]['n'].iloc[0]} masks ({name})" for name in strata)
-    return f"{spec.caption} In percent, with standard errors over {counts}.".strip()
+    return f"{spec.question} {spec.caption} In percent, with standard errors over {counts}.".strip()
 
 
 def _notes(judge_iou: float | None) -> tuple[Note, ...]:

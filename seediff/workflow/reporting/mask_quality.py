@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,10 @@ from pydantic import BaseModel, Field, ValidationError
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
 from seediff.workflow.layout import MASK_QUALITY, below
-from seediff.workflow.reporting.formats import Heading, Note, TextGrid, best, number
+from seediff.workflow.reporting.findings import Findings, standing
+from seediff.workflow.reporting.formats import Heading, Note, TextGrid, number
+from seediff.workflow.reporting.paired import Difference, difference_of_means
+from seediff.workflow.reporting.sentences import sentence
 from seediff.workflow.reporting.specs import MaskQualityTable
 
 BASELINES = ("centre_disc", "distance")
@@ -79,7 +83,30 @@ def _mask_quality_line(name: str, variant: Mapping[str, Any], images: int) -> di
     }
 
 
-def mask_quality_grid(spec: MaskQualityTable, frame: pd.DataFrame) -> TextGrid:
+def mask_quality_findings(spec: MaskQualityTable, results_folder: Path) -> Findings:
+    """Which variant is ahead of all others, baselines among them.
+
+    Single objects are not kept, so the interval is that of two independent means: wider than need be.
+    """
+    path = below(results_folder, MASK_QUALITY, benchmark=spec.benchmark)
+    content = read_mask_quality(path)
+    means = {name: 100 * variant["iou_mean"] for name, variant in content["variants"].items()}
+    errors = {
+        name: 100 * variant["iou_std"] / math.sqrt(variant.get("objects", content["images"]))
+        for name, variant in content["variants"].items()
+    }
+
+    def difference(first: str, second: str) -> Difference:
+        return difference_of_means(means[first] - means[second], errors[first], errors[second])
+
+    ordered = sorted(means, key=lambda name: -means[name])
+    standings = (standing("", ordered, str, difference),) if len(ordered) > 1 else ()
+    findings = Findings(spec.name, spec.title, "", "IoU", repeats=0, standings=standings)
+    return replace(findings, shows=sentence(findings))
+
+
+def mask_quality_grid(spec: MaskQualityTable, frame: pd.DataFrame, findings: Findings) -> TextGrid:
+    """An IoU is bold that is ahead of all others beyond its interval; of the other columns no interval is known."""
     columns = (
         Heading("variant", numeric=False),
         Heading("IoU", "at β"),
@@ -99,10 +126,11 @@ def mask_quality_grid(spec: MaskQualityTable, frame: pd.DataFrame) -> TextGrid:
         )
         for line in frame.to_dict("records")
     )
-    bold = best(frame["iou"], 1) | best(frame["best_iou"], 3) | best(frame["auc"], 5)
+    ahead = [standing.rows[0] for standing in findings.standings if not standing.level]
+    bold = frozenset((place, 1) for place, name in enumerate(frame["variant"]) if name in ahead)
     caption = f"{spec.caption} IoU in percent, mean over {frame['n'].max()} masks with its standard error.".strip()
     notes = (
         Note("The best threshold is chosen on the same images, one for all: an upper bound, not a result."),
         Note("Baselines: a disc in the centre, and SeeDiff with its self-attention replaced by mere distance."),
     )
-    return TextGrid(spec.name, spec.title, caption, columns, rows, bold, notes)
+    return TextGrid(spec.name, spec.title, caption, columns, rows, bold, notes, shows=findings.shows)

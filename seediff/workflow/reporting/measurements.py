@@ -1,4 +1,4 @@
-"""The numbers of a table of trained segmenters, from each row's confusion matrices, beside those of the paper."""
+"""The numbers of a table of trained segmenters, from the confusion matrices of each row's runs, beside the paper's."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pydantic import BaseModel, Field, model_validator
 from seediff.datasets.flaws import Flaw
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
-from seediff.names import nearest
-from seediff.segmenter.metrics import harmonic_mean, iou, merge_classes, miou
-from seediff.workflow.layout import METRICS, below
+from seediff.segmenter.confusions import read_confusions
+from seediff.workflow.layout import IMAGE_METRICS, METRICS, below
+from seediff.workflow.reporting.columns import Floats, column_values, overlaps
 from seediff.workflow.reporting.specs import SegmenterTable, TableColumn, TableRow
 
 
@@ -30,9 +30,14 @@ class Cell:
     runs: tuple[float, ...]
 
     @property
+    def mean(self) -> float:
+        """Over the runs."""
+        return float(np.mean(self.runs)) if self.runs else math.nan
+
+    @property
     def reproduced(self) -> float:
         """Mean over the runs, to one decimal."""
-        return round(float(np.mean(self.runs)), 1) if self.runs else math.nan
+        return round(self.mean, 1)
 
     @property
     def std(self) -> float:
@@ -44,23 +49,38 @@ class Cell:
         return round(self.reproduced - self.reported, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class TestedRun:
+    """A run as it was tested: its metrics file, its classes, the names of the images (N), and of each of them the
+    overlaps (N, G, 2) of the table's columns; ``flaws``: of the images that its model learnt from, by key."""
+
+    path: Path
+    classes: tuple[str, ...]
+    images: tuple[str, ...]
+    overlaps: Floats
+    flaws: Mapping[str, Flaw]
+
+
+@dataclass(frozen=True, eq=False)
 class MeasuredRow:
-    """A row with its ``cells`` by column; ``found`` and ``absent`` are its metrics files; ``flaws``: of the images that
-    its models learnt from, by key."""
+    """A row with its ``cells`` by column, its runs, and the files that are missing of ``absent_runs`` others."""
 
     row: TableRow
     cells: Mapping[str, Cell]
-    found: tuple[Path, ...]
+    tested: tuple[TestedRun, ...]
     absent: tuple[Path, ...]
-    flaws: Mapping[str, Flaw]
+    absent_runs: int
 
     @property
     def runs(self) -> str:
         if self.row.run is None:
             return "reported only"
-        wanted = len(self.found) + len(self.absent)
-        return f"{len(self.found)} of {wanted}" if self.absent else str(wanted)
+        wanted = len(self.tested) + self.absent_runs
+        return f"{len(self.tested)} of {wanted}" if self.absent_runs else str(wanted)
+
+    @property
+    def flaws(self) -> dict[str, Flaw]:
+        return {key: flaw for run in self.tested for key, flaw in run.flaws.items()}
 
 
 def measure_rows(spec: SegmenterTable, results_folder: Path) -> list[MeasuredRow]:
@@ -68,60 +88,43 @@ def measure_rows(spec: SegmenterTable, results_folder: Path) -> list[MeasuredRow
 
 
 def _measure(spec: SegmenterTable, row: TableRow, results_folder: Path) -> MeasuredRow:
-    paths = metrics_paths(spec, row, results_folder)
-    found = tuple(path for path in paths if path.is_file())
-    metrics = [read_metrics(path) for path in found]
-    runs = [_values(spec.columns, path, of_run) for path, of_run in zip(found, metrics, strict=True)]
+    runs = _files_of_runs(spec, row, results_folder)
+    missing = [[path for path in files if not path.is_file()] for files in runs]
+    tested = [_read_run(spec.columns, *files) for files, lacking in zip(runs, missing, strict=True) if not lacking]
+    values = [column_values(spec.columns, run.classes, run.overlaps.sum(0)) for run in tested]
     cells = {
-        column.heading: Cell(row.paper.get(column.heading, math.nan), tuple(run[column.heading] for run in runs))
+        column.heading: Cell(
+            row.paper.get(column.heading, math.nan), tuple(float(of_run[column.heading]) for of_run in values)
+        )
         for column in spec.columns
     }
-    flaws = {key: flaw for of_run in metrics for key, flaw in of_run.flawed_training_images.items()}
-    return MeasuredRow(row, cells, found, tuple(path for path in paths if path not in found), flaws)
+    absent = tuple(path for lacking in missing for path in lacking)
+    return MeasuredRow(row, cells, tuple(tested), absent, len(runs) - len(tested))
 
 
-def metrics_paths(spec: SegmenterTable, row: TableRow, results_folder: Path) -> list[Path]:
-    """Where the row's runs write their confusion matrices, one path per repeat, whether they exist or not."""
+def _files_of_runs(spec: SegmenterTable, row: TableRow, results_folder: Path) -> list[tuple[Path, Path]]:
+    """Where each of the row's runs writes its confusion matrices: their sum, and those of single images."""
     if row.run is None:
         return []
     recipe, segmenter, benchmark = row.run
     run = {"recipe": recipe, "segmenter": segmenter, "benchmark": benchmark}
-    return [below(results_folder, METRICS, **run, repeat=repeat) for repeat in range(spec.repeats)]
+    return [
+        (
+            below(results_folder, METRICS, **run, repeat=repeat),
+            below(results_folder, IMAGE_METRICS, **run, repeat=repeat),
+        )
+        for repeat in range(spec.repeats)
+    ]
 
 
-def _values(columns: Sequence[TableColumn], path: Path, metrics: Metrics) -> dict[str, float]:
+def _read_run(columns: Sequence[TableColumn], path: Path, path_of_images: Path) -> TestedRun:
+    metrics = read_metrics(path)
+    images = read_confusions(path_of_images, metrics.matrix)
     try:
-        return values(columns, metrics.classes, metrics.matrix)
+        counted = overlaps(columns, images, metrics.classes)
     except SeediffError as error:
         raise SeediffError(f"Metrics file {path}: {error}") from None
-
-
-def values(columns: Sequence[TableColumn], classes: Sequence[str], confusion: NDArray[np.int64]) -> dict[str, float]:
-    """Every column's number in percent, by heading; NaN if no pixel is of a class or predicted as it.
-
-    Raises ``SeediffError`` for a class that is not in ``classes``.
-    """
-    found: dict[str, float] = {}
-    for column in sorted(columns, key=lambda column: column.kind == "harmonic"):
-        if column.kind == "harmonic":
-            found[column.heading] = harmonic_mean(*(found[heading] for heading in column.of))
-        else:
-            found[column.heading] = 100 * _share(column, _indices(column, classes), confusion)
-    return found
-
-
-def _share(column: TableColumn, indices: Sequence[int], confusion: NDArray[np.int64]) -> float:
-    if column.kind == "mean":
-        return miou(confusion, indices or None)
-    others = [[index] for index in range(len(confusion)) if index not in indices]
-    return float(iou(merge_classes(confusion, [list(indices), *others]))[0])
-
-
-def _indices(column: TableColumn, classes: Sequence[str]) -> list[int]:
-    for name in column.of:
-        if name not in classes:
-            raise SeediffError(f"Column {column.heading!r}: the model has no class {name!r}.\n{nearest(name, classes)}")
-    return [classes.index(name) for name in column.of]
+    return TestedRun(path, tuple(metrics.classes), images.names, counted, metrics.flawed_training_images)
 
 
 class Metrics(BaseModel):
@@ -168,7 +171,7 @@ def segmentation_frame(spec: SegmenterTable, rows: Sequence[MeasuredRow]) -> pd.
             "std": cell.std,
             "difference": math.nan if spec.embedded else cell.difference,
             "runs": len(cell.runs),
-            "source": ";".join(map(str, measured.found)),
+            "source": ";".join(str(run.path) for run in measured.tested),
         }
         for measured in rows
         for heading, cell in measured.cells.items()

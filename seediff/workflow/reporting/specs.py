@@ -11,13 +11,13 @@ from seediff.errors import SeediffError
 from seediff.names import nearest
 from seediff.workflow.stage import Spec
 from seediff.workflow.study.outputs import Kind
-from seediff.workflow.study.values import Name, Repeats
+from seediff.workflow.study.values import Name, Repeats, Seed
 
 
 @dataclass(frozen=True)
 class TableColumn:
-    """The ``iou`` of a class, the ``mean`` IoU over classes (all if ``of`` is empty), the IoU of ``merged`` classes, or
-    the ``harmonic`` mean of two columns. ``of`` names the classes or columns."""
+    """The ``iou`` of a class, the ``mean`` IoU over classes (all if ``of`` is empty) or over the ``foreground``, the
+    IoU of ``merged`` classes, or the ``harmonic`` mean of two columns. ``of`` names the classes or columns."""
 
     heading: str
     kind: Kind
@@ -36,16 +36,19 @@ class TableColumn:
             return f"{self.heading}: {' + '.join(self.of)} as one class"
         if self.kind == "mean":
             return f"{self.heading}: mean IoU over {', '.join(self.of) or 'all classes, background included'}"
+        if self.kind == "foreground":
+            return f"{self.heading}: mean IoU over all classes but the background"
         return f"{self.heading}: harmonic mean of {' and '.join(self.of)}" if self.kind == "harmonic" else ""
 
 
 class TableRow(Spec):
     """One line: the run it stands for, and the numbers the paper reports for it, by column (percent).
 
-    A row without a run (None) is quoted from the paper.
+    A row without a run (None) is quoted from the paper. ``block``: the heading of the rows it belongs to, if any.
     """
 
     label: str
+    block: str = ""
     recipe: Name | None
     segmenter: Name | None
     benchmark: Name | None
@@ -63,16 +66,18 @@ class SegmenterTable(Spec):
     """What a table shows: ``repeats`` runs per row, and the numbers in ``columns`` of each run.
 
     ``embedded``: the study's images come from the embedded world, so the paper's numbers must not be subtracted from
-    its own. ``reported_on``: the benchmark of the reported numbers.
+    its own. ``reported_on``: the benchmark of the reported numbers. ``rng_seed``: of resampled images.
     """
 
     name: Name
     title: str
+    question: str = ""
     caption: str
     columns: Annotated[tuple[TableColumn, ...], Field(min_length=1)]
     rows: Annotated[tuple[TableRow, ...], Field(min_length=1)]
     study: Name
     repeats: Repeats = 1
+    rng_seed: Seed = 0
     embedded: bool = False
     reported_on: str = ""
 
@@ -86,8 +91,8 @@ class SegmenterTable(Spec):
 
     @property
     def main(self) -> TableColumn:
-        """The column by which the order of rows is judged: the first mean, or else the first column."""
-        means = [column for column in self.columns if column.kind in ("mean", "harmonic")]
+        """The column by which rows are compared: the first mean, or else the first column."""
+        means = [column for column in self.columns if column.kind in ("mean", "foreground", "harmonic")]
         return (means or list(self.columns))[0]
 
 
@@ -117,6 +122,7 @@ class JudgedTable(Spec):
 
     name: Name
     title: str
+    question: str = ""
     caption: str
     judge: Name
     reference: dict[str, str] | None

@@ -1,5 +1,5 @@
 """Tables: the numbers of a study beside those the paper reports, row by row, as csv, md, tex, html, and json for
-programs that compare runs.
+programs that compare runs; and what they show (``findings``), as json.
 
 Every number is derived from the files under ``results/<study>``. A run that does not exist yet is a dash, and the
 command that makes it stands below the table.
@@ -12,33 +12,48 @@ from pathlib import Path
 
 import pandas as pd
 
-from seediff.files.sealed import write_page, write_text
+from seediff.files.sealed import write_json, write_page, write_text
 from seediff.files.spreadsheets import escaped
 from seediff.names import visible
+from seediff.workflow.layout import JUDGED, below
+from seediff.workflow.reporting.comparisons import compare_rows
+from seediff.workflow.reporting.findings import as_content
 from seediff.workflow.reporting.formats import html, latex, markdown
-from seediff.workflow.reporting.judged import accuracy, by_label, judged_frame, judged_grid
+from seediff.workflow.reporting.judged import (
+    accuracy,
+    by_label,
+    judged_findings,
+    judged_frame,
+    judged_grid,
+    judged_rows,
+)
 from seediff.workflow.reporting.layouts import segmentation_grid
-from seediff.workflow.reporting.mask_quality import mask_quality_frame, mask_quality_grid
+from seediff.workflow.reporting.mask_quality import mask_quality_findings, mask_quality_frame, mask_quality_grid
 from seediff.workflow.reporting.measurements import measure_rows, segmentation_frame
 from seediff.workflow.reporting.specs import JudgedTable, MaskQualityTable, SegmenterTable
+from seediff.workflow.reporting.verdicts import find
 
 
 def write_table(spec: SegmenterTable | MaskQualityTable | JudgedTable, results_folder: Path, out_stem: Path) -> None:
-    """Write ``<out_stem>.csv``, ``.md``, ``.tex``, ``.html`` and ``.json``, each whole or not at all.
+    """Write ``<out_stem>.csv``, ``.md``, ``.tex``, ``.html``, ``.json`` and ``.verdicts.json``, each whole or not.
 
     ``results_folder`` is ``results/<study>``; paths in the csv and in commands begin with it, as it is given.
     """
     if isinstance(spec, MaskQualityTable):
-        frame = mask_quality_frame(spec, results_folder)
-        grid = mask_quality_grid(spec, frame)
+        frame, findings = mask_quality_frame(spec, results_folder), mask_quality_findings(spec, results_folder)
+        grid = mask_quality_grid(spec, frame, findings)
         numbers = dict(zip(frame["variant"], frame["iou"], strict=True))
     elif isinstance(spec, JudgedTable):
-        frame = judged_frame(spec, results_folder)
-        grid = judged_grid(spec, frame, accuracy(spec, results_folder))
+        judged = judged_rows(spec, results_folder)
+        frame = judged_frame(spec, judged, below(results_folder, JUDGED, judge=spec.judge))
+        findings = judged_findings(spec, judged)
+        grid = judged_grid(spec, frame, judged, findings, accuracy(spec, results_folder))
         numbers = {label: dict(zip(rows["stratum"], rows["iou"], strict=True)) for label, rows in by_label(frame)}
     else:
         rows = measure_rows(spec, results_folder)
-        frame, grid = segmentation_frame(spec, rows), segmentation_grid(spec, rows)
+        comparisons = compare_rows(spec, rows)
+        findings = find(spec, rows, comparisons)
+        frame, grid = segmentation_frame(spec, rows), segmentation_grid(spec, rows, comparisons, findings)
         numbers = _reproduced(frame)
     texts = {
         "csv": _csv(frame),
@@ -49,6 +64,7 @@ def write_table(spec: SegmenterTable | MaskQualityTable | JudgedTable, results_f
         write_text(out_stem.with_name(f"{out_stem.name}.{suffix}"), text)
     for suffix, text in {"md": markdown(grid), "html": html(grid)}.items():
         write_page(out_stem.with_name(f"{out_stem.name}.{suffix}"), text)
+    write_json(out_stem.with_name(f"{out_stem.name}.verdicts.json"), as_content(findings))
 
 
 def _csv(frame: pd.DataFrame) -> str:

@@ -1,4 +1,6 @@
-"""Stage: the confusion matrix of a segmenter on a benchmark, from which every table's numbers are derived."""
+"""Stage: the confusion matrices of a segmenter on a benchmark: that of all images, from which every table's numbers are
+derived, and those of single images, which tell how far a number depends on which images there are.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from seediff.workflow.study import Study
 from seediff.workflow.study.sections import Format
 from seediff.workflow.study.values import AnyNames, Fingerprint, Name, Names, Repeat, Text
 
-VERSION = 1
+VERSION = 2
 JOB, STATE, TIMED, GPUS = layout.RUN, "", True, 1
 
 
@@ -67,7 +69,7 @@ def inputs(study: Study, recipe: str, segmenter: str, repeat: str, benchmark: st
 
 
 def outputs(study: Study) -> Files:
-    return {"metrics": layout.METRICS}
+    return {"metrics": layout.METRICS, "images": layout.IMAGE_METRICS}
 
 
 def work(study: Study) -> Iterator[Work]:
@@ -75,12 +77,13 @@ def work(study: Study) -> Iterator[Work]:
         yield Work(run.wildcards, f"{plan.network(study, run.recipe, run.segmenter)}/{run.benchmark}")
 
 
-def run(spec: Spec, model: Path, output: Path) -> None:
+def run(spec: Spec, model: Path, output: Path, images: Path) -> None:
     """Evaluate a segmenter on a benchmark."""
     from seediff.datasets.benchmarks import open_benchmark
     from seediff.datasets.flaws import FLAWS
     from seediff.files.sealed import write_json
-    from seediff.segmenter.evaluate import confusion, load_segmenter
+    from seediff.segmenter.confusions import image_confusions, write_confusions
+    from seediff.segmenter.evaluate import confusions, load_segmenter
     from seediff.workflow.records import provenance
 
     segmenter = load_segmenter(model)
@@ -90,9 +93,11 @@ def run(spec: Spec, model: Path, output: Path) -> None:
             f"The segmenter {model} knows other classes than it is to be evaluated on: "
             f"{', '.join(segmenter.classes)}.\nTrain it again."
         )
-    matrix = confusion(segmenter, ((item.name, *benchmark[index]) for index, item in enumerate(benchmark.items)))
+    samples = ((item.name, *benchmark[index]) for index, item in enumerate(benchmark.items))
+    found = image_confusions(confusions(segmenter, samples), len(segmenter.classes))
     names = spec.model_dump(include={"recipe", "segmenter", "repeat", "benchmark"})
-    counts = {"images": len(benchmark), "classes": list(segmenter.classes), "confusion": matrix.tolist()}
+    counts = {"images": len(benchmark), "classes": list(segmenter.classes), "confusion": found.total.tolist()}
     flaws = {FLAWS: dict(segmenter.flaws)} if segmenter.flaws else {}
     data = {"data": spec.data} if spec.data else {}
+    write_confusions(images, found)
     write_json(output, {**names, **counts, **flaws, **data, "provenance": provenance(spec.model)})

@@ -1,4 +1,4 @@
-"""Stage: one table, as csv, md, tex, html and json."""
+"""Stage: one table, as csv, md, tex, html and json, and what it shows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from seediff.workflow.reporting.specs import (
 from seediff.workflow.stage import Files, Work
 from seediff.workflow.study import Study
 
-VERSION = 5
+VERSION = 6
 JOB, STATE, TIMED, GPUS = "{table}", "", False, 0
 
 
@@ -53,12 +53,17 @@ def spec(study: Study, table: str) -> MaskQualityTable | JudgedTable | Segmenter
         name=table,
         study=study.name,
         title=section.title,
+        question=section.question or "",
         caption=section.caption,
         embedded=study.embedded,
         reported_on=section.reported_on or study.reported_on,
-        repeats=study.repeats,
+        repeats=plan.repeats_of(study, section),
+        rng_seed=study.rng_seed,
         columns=tuple(TableColumn(heading, column.kind, column.of) for heading, column in columns.items()),
-        rows=tuple(TableRow(**{**dict(row), "paper": plan.paper_numbers(row, first)}) for row in section.rows),
+        rows=tuple(
+            TableRow(**{**dict(row), "block": row.block or "", "paper": plan.paper_numbers(row, first)})
+            for row in section.rows
+        ),
     )
 
 
@@ -69,6 +74,7 @@ def _judged(study: Study, table: str) -> JudgedTable:
         name=table,
         study=study.name,
         title=section.title,
+        question=section.question or "",
         caption=section.caption,
         embedded=study.embedded,
         judge=section.judge,
@@ -86,8 +92,10 @@ def inputs(study: Study, table: str) -> Files:
         return {"measurements": [fill(layout.JUDGED, study=study.name, judge=judge), *metrics]}
     if table == MASK_QUALITY:
         return {"measurements": plan.mask_quality_files(study)}
-    runs = (run for row in study.segmenter_tables[table].rows for run in plan.runs_of(study, row))
-    return {"measurements": [fill(layout.METRICS, study=study.name, **run.wildcards) for run in runs]}
+    section = study.segmenter_tables[table]
+    runs = (run for row in section.rows for run in plan.runs_of(study, section, row))
+    read = (layout.METRICS, layout.IMAGE_METRICS)
+    return {"measurements": [fill(file, study=study.name, **run.wildcards) for run in runs for file in read]}
 
 
 def files(study: Study, table: str) -> list[str]:
@@ -103,7 +111,7 @@ def work(study: Study) -> Iterator[Work]:
 
 
 def run(spec: Spec, results: Path, output: Path) -> None:
-    """Write one table as csv, md, tex, html and json."""
+    """Write one table as csv, md, tex, html and json, and what it shows as json."""
     from seediff.workflow.reporting.tables import write_table
 
     write_table(spec, results, output)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Annotated, Any, Literal, get_args
 
 from annotated_types import Ge, Le
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
+from seediff.names import repeated
 from seediff.settings import MOST_TIMESTEPS, AtOnce
-from seediff.workflow.study.values import Count, Name, Names, Section, Text, each_once
+from seediff.workflow.study.values import Count, Name, Names, Repeats, Section, Text, each_once
 
-Kind = Literal["iou", "mean", "merged", "harmonic"]
+Kind = Literal["iou", "mean", "foreground", "merged", "harmonic"]
 
 
 class Column(Section):
@@ -18,8 +20,8 @@ class Column(Section):
 
     iou: Name | None = None
     """The IoU of this class."""
-    mean: Literal["all"] | Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    """The mean IoU over these classes, or over all, background included."""
+    mean: Literal["all", "foreground"] | Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """The mean IoU over these classes; over ``all``, background included; or over the ``foreground``, all but that."""
     merged: Names | None = None
     """The IoU of these classes, merged into one."""
     harmonic: tuple[str, str] | None = None
@@ -34,12 +36,14 @@ class Column(Section):
 
     @property
     def kind(self) -> Kind:
-        return next(kind for kind in get_args(Kind) if getattr(self, kind) is not None)
+        if self.mean == "foreground":
+            return "foreground"
+        return next(kind for kind in get_args(Kind) if getattr(self, kind, None) is not None)
 
     @property
     def of(self) -> tuple[str, ...]:
-        """The classes or columns it is made of; empty for all classes."""
-        if self.mean == "all":
+        """The classes or columns it is made of; empty for all classes, and for the foreground."""
+        if isinstance(self.mean, str):
             return ()
         names = getattr(self, self.kind)
         return (names,) if isinstance(names, str) else names
@@ -53,6 +57,8 @@ class Row(Section):
 
     label: str
     """Its first cell."""
+    block: Text | None = Field(default=None, exclude_if=lambda block: block is None)
+    """The heading above the rows of a block, which follow each other. Neighbouring rows are compared within it."""
     recipe: Name | None = None
     """What is trained on, an entry of ``recipes``."""
     segmenter: Name | None = None
@@ -72,19 +78,32 @@ class Row(Section):
 class Table(Section):
     """A table of the report.
 
-    Without ``columns`` it has the mean IoU over all classes, and over ``listed_classes``.
+    Without ``columns`` it has the mean IoU over the foreground classes, over all, and over ``listed_classes``.
     """
 
     title: str
     """Its heading."""
+    question: Text | None = Field(default=None, exclude_if=lambda question: question is None)
+    """What it is to answer, in one sentence."""
     caption: str
     """What it shows."""
+    repeats: Repeats | None = Field(default=None, exclude_if=lambda repeats: repeats is None)
+    """Trainings of each of its rows, if they are fewer than the study's."""
     reported_on: str | None = None
     """The benchmark of the paper's numbers, where it is not the study's."""
     columns: dict[str, Column] = {}
     predictions: Annotated[int, Ge(0), Le(20), Field(exclude_if=lambda number: number == 0)] = 0
     """Images of the first row's benchmark on which the report shows what each row's segmenter predicts."""
     rows: Annotated[tuple[Row, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _has_whole_blocks(self) -> Table:
+        blocks = [block for block, _ in groupby(row.block for row in self.rows)]
+        if twice := repeated([block for block in blocks if block]):
+            raise ValueError(f"the rows of block {twice[0]!r} do not follow each other")
+        if None in blocks[1:]:
+            raise ValueError("rows without a 'block' come before those that have one")
+        return self
 
 
 Timesteps = Annotated[
@@ -171,6 +190,8 @@ class MaskTable(Section):
 
     title: str
     """Its heading."""
+    question: Text | None = Field(default=None, exclude_if=lambda question: question is None)
+    """What it is to answer, in one sentence."""
     caption: str
     """What it shows."""
     judge: Name

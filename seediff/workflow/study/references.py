@@ -31,6 +31,7 @@ from seediff.workflow.study.table_references import (
     check_defined,
     check_judge,
     check_mask_table,
+    check_repeats,
     check_row,
     check_tested,
     no_row_twice,
@@ -66,6 +67,7 @@ def check_references(study: Study) -> None:
         check_mask_table(study, name, mask_table)
     for name, table in study.segmenter_tables.items():
         no_row_twice(f"tables.{name}", table)
+        check_repeats(study, table, f"tables.{name}")
         for row in table.rows:
             check_row(study, table, row, f"tables.{name}, row {row.label!r}")
     _check_number_of_runs(study)

@@ -298,8 +298,7 @@ class Study(Section):
     classes: Annotated[Names, Field(max_length=MOST_CLASSES)]
     """Class names; label 0 is the background, label k the k-th class."""
     listed_classes: AnyNames = ()
-    """The classes that the paper prints: tables without columns of their own give the mean over them beside the mean
-    over all."""
+    """The classes that the paper prints: tables without columns of their own give the mean over them, too."""
     reported_on: str = "VOC 2012 val"
     """The benchmark of the paper's numbers, named in table headings."""
     thresholds: Thresholds = Thresholds()

@@ -52,6 +52,14 @@ def no_row_twice(where: str, table: Table | MaskTable) -> None:
         raise SeediffError(f"{where} has two rows {twice[0]!r}.\nGive each its own label.")
 
 
+def check_repeats(study: Study, table: Table, where: str) -> None:
+    if (table.repeats or 0) > study.repeats:
+        raise SeediffError(
+            f"{where}: {table.repeats} repeats are more than the study's {study.repeats}.\n"
+            "Raise 'repeats' of the study, or leave them out here."
+        )
+
+
 def check_row(study: Study, table: Table, row: Row, where: str) -> None:
     if isinstance(row.paper, dict):
         for heading in row.paper:
@@ -97,7 +105,7 @@ def _check_label_spaces(study: Study, table: Table, recipe: str, benchmark: str,
     columns = table.columns or {"mIoU": Column(mean="all")}
     for heading, column in columns.items():
         of = column.of if column.kind != "harmonic" else ()
-        of = study.recipe_classes(recipe) if column.mean == "all" else of
+        of = study.recipe_classes(recipe) if isinstance(column.mean, str) else of
         foreign = [name for name in of if known.isdisjoint(format.own_names(name))]
         if foreign and (column.kind != "merged" or len(foreign) == len(of)):
             problem = f"{where}, column {heading!r}: {format.name} has no class {foreign[0]!r}."
