@@ -65,7 +65,7 @@ class Lessons:
         return self.learning_rate * warm * (1 + np.cos(np.pi * iteration / self.iterations)) / 2
 
 
-LESSONS: dict[str, Lessons] = {"resnet-mini": Lessons(1200), "swin-mini": Lessons(12000)}
+LESSONS: dict[str, Lessons] = {"resnet-mini": Lessons(1200), "swin-mini": Lessons(6000, batch_size=16)}
 
 
 def scene(rng: Generator, index: int) -> Pair:
