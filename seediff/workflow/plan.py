@@ -189,14 +189,13 @@ def pictured_tables(study: Study) -> list[str]:
 
 def pictured_runs(study: Study, table: str) -> dict[str, Run]:
     """The first run of each row by the row's label; of the rows with the classes and the benchmark of the first."""
-    found: dict[str, Run] = {}
-    for row in study.segmenter_tables[table].rows:
-        for run in runs_of(study, row)[:1]:
+    section, found = study.segmenter_tables[table], dict[str, Run]()
+    for row in section.rows:
+        for run in runs_of(study, section, row)[:1]:
             first = next(iter(found.values()), run)
             same = study.recipe_classes(run.recipe) == study.recipe_classes(first.recipe)
             if same and run.benchmark == first.benchmark:
-                label = row.label if row.label not in found else f"{row.label}: {run.recipe}, {run.segmenter}"
-                found[label] = run
+                found[row.label] = run
     return found
 
 
