@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from difflib import get_close_matches
 from typing import TypeVar
 
@@ -20,7 +20,7 @@ MOST_SHOWN = 40
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What breaks a line, steers a terminal, changes the order in which text is shown, or cannot be written as UTF-8."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}(?<! )")
 
 
 def check_name(kind: str, name: str) -> str:
@@ -28,9 +28,15 @@ def check_name(kind: str, name: str) -> str:
     if not _NAME.fullmatch(name) or ".." in name:
         raise SeediffError(
             f"{kind} {name!r} cannot be used as a name.\n"
-            "Use letters, digits, spaces, '_', '-' and '.', starting with a letter or digit (64 at most)."
+            "Use letters, digits, '_', '-', '.' and spaces in between, starting with a letter or digit (64 at most)."
         )
     return name
+
+
+def check_texts(what: str, texts: Collection[str]) -> None:
+    """Raise ``SeediffError`` unless these are texts: a text by itself would count as a list of its characters."""
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise SeediffError(f"{what} must be a list of texts, such as ['cat'], not {texts!r}.")
 
 
 def check_text(text: str) -> str:

@@ -59,8 +59,11 @@ class TokenizedPrompt:
 def tokenize(pipe: Any, prompts: Sequence[str]) -> list[TokenizedPrompt]:
     """Each prompt with as many tokens as the pipeline's text encoder is given, padding included.
 
-    Raises ``SeediffError`` for a tokenizer that does not tell where its tokens are or how many it keeps.
+    Raises ``SeediffError`` for a prompt that is no text, and for a tokenizer that does not tell where its tokens are or
+    how many it keeps.
     """
+    for prompt in prompts:
+        _check_prompt(prompt)
     tokenizer = pipe.tokenizer
     length = _length(tokenizer)
     expanded = [_expand(pipe, prompt) for prompt in prompts]
@@ -70,6 +73,13 @@ def tokenize(pipe: Any, prompts: Sequence[str]) -> list[TokenizedPrompt]:
         _read(prompt, text.origins, encoding, tokenizer)
         for prompt, text, encoding in zip(prompts, expanded, encodings, strict=True)
     ]
+
+
+def _check_prompt(prompt: Any) -> None:
+    if not isinstance(prompt, str):
+        raise SeediffError(f"A prompt must be a text, not {prompt!r}.")
+    if any("\ud800" <= character <= "\udfff" for character in prompt):
+        raise SeediffError(f"The prompt {prompt!r} holds half a character, which no tokenizer reads.")
 
 
 def _length(tokenizer: Any) -> int:

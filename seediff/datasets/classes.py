@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seediff.errors import SeediffError
-from seediff.names import repeated
+from seediff.names import check_texts, repeated
 
 BACKGROUND = "background"
 BACKGROUND_LABEL = 0
@@ -29,7 +29,8 @@ class LabelSpace:
 
 
 def check_classes(classes: Sequence[str]) -> None:
-    """Raise ``SeediffError`` unless there are classes, each once, none of them the background."""
+    """Raise ``SeediffError`` unless there are classes, each a text, each once, none of them the background."""
+    check_texts("The classes", classes)
     if not classes:
         raise SeediffError("There are no classes.")
     if BACKGROUND in classes:

@@ -74,6 +74,10 @@ class Problem(Enum):
         "image that its EXIF orientation turns, and whose labels fit it either way",
         "Save it the way it was annotated, without the orientation.",
     )
+    TURNED_LABELS = (
+        "label file that its EXIF orientation turns",
+        "Save it as it lies on its image, without the orientation.",
+    )
     SIZE = "image of a size that the data set does not have", "Was it resized or converted? " + AGAIN
     VALUES = "values that are not labels of the data set", "Were the labels converted or resized smoothly? " + AGAIN
 

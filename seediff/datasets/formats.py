@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from seediff.datasets.classes import BACKGROUND
 from seediff.datasets.items import Item, check_folder, check_items
 from seediff.errors import SeediffError
-from seediff.names import nearest
+from seediff.names import check_texts, nearest
 
 Size = tuple[int, int]
 
@@ -110,6 +110,8 @@ class Format:
         ``lacks``: the classes that the data set is said not to have. Raises ``SeediffError`` for any other class that
         it does not have, if two classes claim the same class of the data set, or if none is left.
         """
+        check_texts("The classes", classes)
+        check_texts("'lacks'", lacks)
         labels: dict[str, int] = {}
         for label, name in enumerate(classes, start=1):
             for own in self._names_of(name, lacks):

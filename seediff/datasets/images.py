@@ -154,6 +154,25 @@ def decode_rgb(content: bytes, name: str) -> Array:
     return decode_photograph(content, name).displayed
 
 
+def pixels_of(image: Image.Image | Array) -> Array:
+    """The pixels of a picture that is in memory: a PIL image in RGB, (H, W, 3) uint8; an array as it is.
+
+    Raises ``PictureError`` for a PIL image that ``decode_photograph`` would refuse, and for one that viewers turn: its
+    owner may mean it either way.
+    """
+    if not isinstance(image, Image.Image):
+        return np.asarray(image)
+    _check_kind(image, "The image")
+    if (orientation := _orientation(image)) != 1:
+        raise PictureError(
+            f"The image is shown turned (EXIF orientation {orientation}), but its pixels are not.\n"
+            "Turn them with PIL's ImageOps.exif_transpose(image).",
+            Problem.TURNED,
+            f"EXIF orientation {orientation}",
+        )
+    return np.asarray(image.convert("RGB"))
+
+
 def displayed_size(path: Path) -> tuple[int, int]:
     """Width and height of a photograph as a viewer shows it, from the head of its file.
 
@@ -273,9 +292,10 @@ def _label_picture(content: bytes, name: str) -> Image.Image:
     """The decoded PNG; other formats may change labels."""
     try:
         picture = _opened(content, name, ("PNG",))
-        if content[_HEADER] == b"IHDR":
-            return picture
-        raise PictureError(f"{name} is not a readable PNG (its header does not come first).", Problem.BROKEN)
+        if content[_HEADER] != b"IHDR":
+            raise PictureError(f"{name} is not a readable PNG (its header does not come first).", Problem.BROKEN)
+        _check_unturned(picture, name)
+        return picture
     except PictureError:
         if (kind := _format(content)) in (None, "PNG"):
             raise
@@ -284,6 +304,17 @@ def _label_picture(content: bytes, name: str) -> Image.Image:
         Problem.NO_PNG,
         kind,
     )
+
+
+def _check_unturned(labels: Image.Image, name: str) -> None:
+    """Raise ``PictureError`` if viewers turn the labels, so that they lie otherwise than in the file."""
+    if (orientation := _orientation(labels)) != 1:
+        raise PictureError(
+            f"{name} is shown turned (EXIF orientation {orientation}), but not stored so.\n"
+            "Save it as it lies on its image, without that tag.",
+            Problem.TURNED_LABELS,
+            f"EXIF orientation {orientation}",
+        )
 
 
 def _format(content: bytes) -> str | None:

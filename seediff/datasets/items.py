@@ -86,8 +86,8 @@ def item_problems(items: Iterable[Item]) -> Iterator[tuple[Problem, Path, str]]:
 def pairs_below(images: Path, image_suffix: str, labels: Path, label_suffix: str) -> list[Item]:
     """Images with their label files, matched by their path below the two folders, if at least one of the two exists.
 
-    The two folders and their direct subfolders are searched. A picture with another spelling or format counts as well,
-    so that the expected file is reported as missing.
+    The two folders and their direct subfolders are searched; a folder in one of these is a ``SeediffError``. A picture
+    with another spelling or format counts as well, so that the expected file is reported as missing.
     """
     places = _places(labels, label_suffix) | _places(images, image_suffix)
     items = [
@@ -100,6 +100,8 @@ def pairs_below(images: Path, image_suffix: str, labels: Path, label_suffix: str
 def _places(folder: Path, suffix: str) -> dict[str, Path]:
     """Lower-case path -> its spelling; of spellings that differ only in case, that with the right suffix."""
     below = [entry.name for entry in _entries(folder) if _is_folder(entry)]
+    for deep in (entry for inner in below for entry in _entries(folder / inner) if _is_folder(entry)):
+        raise SeediffError(f"{deep.path} lies deeper than files are looked for.\nMove it up, or away.")
     spelt = [
         (entry.name.endswith(suffix), Path(inner, stem))
         for inner in ("", *below)

@@ -19,7 +19,7 @@ from seediff.errors import SeediffError
 from seediff.files.sealed import partial, read_json, write_json
 from seediff.masks.make import make_mask
 from seediff.masks.variants import calls_of, named_steps, resolve
-from seediff.names import slug
+from seediff.names import check_texts, slug
 from seediff.prompts.prompt_sets import Prompt, make_prompts
 from seediff.prompts.words import PLACE
 from seediff.versions import VERSIONS
@@ -107,6 +107,7 @@ def _check_template(template: str) -> None:
 
 def _check_classes(classes: Sequence[str]) -> None:
     """Raise ``SeediffError`` unless each can be drawn, has a label, and has files of its own on every file system."""
+    check_texts("The classes", classes)
     if not classes:
         raise SeediffError("There is no class to draw. Name one at least.")
     if named := [name for name in classes if name.casefold() == BACKGROUND]:

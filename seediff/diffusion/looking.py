@@ -22,6 +22,7 @@ from seediff.attention.calls import Calls, LookAgain
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.recording import record_unet
 from seediff.attention.tokens import tokenize
+from seediff.datasets.images import pixels_of
 from seediff.diffusion.outputs import encode_images, encode_text
 from seediff.errors import SeediffError
 from seediff.rng import derive_seed
@@ -40,9 +41,10 @@ def look_again(
     """The attention of one UNet call on the image with the prompt, which names what is to be found.
 
     ``image``: a PIL image or (S, S, 3) uint8, of the size that the pipeline draws. ``timestep``: how much noise is
-    added, from 0 (none) to 999; ``rng_seed``: which. ``SeediffError`` for another size, or what is not finite.
+    added, from 0 (none) to 999; ``rng_seed``: which. ``SeediffError`` for another size, what is not finite, and as in
+    ``pixels_of``.
     """
-    pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
+    pixels = pixels_of(image)
     _check_size(pipe, pixels)
     calls = LookAgain(timestep)
     seeds = {timestep: [look_seed(rng_seed, timestep)]}
@@ -66,6 +68,7 @@ def look(
 
     ``seeds``: timestep -> the seed of each image's noise. ``recordings``: the timesteps that each is the mean of.
     """
+    tokenized = tokenize(pipe, prompts)
     text = encode_text(pipe, prompts)
     pixels = torch.tensor(np.ascontiguousarray(images)).movedim(-1, 1)  # last digits follow from the order in memory
     latents = encode_images(pipe, pixels.to(pipe.device, text.dtype) / 127.5 - 1)
@@ -75,7 +78,6 @@ def look(
             steps = torch.full((len(images),), timestep, device=latents.device)
             noised = pipe.scheduler.add_noise(latents, noise.to(latents), steps)
             pipe.unet(noised, steps, encoder_hidden_states=text)
-    tokenized = tokenize(pipe, prompts)
     return {calls: accumulator.maps(tokenized, calls) for calls in recordings}
 
 

@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seediff.attention.maps import AttentionMaps, ClassMaps, competing
+from seediff.datasets.images import pixels_of
 from seediff.errors import SeediffError
 from seediff.masks.refinement import SOFT_PAMR, Refinement, refine, to_mask
 from seediff.masks.variants import ALPHA, Steps, apply, named_steps, resolve
+from seediff.names import check_texts
 
 
 def make_score(
@@ -51,10 +53,10 @@ def make_mask(
 
     ``image``: a PIL image or (H, W, 3) uint8. ``variant``, ``alpha``, ``starts``, ``others``: as in ``make_score``.
     ``beta``: the threshold (Eq. 12), if ``refinement`` has none. Without refinement (None) the score is upsampled and
-    cut. ``SeediffError`` as in ``make_score``, and for an image that is not square.
+    cut. ``SeediffError`` as in ``make_score``, for an image that is not square, and as in ``pixels_of``.
     """
     _check_maps(maps)
-    pixels = np.asarray(image.convert("RGB")) if isinstance(image, Image.Image) else np.asarray(image)
+    pixels = pixels_of(image)
     if pixels.ndim == 3 and pixels.shape[0] != pixels.shape[1]:
         size = f"{pixels.shape[1]} x {pixels.shape[0]}"
         raise SeediffError(
@@ -66,6 +68,7 @@ def make_mask(
 
 
 def _class_maps(maps: AttentionMaps, word: str, starts: Sequence[int], others: Sequence[str]) -> ClassMaps:
+    check_texts("others", others)
     return competing([maps.for_word(word, starts), *map(maps.for_word, others)])[0]
 
 

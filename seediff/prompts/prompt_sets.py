@@ -10,7 +10,7 @@ from typing import Any
 
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_csv, write_csv
-from seediff.names import check_name, check_text, slug
+from seediff.names import check_name, check_text, check_texts, slug
 from seediff.prompts.synonyms.variety import Variety, vary
 from seediff.prompts.words import Filled, fill, find_word, place_word
 from seediff.rng import derive_seed
@@ -58,6 +58,7 @@ def make_prompts(
     ``augmentation`` (a ``PromptAugmentation`` with its ``shipped`` words) makes them differ; the first prompts of a
     class are the same however many there are. Raises ``SeediffError`` if there are not so many different ones.
     """
+    check_texts("The classes", classes)
     if not classes:
         raise SeediffError("There are no classes to make prompts for.")
     if not 1 <= per_class <= LARGEST_CLASS:

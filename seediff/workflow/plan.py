@@ -11,7 +11,7 @@ from math import ceil
 from pathlib import Path
 from typing import Literal, get_args
 
-from seediff.diffusion.model_files import network_files, pipeline_files
+from seediff.diffusion.model_files import named_model, network_files, pipeline_files
 from seediff.names import MASK_QUALITY, slug
 from seediff.workflow import layout
 from seediff.workflow.layout import fill
@@ -154,7 +154,7 @@ def diffusion_files(study: Study) -> list[str]:
 
 def model_files(model: str) -> list[str]:
     """Every file of a local diffusion model; an empty list for a hub's."""
-    return [*map(str, pipeline_files(Path(model)))]
+    return [*map(str, pipeline_files(Path(named_model(model))))]
 
 
 def network_inputs(model: str) -> list[str]:

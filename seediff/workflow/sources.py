@@ -23,7 +23,7 @@ from seediff.diffusion.model_files import hub_commit, is_hub_id, names_commit, r
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json, write_json
 from seediff.workflow import layout
-from seediff.workflow.plan import benchmark_folder, diffusion_files, network_inputs
+from seediff.workflow.plan import benchmark_folder, model_files, network_inputs
 from seediff.workflow.study import RealRecipe, Study, check_paths
 from seediff.workflow.study.outputs import SceneJudge
 from seediff.workflow.study.sections import Diffusion
@@ -137,7 +137,9 @@ def _large_files(study: Study) -> list[str]:
     """The files of local models that take long to read."""
     networks = [segmenter.pretrained for segmenter in study.segmenters.values()]
     networks += [settings.clip_model for settings in study.filters.values()]
-    files = [*diffusion_files(study), *(path for name in networks if name for path in network_inputs(name))]
+    models = [study.diffusion.model, *_judges_models(study)]
+    files = [path for model in models for path in model_files(model)]
+    files += [path for name in networks if name for path in network_inputs(name)]
     return [path for path in dict.fromkeys(files) if Path(path).stat().st_size > LARGE]
 
 
@@ -150,10 +152,15 @@ def find_commits(study: Study, noted: Sources) -> dict[str, str]:
 def hub_models(study: Study) -> list[str]:
     """Every hub id of the study without a commit: of diffusion models, of backbones, of CLIP."""
     named = [study.diffusion.reference]
-    named += [judge.model for judge in study.judges.values() if isinstance(judge, SceneJudge) and judge.model]
+    named += _judges_models(study)
     named += [segmenter.pretrained for segmenter in study.segmenters.values() if segmenter.pretrained]
     named += [settings.clip_model for settings in study.filters.values() if settings.clip_model]
     return [name for name in dict.fromkeys(named) if is_hub_id(name) and not names_commit(name)]
+
+
+def _judges_models(study: Study) -> list[str]:
+    """The diffusion models that judges name for themselves."""
+    return [judge.model for judge in study.judges.values() if isinstance(judge, SceneJudge) and judge.model]
 
 
 def check_commits(study: Study, commits: Mapping[str, str]) -> None:

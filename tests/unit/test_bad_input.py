@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,14 @@ import numpy as np
 import pytest
 
 from seediff.cli import main
+from seediff.datasets.classes import label_space
 from seediff.datasets.images import encode_mask, encode_png
+from seediff.datasets.registry import FORMATS
 from seediff.datasets.shards import Sample, write_shard
+from seediff.diffusion.generation import generate as generate_pairs
+from seediff.errors import SeediffError
 from seediff.files.sealed import read_json, write_csv, write_json
+from seediff.prompts.prompt_sets import make_prompts
 from seediff.workflow.study import Study, load_study
 from tests.stages import spec_of
 
@@ -99,6 +105,9 @@ def write_study(folder: Path, old: str, new: str) -> Path:
         ("iterations: 4, batch_size: 2", "iterations: 4, crop: [32, 1048576]", "crop is 1048576", "8,192"),
         ("iterations: 4, batch_size: 2", "iterations: 4, scale_max: 1.0e+300", "scale_max", "at most"),
         ("dilations: [", f"dilations: [{'1, ' * 100}", "refinements.pamr.pamr.dilations", "at most 100 items"),
+        ("dilations: [1, 2]", "dilations: []", "pamr.dilations' must have at least 1 item, not 0.", ""),
+        ("area: [0, 1]", "area: [0, 1, 1]", "filters.good.area' must have at most 2 items, not 3.", ""),
+        ("[cat, car]", "['cat ', car]", "'cat ' cannot be used as a name", "spaces in between"),
     ],
 )
 def test_a_wrong_study(said: Any, tmp_path: Path, old: str, new: str, where: str, hint: str) -> None:
@@ -127,6 +136,7 @@ def test_generate_refuses_what_it_cannot_draw(said: Any, tmp_path: Path) -> None
     assert "at least one" in generate(said, tmp_path, "--number", "0")
     assert "cannot be used as a name" in generate(said, tmp_path, name="a/b")
     assert "cannot be used as a name" in generate(said, tmp_path, name="a'b")
+    assert "cannot be used as a name" in generate(said, tmp_path, name="cat ")
     assert "{word}" in generate(said, tmp_path, "--template", "a photo")
     assert "'seediff'" in generate(said, tmp_path, "--variant", "seedif")
 
@@ -145,6 +155,22 @@ def test_two_mask_sets_of_one_name(said: Any, tmp_path: Path) -> None:
     recipes += ["  second: {image_set: basic, variant: caa, refinement: x-raw}"]
     (tmp_path / "smoke.yaml").write_text(text.replace("recipes:\n", "\n".join(["recipes:", *recipes, ""]), 1))
     assert "both called 'caa-x-raw'" in said("check", tmp_path / "smoke.yaml")
+
+
+@pytest.mark.parametrize("classes", ["cat", ["cat", 3], [None]])
+def test_classes_are_a_list_of_texts(tmp_path: Path, classes: Any) -> None:
+    """A text alone is not taken for a list of its characters, here or wherever else classes are given."""
+    uses: list[Callable[[], object]] = [
+        lambda: generate_pairs(str(MODEL), classes, 1, tmp_path / "out"),
+        lambda: make_prompts("x", classes, 1),
+        lambda: label_space(classes),
+        lambda: FORMATS["voc"].label_by_name(classes),
+        lambda: FORMATS["voc"].label_by_name(["cat"], lacks=classes),
+    ]
+    for use in uses:
+        with pytest.raises(SeediffError, match="must be a list of texts"):
+            use()
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("option", ["--steps 0", "--batch-size -1", "--guidance-scale nan", "--guidance-scale 1"])

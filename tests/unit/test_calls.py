@@ -214,6 +214,13 @@ def test_an_image_of_another_size_is_refused(pipe: StableDiffusionPipeline, imag
         look_again(pipe, image, "a cat")
 
 
+@pytest.mark.parametrize("prompt", [["a cat"], None, "a cat\udce4"])
+def test_a_look_wants_one_prompt(pipe: StableDiffusionPipeline, prompt: Any) -> None:
+    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    with pytest.raises(SeediffError, match=r"must be a text|holds half a character"):
+        look_again(pipe, np.zeros((side, side, 3), np.uint8), prompt)
+
+
 # --- in variants -----------------------------------------------------------------------------------------------------
 
 LATE: Any = [("record", {"timesteps": "late"}), "seediff"]

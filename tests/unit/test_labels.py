@@ -217,6 +217,19 @@ def test_make_mask_wants_the_square_image_that_was_drawn() -> None:
         make_mask(attention_maps(), "cat", random_image(5, 20, 16))
 
 
+def test_make_mask_wants_an_image_whose_pixels_are_as_they_look() -> None:
+    with pytest.raises(SeediffError, match="transparent places"):
+        make_mask(
+            attention_maps(), "cat", Image.fromarray(random_image(5, 16, 16)).convert("LA").point(lambda v: v // 2)
+        )
+
+
+@pytest.mark.parametrize("others", ["photo", ["photo", 3]])
+def test_words_that_compete_are_a_list_of_texts(others: Any) -> None:
+    with pytest.raises(SeediffError, match="others must be a list of texts"):
+        make_score(attention_maps(), "cat", others=others)
+
+
 @pytest.mark.parametrize("word", [None, 3, b"cat"])
 def test_a_word_is_text(word: Any) -> None:
     with pytest.raises(SeediffError, match="must be text"):

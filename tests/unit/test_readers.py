@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -371,6 +372,17 @@ def test_images_without_labels_and_labels_without_images(tmp_path: Path, format:
         for other in alone:
             other.unlink()
     assert len(opened(format, tmp_path)) == 1
+
+
+@pytest.mark.parametrize("format", ["cityscapes", "ade20k", "imagenet_s50"])
+def test_pairs_deeper_than_files_are_looked_for(tmp_path: Path, format: str) -> None:
+    """They would be left out without a word."""
+    for path in make(format, tmp_path, [1, 2]):
+        split = path.parent.parent if format != "ade20k" else path.parent
+        (split / "more" / "deep").mkdir(parents=True)
+        shutil.copy(path, split / "more" / "deep")
+    message = refusal(format, tmp_path)
+    assert f"more{os.sep}deep lies deeper than files are looked for" in message
 
 
 def test_four_label_files_and_two_usable_images(tmp_path: Path) -> None:

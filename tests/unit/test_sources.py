@@ -12,6 +12,7 @@ import yaml
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_json
+from seediff.workflow import sources
 from seediff.workflow.sources import (
     Data,
     Sources,
@@ -30,6 +31,7 @@ from tests.conftest import ROOT
 from tests.stages import spec_of
 
 COMMIT = "0123456789" * 4
+COARSE = "assets/pictograms-coarse"
 CONTENT = yaml.safe_load((ROOT / "config/studies/smoke.yaml").read_text())
 
 
@@ -60,6 +62,15 @@ def test_a_study_of_local_files_takes_nothing_from_the_hub(name: str) -> None:
     assert (
         hub_models(local) == [] and pinned(local, Sources()) == local and not find_sources(local, Sources(), []).commits
     )
+
+
+def test_large_files_of_every_local_model_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "LARGE", 1_000_000)
+    monkeypatch.chdir(ROOT)
+    judged = {"judges": CONTENT["judges"] | {"scenes": CONTENT["judges"]["scenes"] | {"model": COARSE}}}
+    noted = find_sources(parse_study(CONTENT | judged), Sources(), [])
+    weights = "unet/diffusion_pytorch_model.safetensors"
+    assert {f"assets/pictograms/{weights}", f"{COARSE}/{weights}"} <= {*noted.files}
 
 
 def test_every_job_is_told_the_commit() -> None:

@@ -203,6 +203,7 @@ def test_a_study_that_holds_itself_is_refused() -> None:
         (lambda c: c["tables"]["drawn"]["rows"][0].update(variant="look"), "'basic' does not score the variant 'look'"),
         (lambda c: c["judges"]["scenes"].update(benchmark="vok"), "judges.scenes names the benchmark 'vok'"),
         (lambda c: c["judges"]["scenes"].update(images=[]), "judges.scenes.images"),
+        (lambda c: c["judges"]["scenes"].update(images=[0, 0]), "judges.scenes.images': asks for no image"),
         (lambda c: c["judges"]["scenes"].update(timesteps=[1000]), "judges.scenes.timesteps.0' is 1000"),
         (lambda c: c["judges"]["drawn"].update(recipe="exactly"), "judges.drawn names the recipe 'exactly'"),
         (lambda c: c["judges"]["drawn"].update(image_set="basics"), "judges.drawn names the image set 'basics'"),

@@ -233,6 +233,14 @@ def test_a_word_that_the_tokenizer_drops_is_an_error() -> None:
         read("a cafe\u0301").indices("\u0301", [6])  # written as one letter, before it
 
 
+@pytest.mark.parametrize(
+    ("prompt", "words"), [(["a cat"], "must be a text"), (None, "must be a text"), ("a cat\udce4", "half a character")]
+)
+def test_a_prompt_that_is_no_text_is_an_error_that_says_so(prompt: Any, words: str) -> None:
+    with pytest.raises(SeediffError, match=words):
+        read(prompt)
+
+
 def test_a_tokenizer_without_a_limit_is_an_error_that_says_so() -> None:
     reader = Reader(CLIP, {})
     reader.tokenizer.model_max_length = int(1e30)

@@ -164,6 +164,8 @@ def explain(error: ValidationError, section: Any) -> str:
         return f"unknown key '{where}'.\n{nearest(str(first['loc'][-1]), _keys(_at(section, first['loc'][:-1])))}"
     if first["type"] == REFUSED_SETTINGS:
         return f"'{where}': {first['msg']}"
+    if first["type"] in ("too_short", "too_long"):
+        return f"'{where}' must have {first['msg'].partition(' have ')[2].replace(' after validation', '')}."
     if _WRONG_VALUE.fullmatch(first["type"]):
         return f"'{where}' is {cut(visible(repr(first['input'])))}, but must be {_wanted(_at(section, first['loc']))}."
     return f"'{where}': {cut(visible(first['msg'].removeprefix('Value error, ')))}."

@@ -15,6 +15,13 @@ from seediff.workflow.study.values import Count, Name, Names, Repeats, Section, 
 Kind = Literal["iou", "mean", "foreground", "merged", "harmonic"]
 
 
+def _any_image(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """The numbers of images; ``ValueError`` if all are 0."""
+    if not any(numbers):
+        raise ValueError("asks for no image at all")
+    return numbers
+
+
 class Column(Section):
     """A column by its heading: a number in percent, of exactly one of four kinds."""
 
@@ -142,7 +149,11 @@ class SceneJudge(Section):
 
     benchmark: Name
     """The annotated images, an entry of ``benchmarks``."""
-    images: Annotated[tuple[Annotated[int, Ge(0), Le(1_000_000)], ...], Field(min_length=1, max_length=10)]
+    images: Annotated[
+        tuple[Annotated[int, Ge(0), Le(1_000_000)], ...],
+        Field(min_length=1, max_length=10),
+        AfterValidator(_any_image),
+    ]
     """How many images that show one class, two classes, and so on."""
     timesteps: Timesteps
     """The timesteps that stand for those of a denoising run: each image is noised to every one of them."""

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seediff.datasets.registry import FORMATS
-from seediff.diffusion.model_files import is_hub_id
+from seediff.diffusion.model_files import is_hub_id, named_model
 from seediff.errors import SeediffError
 from seediff.names import visible
 from seediff.workflow.study.outputs import SceneJudge
 from seediff.workflow.study.sections import Benchmark, RealRecipe, Study
 
-MODELS = ("diffusion.", "segmenters.", "filters.")
+MODELS = ("diffusion.", "judges.", "segmenters.", "filters.")
 """Sections that name models."""
 
 
@@ -74,7 +74,8 @@ def named_paths(study: Study) -> Iterator[NamedPath]:
 def _model(key: str, model: str | None, index: str) -> Iterator[NamedPath]:
     """A file of weights, or a folder with its ``index``; a model that is no hub id must be one of these."""
     if model and not is_hub_id(model):
-        yield NamedPath(key, Path(model, index) if os.path.isdir(model) else Path(model), os.path.isfile)
+        path = Path(named_model(model))
+        yield NamedPath(key, path / index if path.is_dir() else path, os.path.isfile)
 
 
 def _split(key: str, benchmark: Benchmark, split: str) -> Iterator[NamedPath]:
