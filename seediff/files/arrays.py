@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,6 @@ from seediff.files.seals import Bytes, check_seal, name_of, seal
 
 MOST_BYTES = 2**30
 """Of all arrays together; a file that would unpack to more is refused."""
-_BROKEN = (OSError, ValueError, EOFError, KeyError, BadZipFile, zlib.error, RuntimeError, MemoryError)
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -40,7 +38,7 @@ def read_arrays(path: Path, what: str) -> dict[str, NDArray[Any]]:
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise SeediffError(f"{what} {path} is missing. Run the workflow again to make it.") from None
-    except _BROKEN as error:
+    except Exception as error:  # whatever zipfile, zlib and numpy come across
         reason = (str(error) or repr(error)).splitlines()[0]
         raise SeediffError(f"{what} {path} is broken ({reason}).\nDelete it and run the workflow again.") from None
     name, stored = (str(arrays.pop(part, "")) for part in ("name", "seal"))

@@ -10,6 +10,6 @@ import pytest
 @pytest.fixture(scope="module", autouse=True)
 def sealed_whatever_it_holds() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("seediff.files.sealed", "seediff.training.checkpoint"):
+        for module in ("seediff.files.sealed", "seediff.files.arrays", "seediff.training.checkpoint"):
             patch.setattr(f"{module}.check_seal", lambda *_: None)
         yield

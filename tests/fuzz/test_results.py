@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -12,31 +13,46 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seediff.datasets.images import encode_png
+from seediff.segmenter.confusions import image_confusions, write_confusions
 from seediff.workflow import plan
 from seediff.workflow.reporting.tables import write_table
 from seediff.workflow.study import load_study
 from tests.conftest import ROOT
 from tests.fuzz.hostile import damaged, tampered
 from tests.fuzz.sandbox import cases, sandbox
+from tests.runs import write_run
 from tests.stages import spec_of, typed
 
 pytestmark = pytest.mark.fuzz
 
+
+def npz_of_a_run() -> bytes:
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "metrics/exact/resnet/0/voc.npz")
+        write_confusions(path, image_confusions([("val_000000", np.eye(3, dtype=int))], 3))
+        return path.read_bytes()
+
+
 SMOKE = load_study(ROOT / "config" / "studies" / "smoke.yaml")
 TABLE, QUALITY = spec_of("tabulate", SMOKE, "domains"), spec_of("tabulate", SMOKE, "mask_quality")
 METRICS = {"classes": ["background", "cat", "car"], "confusion": [[9, 1, 0], [1, 5, 0], [2, 0, 4]]}
+NPZ = npz_of_a_run()
 VARIANT = {"objects": 2, "iou_mean": 0.5, "iou_std": 0.1, "best_threshold": 0.3, "best_iou": 0.6, "auc": 0.7}
 MEASURED = {"benchmark": "voc", "images": 2, "variants": {"caa-raw": VARIANT, "centre_disc-raw": VARIANT}}
 
 
 def tabulate(spec: Any, path: str, content: bytes) -> int:
+    """Of a table whose file at ``path`` holds ``content``; the matrices of a run's single images are sound."""
     with sandbox() as box:
         file = Path("results", path)
         file.parent.mkdir(parents=True)
         file.write_bytes(content)
+        if file.parts[1] == "metrics":
+            images = [("val_000000", np.array(METRICS["confusion"])), ("val_000001", np.zeros((3, 3), int))]
+            write_confusions(file.with_suffix(".npz"), image_confusions(images, 3))
         outputs = ("--results", "results", "--output", "out/table")
         code, said = box.seediff("stage", "tabulate", "--spec", json.dumps(spec), *outputs)
-        assert code == 0 or path in said
+        assert code == 0 or path.removesuffix("json") in said
         assert (code == 0) == Path("out/table.html").exists()
         return code
 
@@ -57,6 +73,19 @@ def test_mask_quality_that_was_tampered_with(content: Any) -> None:
 @given(damaged(json.dumps(METRICS).encode()) | st.sampled_from([b"[" * 200_000, b"9" * 5000]))
 def test_damaged_metrics(content: bytes) -> None:
     tabulate(TABLE, "metrics/exact/resnet/0/voc.json", content)
+
+
+@cases(100)
+@given(damaged(NPZ))
+def test_damaged_metrics_of_images(content: bytes) -> None:
+    with sandbox() as box:
+        file = Path("results", "metrics/exact/resnet/0/voc.npz")
+        write_run(file.with_suffix(".json"), METRICS["classes"], np.array([METRICS["confusion"]]))
+        file.write_bytes(content)
+        outputs = ("--results", "results", "--output", "out/table")
+        code, said = box.seediff("stage", "tabulate", "--spec", json.dumps(TABLE), *outputs)
+        assert code == 0 or str(file) in said
+        assert (code == 0) == Path("out/table.html").exists()
 
 
 def test_sound_results() -> None:

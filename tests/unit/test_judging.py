@@ -186,15 +186,40 @@ def judged_file(folder: Path, **changes: Any) -> None:
 def test_a_table_of_masks(tmp_path: Path) -> None:
     judged_file(tmp_path)
     write_table(TABLE, tmp_path, tmp_path / "strata")
-    texts = {path.suffix[1:]: path.read_text() for path in tmp_path.glob("strata.*")}
-    assert {*texts} == {"csv", "md", "tex", "html", "json"}
+    texts = {path.name.removeprefix("strata."): path.read_text() for path in tmp_path.glob("strata.*")}
+    assert {*texts} == {"csv", "md", "tex", "html", "json", "verdicts.json"}
     found = pd.read_csv(io.StringIO(texts["csv"])).set_index(["label", "stratum"])
     line = found.loc["CAA", "one class"]
     assert (line.iou, line.standard_error, line.missed, line.spilled, line.n) == (55.0, 5.0, 10.0, 20.0, 2)
     assert (line.best_iou, line.best_threshold) == (50.0, 0.05)
     assert json.loads(texts["json"])["Another look"] == {"one class": 85.0, "2 classes": 85.0}
     row = next(line for line in texts["md"].splitlines() if "Another look" in line)
-    assert "**85.0 (5.0)**" in row and "**80.0 (0.0) at 0.05**" in row
+    assert "**85.0 (5.0)**" in row and "**80.0" not in row, "a best threshold was tested on a single mask"
+    assert json.loads(texts["verdicts.json"])["shows"] == (
+        "By IoU (one class), Another look is ahead of CAA by 30.0, 30.0 to 30.0."
+    )
+
+
+def test_masks_are_compared_mask_by_mask(tmp_path: Path) -> None:
+    """The difference is the same on every mask up to its noise, though masks differ far more."""
+    for noise, ahead in ((0.02, True), (0.3, False)):
+        rng = np.random.default_rng(0)
+        ious = rng.uniform(0.35, 0.6, 40)
+        others = ious + 0.03 + rng.permutation(np.linspace(-noise, noise, 40))
+        strata = {"caa-pamr": ious, "look-pamr": others}
+        found = {name: {"one class": summarise([verdict(iou, iou) for iou in of])} for name, of in strata.items()}
+        write_json(tmp_path / "judged" / "scenes.json", {"rows": found})
+        write_table(TABLE, tmp_path, tmp_path / "strata")
+        text = (tmp_path / "strata.md").read_text()
+        assert (text.count("**") == 2 * 2 + 2) == ahead and ("is ahead of CAA" in text) == ahead
+
+
+def test_rows_of_other_masks_are_refused(tmp_path: Path) -> None:
+    counts = {"caa-pamr": 3, "look-pamr": 4}
+    rows = {name: {"one class": summarise([verdict(0.5, 0.5)] * count)} for name, count in counts.items()}
+    write_json(tmp_path / "judged" / "scenes.json", {"rows": rows})
+    with pytest.raises(SeediffError, match=r"scenes\.json are of other objects"):
+        write_table(TABLE, tmp_path, tmp_path / "strata")
 
 
 def test_a_judge_that_is_a_segmenter_says_how_good_it_is(tmp_path: Path) -> None:
