@@ -233,10 +233,13 @@ def test_figures_name_what_is_there() -> None:
     assert "is not in the prompt 'a kitty'" in problem(lambda content: content["figures"].update(open=[wrong]))
 
 
-def test_both_readings_of_the_mean_stand_side_by_side() -> None:
-    both = study(lambda content: content.update(listed_classes=["cat"]))
-    assert [column["of"] for column in spec_of("tabulate", both, "table2")["columns"]] == [[], ["cat"]]
-    assert [column["of"] for column in spec_of("tabulate", study(), "table2")["columns"]] == [[]]
+def test_all_readings_of_the_mean_stand_side_by_side() -> None:
+    def readings(told: Study) -> list[tuple[str, list[str]]]:
+        return [(column["kind"], column["of"]) for column in spec_of("tabulate", told, "table2")["columns"]]
+
+    listed = study(lambda content: content.update(listed_classes=["cat"]))
+    assert readings(listed) == [("foreground", []), ("mean", []), ("mean", ["cat"])]
+    assert readings(study()) == [("foreground", []), ("mean", [])]
 
 
 @pytest.mark.parametrize("name", ["mini", "smoke", "paper"])
