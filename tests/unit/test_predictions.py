@@ -22,6 +22,7 @@ def test_every_row_shows_its_label_maps_over_the_images(tmp_path: Path) -> None:
         for place, tile in enumerate(row.tiles.values()):
             red, green, blue = np.asarray(tile)[32, 32].astype(int)
             assert (red - green > 40) == (place in coloured) and green == blue  # VOC's first colour is a red
+    assert [title.split(": ")[1] for title in truth.tiles] == ["cat", "background"]
     write_predictions(predicted, ["cat", "car"], tmp_path / "a.png")
     write_predictions(predicted, ["cat", "car"], tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

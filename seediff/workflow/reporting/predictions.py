@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from seediff.datasets.classes import BACKGROUND_LABEL, IGNORE_LABEL
 from seediff.datasets.images import Array
-from seediff.datasets.palettes import VOC_COLOURS, overlay
+from seediff.datasets.palettes import VOC_COLOURS
 from seediff.files.sealed import partial
 from seediff.workflow.reporting.grids import PictureGrid, PictureRow, picture
 
@@ -37,18 +38,24 @@ def write_predictions(predicted: Predicted, classes: Sequence[str], path: Path) 
 
 
 def _grid(predicted: Predicted, classes: Sequence[str]) -> PictureGrid:
-    rows = [PictureRow("image", "", _tiles(predicted, predicted.images))]
-    for label, labels in predicted.labels.items():
-        pairs = zip(predicted.images, labels, strict=True)
-        rows.append(
-            PictureRow(label, "", _tiles(predicted, [overlay(image, part, VOC_COLOURS) for image, part in pairs]))
-        )
-    present = sorted(
-        {int(label) for labels in predicted.labels.values() for part in labels for label in np.unique(part)} - {0, 255}
+    truth = next(iter(predicted.labels.values()))
+    titles = [f"{place}: {_named(labels, classes)}" for place, labels in enumerate(truth, start=1)]
+    rows = [PictureRow("image", "", dict(zip(titles, predicted.images, strict=True)))]
+    for label, maps in predicted.labels.items():
+        tiles = [_coloured(image, labels) for image, labels in zip(predicted.images, maps, strict=True)]
+        rows.append(PictureRow(label, "", dict(zip(titles, tiles, strict=True))))
+    names = ", ".join(predicted.names)
+    return PictureGrid(
+        rows, f"Images at equal distances in the benchmark: {names}. A class has the colour of its truth."
     )
-    named = ", ".join(classes[label - 1] for label in present)
-    return PictureGrid(rows, f"Images at equal distances in the benchmark; in colours: {named or 'nothing'}.")
 
 
-def _tiles(predicted: Predicted, tiles: Sequence[Array]) -> dict[str, Array]:
-    return {f"{place}: {name}": tile for place, (name, tile) in enumerate(zip(predicted.names, tiles, strict=True), 1)}
+def _named(labels: NDArray[Any], classes: Sequence[str]) -> str:
+    present = [int(label) for label in np.unique(labels) if label not in (BACKGROUND_LABEL, IGNORE_LABEL)]
+    return ", ".join(classes[label - 1] for label in present) or "background"
+
+
+def _coloured(image: Array, labels: NDArray[Any]) -> Array:
+    """Classes in plain colours, over the image with its colours faded to a quarter."""
+    faded = 191 + image // 4
+    return np.where((labels == BACKGROUND_LABEL)[..., None], faded, VOC_COLOURS[labels]).astype(np.uint8)
