@@ -53,7 +53,7 @@ STRIP = f"{RESULTS}/strips/{{class_slug}}.png"
 FIGURE = f"{RESULTS}/figures/{{figure}}.{{suffix}}"
 REPORT = f"{RESULTS}/report.html"
 
-TABLE_SUFFIXES = ("csv", "md", "tex", "html", "json", "verdicts.json")
+TABLE_SUFFIXES = ("csv", "md", "tex", "html", "json", "verdicts.json", "grid.json")
 FIGURE_SUFFIXES = ("png", "pdf")
 
 ADAPTER_STATE = f"{RESULTS}/checkpoints/adapters/{{adaptation}}/state.safetensors"

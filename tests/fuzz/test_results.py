@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 from seediff.datasets.images import encode_png
 from seediff.segmenter.confusions import image_confusions, write_confusions
 from seediff.workflow import plan
+from seediff.workflow.reporting.findings import Findings, as_content
+from seediff.workflow.reporting.formats import Heading, TextGrid
+from seediff.workflow.reporting.stored import as_json
 from seediff.workflow.reporting.tables import write_table
 from seediff.workflow.study import load_study
 from tests.conftest import ROOT
@@ -117,7 +120,9 @@ def test_a_damaged_table_is_shown_or_refused(table: bytes, data: st.DataObject) 
         ("models/exact/resnet/0/history.csv", b""),
         ("models/exact/resnet/0/history.csv", b"iteration,loss\n1,high\n"),
         ("models/exact/resnet/0/history.csv", b"\xff\xfe"),
-        ("tables/domains.html", b"\xff\xfe"),
+        ("tables/domains.grid.json", b"\xff\xfe"),
+        ("tables/domains.grid.json", b'{"name": "t", "rows": 3}'),
+        ("tables/domains.verdicts.json", b"[]"),
         ("strips/cat.png", b"GIF"),
         ("mask_quality/voc.json", b'{"images": 0, "variants": {}}'),
         ("mask_quality/voc.json", b'{"images": 2, "variants": {"a": 3}}'),
@@ -137,7 +142,13 @@ def test_a_report_of_hostile_parts(path: str, content: bytes) -> None:
 
 def write_sound_parts(results: Path) -> None:
     png = encode_png(np.zeros((2, 2, 3), np.uint8))
-    files = {f"tables/{name}.html": b"<table></table>" for name in plan.table_names(SMOKE)}
+    grid = TextGrid("t", "T", "", (Heading("", numeric=False),), (("a",),))
+    shown = {"grid.json": as_json(grid), "verdicts.json": as_content(Findings("t", "T", "", "mIoU", repeats=1))}
+    files = {
+        f"tables/{name}.{kind}": json.dumps(content).encode()
+        for name in plan.table_names(SMOKE)
+        for kind, content in shown.items()
+    }
     files |= {f"strips/{name}.png": png for name in SMOKE.classes}
     files |= {f"figures/{name}.png": png for name in plan.FIGURES}
     files |= {f"judged/{name}.png": png for name in plan.judges(SMOKE)}

@@ -187,7 +187,7 @@ def test_a_table_of_masks(tmp_path: Path) -> None:
     judged_file(tmp_path)
     write_table(TABLE, tmp_path, tmp_path / "strata")
     texts = {path.name.removeprefix("strata."): path.read_text() for path in tmp_path.glob("strata.*")}
-    assert {*texts} == {"csv", "md", "tex", "html", "json", "verdicts.json"}
+    assert {*texts} == {"csv", "md", "tex", "html", "json", "verdicts.json", "grid.json"}
     found = pd.read_csv(io.StringIO(texts["csv"])).set_index(["label", "stratum"])
     line = found.loc["CAA", "one class"]
     assert (line.iou, line.standard_error, line.missed, line.spilled, line.n) == (55.0, 5.0, 10.0, 20.0, 2)

@@ -23,6 +23,7 @@ from seediff.files.spreadsheets import escaped, unescaped
 from seediff.names import cut, reason
 from seediff.prompts.prompt_sets import make_prompts, read_prompts, write_prompts
 from seediff.workflow.reporting.charts import bar_chart
+from seediff.workflow.reporting.findings import Findings
 from seediff.workflow.reporting.formats import Heading, Note, TextGrid, html, latex, markdown
 from seediff.workflow.reporting.report import write_report
 from seediff.workflow.reporting.specs import MaskQualityTable
@@ -117,10 +118,10 @@ def test_the_report_holds_no_control_characters(tmp_path: Path) -> None:
     facts = {"classes": [STEERING], STEERING: STEERING}
     study = {"name": "x", "title": STEERING, "embedded": False, "repeats": 1, "rng_seed": 0}
     picture = b"\x89PNG"
-    write_page(tmp_path / "t.html", html(steering_grid()))
+    found = Findings("t", STEERING, STEERING, STEERING, 0, shows=STEERING)
     write_report(
         {**study, "facts": facts, "notes": [STEERING, "two\nlines", "<b>"]},
-        [tmp_path / "t.html"],
+        [(steering_grid(), found)],
         [(STEERING, picture)],
         [(STEERING, STEERING, picture)],
         {STEERING: picture},

@@ -18,8 +18,11 @@ from PIL import Image
 from seediff.datasets.images import encode_picture
 from seediff.datasets.palettes import overlay
 from seediff.errors import SeediffError
-from seediff.files.sealed import read_page, write_csv, write_json
-from seediff.workflow.reporting.charts import bar_chart, training_curves
+from seediff.files.sealed import write_csv, write_json
+from seediff.workflow.reporting.charts import bar_chart, training_curves, verdict_chart
+from seediff.workflow.reporting.findings import Findings, Pair, read_findings
+from seediff.workflow.reporting.formats import TextGrid, html, read_grid
+from seediff.workflow.reporting.paired import Difference
 from seediff.workflow.reporting.report import data_uri, write_report
 from seediff.workflow.reporting.strips import GAP, TILE, strip
 from seediff.workflow.reporting.tables import MaskQualityTable, write_table
@@ -63,11 +66,14 @@ def histories(tmp_path: Path) -> dict[str, list[Path]]:
     return {"caa/swin": paths, "seediff/swin": paths[:1]}
 
 
-def tables(results: Path) -> list[Path]:
+Tables = list[tuple[TextGrid, Findings]]
+
+
+def tables(results: Path) -> Tables:
     row = {"label": HOSTILE, "recipe": "caa", "segmenter": "swin", "benchmark": "voc", "paper": {"mIoU": 68.8}}
     content = {
-        "name": "table2",
         "title": "Ablation",
+        "question": f"Which? {HOSTILE}",
         "caption": HOSTILE,
         "columns": [{"heading": "mIoU", "kind": "mean"}],
         "rows": [row],
@@ -75,13 +81,22 @@ def tables(results: Path) -> list[Path]:
         "embedded": True,
     }
     write_json(results / "mask_quality" / "voc.json", QUALITY)
-    write_table(typed("tabulate", content), results, results / "tables" / "table2")
-    write_table(
+    specs = [
+        typed("tabulate", content | {"name": "table2"}),
+        typed("tabulate", content | {"name": "table5"}),
         MaskQualityTable(title="Mask quality", caption="", benchmark="voc", study="mini"),
-        results,
-        results / "tables" / "quality",
-    )
-    return [results / "tables" / "table2.html", results / "tables" / "quality.html"]
+    ]
+    for spec in specs:
+        write_table(spec, results, results / "tables" / spec.name)
+    stems = [str(results / "tables" / spec.name) for spec in specs]
+    return [(read_grid(Path(f"{stem}.grid.json")), read_findings(Path(f"{stem}.verdicts.json"))) for stem in stems]
+
+
+def judged(name: str, *values: float, reported: float = 1.0, degrees: int = 4) -> Findings:
+    """A table of pairs with the paper's order, each two points certain."""
+    found = [Difference(value, value - 2, value + 2, degrees) for value in values]
+    pairs = [Pair(f"{name} {at}", f"{name} {at + 1}", each, reported) for at, each in enumerate(found)]
+    return Findings(name, f"Table {name}", f"Is {name} so?", "mIoU", 3, pairs=tuple(pairs), shows=f"By mIoU, {name}.")
 
 
 def study(**changes: Any) -> dict[str, Any]:
@@ -90,14 +105,14 @@ def study(**changes: Any) -> dict[str, Any]:
     return base | changes
 
 
-def report(tmp_path: Path, table_paths: list[Path], histories: dict[str, list[Path]], name: str = "report.html") -> str:
+def report(tmp_path: Path, shown: Tables, histories: dict[str, list[Path]], name: str = "report.html") -> str:
     picture = encode_picture(strip([("image", IMAGE), ("CA 1/4", SCORE)]))
     curves = {"Training loss": training_curves(histories), "Mask quality": bar_chart(QUALITY)}
     provenance = {"seediff": "0.1.0", "packages": {"torch": "2.13.0"}, "commit": None}
     out = tmp_path / name
     write_report(
-        study(notes=[HOSTILE]),
-        table_paths,
+        study(notes=[HOSTILE], samples="The first of each class."),
+        shown,
         [("bus", picture), (HOSTILE, picture)],
         [(HOSTILE, HOSTILE, picture)],
         curves,
@@ -108,17 +123,21 @@ def report(tmp_path: Path, table_paths: list[Path], histories: dict[str, list[Pa
 
 
 def test_report_holds_everything_and_fetches_nothing(tmp_path: Path, histories: dict[str, list[Path]]) -> None:
-    text = report(tmp_path, paths := tables(tmp_path), histories)
+    text = report(tmp_path, shown := tables(tmp_path), histories)
     page = Page(text)
-    for path in paths:
-        assert read_page(path, "The table") in text
-    assert page.tags.count("table") == 2 and page.tags.count("img") == 5
+    for grid, findings in shown:
+        assert html(grid.with_own_notes()) in text and text.count(f'href="#table-{grid.name}"') == bool(
+            findings.question
+        )
+    assert page.tags.count("table") == 3 and page.tags.count("img") == 5
     assert page.resources and all(source.startswith("data:image/") for source in page.resources)
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert not re.search(r"url\(|@import", text)
     assert HOSTILE in page.words and '<img src="http' not in text
     for words in ("17", "torch 2.13.0", "not to be compared", "--config 'study=mini'", "embedded world"):
         assert words in page.words
+    for once in ("not to be compared", "partly supervised", "The first of each class.", "By mIoU, nothing"):
+        assert page.words.count(once) == (4 if once.startswith("By") else 1), "each answer in the summary and below"
     assert "None" not in page.words
     assert not list(tmp_path.rglob("*.partial"))
 
@@ -135,10 +154,27 @@ def test_report_is_the_same_bytes_twice(tmp_path: Path, histories: dict[str, lis
     assert report(tmp_path, paths, histories, "a.html") == report(tmp_path, paths, histories, "b.html")
 
 
-def test_report_without_one_of_its_tables_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(SeediffError, match=r"none\.html"):
-        write_report(study(), [tmp_path / "none.html"], [], [], {}, {}, tmp_path / "r.html")
-    assert not (tmp_path / "r.html").exists()
+def test_the_summary_answers_ten_questions_and_counts_verdicts(tmp_path: Path) -> None:
+    grid = tables(tmp_path)[0][0]
+    findings = [judged(f"t{number}", 3.0, -3.0, 1.0) for number in range(12)]
+    write_report(study(), [(grid, found) for found in findings], [], [], {}, {}, tmp_path / "r.html")
+    page = Page(text := (tmp_path / "r.html").read_text(encoding="utf-8"))
+    summary = page.words[page.words.index("What was asked") : page.words.index("random seed")]
+    assert summary.count("By mIoU") == 10 and "Is t9 so? By mIoU, t9." in summary
+    assert "More is asked in Table t10, Table t11." in summary and 'href="#table-t11"' in text
+    assert "12 of 36 pairs are supported, 12 contradicted, 12 undecided" in summary
+    assert page.tags.count("img") == 1
+
+
+def test_the_chart_of_verdicts_is_of_pairs_that_have_any(tmp_path: Path) -> None:
+    few = [judged("a", 3.0, -3.0), judged("b", 1.0), judged("c", 9.0, reported=0.0)]
+    assert (first := verdict_chart(few)) and first == verdict_chart(few)
+    assert ElementTree.parse(io.BytesIO(first)).getroot().tag.endswith("svg")
+    assert verdict_chart(few[2:]) is None and verdict_chart([]) is None
+    assert first == verdict_chart(few[:2]), "a table without verdicts takes no room"
+    assert first != verdict_chart([judged("a", 3.0, -3.0), judged("b", 1.0, reported=-1.0)]), "the paper's order counts"
+    many = verdict_chart([judged(f"{HOSTILE} $x$ {number}", *RNG.normal(0, 5, 8)) for number in range(5)])
+    assert many and len(many) > len(first)
 
 
 def test_pictures_are_inlined_by_what_they_are() -> None:

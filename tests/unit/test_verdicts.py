@@ -18,7 +18,7 @@ from seediff.segmenter.confusions import read_confusions
 from seediff.segmenter.metrics import miou
 from seediff.workflow.reporting.comparisons import compare_rows
 from seediff.workflow.reporting.findings import Findings, Pair, as_content, read_findings
-from seediff.workflow.reporting.formats import apart
+from seediff.workflow.reporting.formats import html, latex, markdown, read_grid
 from seediff.workflow.reporting.measurements import measure_rows
 from seediff.workflow.reporting.paired import Difference
 from seediff.workflow.reporting.sentences import sentence
@@ -156,12 +156,27 @@ def test_every_form_of_the_table_says_it(results: Path) -> None:
     assert sentence(found) == found.shows and written(spec, results) == texts
 
 
-def test_shared_notes_can_be_taken_out(results: Path) -> None:
-    fragment = written(table([row(name, PAPER[name]) for name in FOUR], embedded=True), results)["html"]
-    rest, notes = apart(fragment)
-    assert len(notes) == 3 and "different worlds" in notes[0] and "most likely the mean" in notes[2]
-    assert all(note not in rest for note in notes) and "c over b" in rest and rest.startswith("<figure")
-    assert apart(rest) == (rest, ())
+def test_cells_and_notes_are_kept_for_the_report(results: Path) -> None:
+    rows = [row(name, PAPER[name], block=block) for name, block in zip(FOUR, ("", "", "Late", "Late"), strict=True)]
+    texts = written(table(rows, embedded=True), results)
+    grid = read_grid(results / "tables" / "t.grid.json")
+    assert html(grid) in texts["html"] and markdown(grid) in texts["md"] and latex(grid) == texts["tex"]
+    shared = [note.text for note in grid.shared_notes]
+    assert len(shared) == 3 and "different worlds" in shared[0] and "most likely the mean" in shared[2]
+    rest = html(grid.with_own_notes())
+    assert "different worlds" in texts["html"] and "different worlds" not in rest and "d over c" in rest
+
+
+def test_the_main_of_several_columns_is_named_where_it_is_reproduced(results: Path) -> None:
+    means = [{"heading": "cat", "kind": "iou", "of": ["cat"]}, {"heading": "mIoU", "kind": "foreground", "of": []}]
+    for columns, headings in ((means, "mIoU, reproduced (mini) cat"), (means[:1], "reproduced (mini)")):
+        texts = written(table([row(name) for name in FOUR], columns=columns), results)
+        (line,) = (line for line in texts["md"].splitlines() if "reproduced" in line and line.startswith("|"))
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert " ".join([cells[2], *cells[6:]]) == headings
+        assert f"By {columns[-1]['heading']}, b is ahead" in texts["md"]
+    quoted = [{**row(name), "paper": {"cat": 50.0}} for name in FOUR]
+    assert "cat, reproduced (mini)" in written(table(quoted, columns=means), results)["md"]
 
 
 def test_only_what_is_ahead_of_all_is_bold(results: Path) -> None:

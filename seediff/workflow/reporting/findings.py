@@ -10,11 +10,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-
-from seediff.errors import SeediffError
-from seediff.files.sealed import read_json
 from seediff.workflow.reporting.paired import Difference
+from seediff.workflow.reporting.stored import read_stored
 
 Verdict = Literal["supported", "contradicted", "undecided"]
 Row = TypeVar("Row")
@@ -37,8 +34,15 @@ class Pair:
         """What becomes of the paper's order of the two."""
         if not self.reported:
             return None
-        ours = self.difference if self.reported > 0 else -self.difference
+        *_, ours = self.in_papers_order
         return "supported" if ours.ahead else "contradicted" if ours.behind else "undecided"
+
+    @property
+    def in_papers_order(self) -> tuple[str, str, Difference]:
+        """Of a pair with a verdict: the row that the paper has ahead, the other, and how far the one is ahead here."""
+        if (self.reported or 0) > 0:
+            return self.second, self.first, self.difference
+        return self.first, self.second, -self.difference
 
 
 @dataclass(frozen=True)
@@ -123,11 +127,4 @@ def _rounded(content: Any) -> Any:
 
 def read_findings(path: Path) -> Findings:
     """What ``tables/<table>.verdicts.json`` holds; ``SeediffError`` naming it if it is not as it was written."""
-    content = read_json(path, "The file of verdicts")
-    try:
-        return TypeAdapter(Findings).validate_python(content)
-    except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise SeediffError(
-            f"The file of verdicts {path} is broken (at {where!r}).\nDelete it and run the workflow again."
-        ) from None
+    return read_stored(path, "The file of verdicts", Findings)

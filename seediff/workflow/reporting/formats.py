@@ -6,9 +6,11 @@ import html as htmllib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from seediff.names import one_line, visible, visible_lines
+from seediff.workflow.reporting.stored import read_stored
 
 MISSING = "–"
 """Stands in a cell that has no number."""
@@ -31,7 +33,7 @@ class Heading:
 class Note:
     """A sentence below the table, followed by a shell command if there is one.
 
-    ``shared``: it stands below other tables, too, so that a page of many tables can print it once (``apart``).
+    ``shared``: it stands below other tables, too, so that a page of many tables can print it once.
     """
 
     text: str
@@ -57,6 +59,19 @@ class TextGrid:
     blocks: Mapping[int, str] = field(default_factory=dict)
     pairs: tuple[str, ...] = ()
     shows: str = ""
+
+    @property
+    def shared_notes(self) -> tuple[Note, ...]:
+        return tuple(note for note in self.notes if note.shared)
+
+    def with_own_notes(self) -> TextGrid:
+        """Without the shared ones."""
+        return replace(self, notes=tuple(note for note in self.notes if not note.shared))
+
+
+def read_grid(path: Path) -> TextGrid:
+    """What ``tables/<table>.grid.json`` holds; ``SeediffError`` naming it if it is not as it was written."""
+    return read_stored(path, "The table", TextGrid)
 
 
 def number(value: float, form: str = ".1f") -> str:
@@ -181,20 +196,10 @@ def html(grid: TextGrid) -> str:
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table></div>\n"
         + "".join(f'<p class="pairs">{_text(pair)}</p>\n' for pair in grid.pairs[:1])
         + _html_list("notes pairs", map(_text, grid.pairs[1:]))
-        + _html_list("notes", (_html_note(note) for note in grid.notes if not note.shared))
-        + _html_list("notes shared", (_html_note(note) for note in grid.notes if note.shared))
+        + _html_list("notes", map(html_note, grid.notes))
         + (f'<p class="shows"><strong>Shows:</strong> {_text(grid.shows)}</p>\n' if grid.shows else "")
         + "</figure>\n"
     )
-
-
-_SHARED = re.compile(r'<ul class="notes shared">\n(.*?)</ul>\n', re.DOTALL)
-
-
-def apart(fragment: str) -> tuple[str, tuple[str, ...]]:
-    """A table's HTML without its shared notes, and these, each the escaped content of a list item."""
-    lists = _SHARED.findall(fragment)
-    return _SHARED.sub("", fragment), tuple(note for notes in lists for note in re.findall("<li>(.*?)</li>\n", notes))
 
 
 def _html_rows(grid: TextGrid) -> Iterator[str]:
@@ -224,5 +229,6 @@ def _html_cell(cell: str, column: Heading, bold: bool) -> str:
     return f'<td class="number">{content}</td>' if column.numeric else f'<th scope="row" class="label">{content}</th>'
 
 
-def _html_note(note: Note) -> str:
+def html_note(note: Note) -> str:
+    """The content of a list item, escaped."""
     return _text(note.text) + (f" <code>{_text(note.command)}</code>" if note.command else "")

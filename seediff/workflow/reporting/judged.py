@@ -178,10 +178,11 @@ def _caption(spec: JudgedTable, frame: pd.DataFrame, strata: list[str]) -> str:
 
 
 def _notes(judge_iou: float | None) -> tuple[Note, ...]:
-    notes = [
-        Note("Missed: the part of the object outside its mask. Spilled: what a mask covers beside it, by its area."),
-        Note("The best threshold is chosen on the first half of the images; its IoU is that of the second half."),
-    ]
+    texts = (
+        "Missed: the part of the object outside its mask. Spilled: what a mask covers beside it, by its area.",
+        "The best threshold is chosen on the first half of the images; its IoU is that of the second half.",
+    )
+    notes = [Note(text, shared=True) for text in texts]
     if judge_iou is not None:
         notes.append(Note(f"The judge is a segmenter with a mean IoU of {number(judge_iou)} on annotated images."))
     return tuple(notes)

@@ -52,13 +52,13 @@ Layout = tuple[tuple[Heading, ...], tuple[tuple[str, ...], ...], frozenset[tuple
 
 
 def _side_by_side(spec: SegmenterTable, rows: Sequence[MeasuredRow], comparisons: Comparisons) -> Layout:
-    main, *others = sorted(
-        spec.columns, key=lambda column: not any(column.heading in measured.row.paper for measured in rows)
-    )
+    """Of several columns that of the paper's numbers, or else the main one, is named where it is reproduced."""
+    reported = {heading for measured in rows for heading in measured.row.paper} or {spec.main.heading}
+    main, *others = sorted(spec.columns, key=lambda column: column.heading not in reported)
     columns = (
         Heading("", numeric=False),
         Heading("reported", spec.reported_name),
-        Heading("reproduced", spec.reproduced_name),
+        Heading(f"{main.heading}, reproduced" if others else "reproduced", spec.reproduced_name),
         Heading("std"),
         Heading("difference"),
         Heading("runs"),

@@ -50,15 +50,13 @@ _VERDICTS = ("supported", "contradicted", "undecided")
 
 
 def _paper_order(pair: Pair) -> str:
-    first, second = (pair.second, pair.first) if (pair.reported or 0) > 0 else (pair.first, pair.second)
-    return f"{first} over {second}"
+    better, worse, _ = pair.in_papers_order
+    return f"{better} over {worse}"
 
 
 def _said(pair: Pair) -> str:
     """'X below Y by 5.0, 4.1 to 5.9', X being the row that the paper has ahead."""
-    above = (pair.reported or 0) > 0
-    better, worse = (pair.second, pair.first) if above else (pair.first, pair.second)
-    ours = pair.difference if above else -pair.difference
+    better, worse, ours = pair.in_papers_order
     return f"{better} {_by(ours)} {worse} by {_size(ours)}"
 
 

@@ -1,5 +1,5 @@
 """Tables: the numbers of a study beside those the paper reports, row by row, as csv, md, tex, html, and json for
-programs that compare runs; and what they show (``findings``), as json.
+programs that compare runs; and what they show (``findings``) and their cells, as json, for the report.
 
 Every number is derived from the files under ``results/<study>``. A run that does not exist yet is a dash, and the
 command that makes it stands below the table.
@@ -31,11 +31,13 @@ from seediff.workflow.reporting.layouts import segmentation_grid
 from seediff.workflow.reporting.mask_quality import mask_quality_findings, mask_quality_frame, mask_quality_grid
 from seediff.workflow.reporting.measurements import measure_rows, segmentation_frame
 from seediff.workflow.reporting.specs import JudgedTable, MaskQualityTable, SegmenterTable
+from seediff.workflow.reporting.stored import as_json
 from seediff.workflow.reporting.verdicts import find
 
 
 def write_table(spec: SegmenterTable | MaskQualityTable | JudgedTable, results_folder: Path, out_stem: Path) -> None:
-    """Write ``<out_stem>.csv``, ``.md``, ``.tex``, ``.html``, ``.json`` and ``.verdicts.json``, each whole or not.
+    """Write ``<out_stem>.csv``, ``.md``, ``.tex``, ``.html``, ``.json``, ``.verdicts.json`` and
+    ``.grid.json``, each whole or not at all.
 
     ``results_folder`` is ``results/<study>``; paths in the csv and in commands begin with it, as it is given.
     """
@@ -65,6 +67,7 @@ def write_table(spec: SegmenterTable | MaskQualityTable | JudgedTable, results_f
     for suffix, text in {"md": markdown(grid), "html": html(grid)}.items():
         write_page(out_stem.with_name(f"{out_stem.name}.{suffix}"), text)
     write_json(out_stem.with_name(f"{out_stem.name}.verdicts.json"), as_content(findings))
+    write_json(out_stem.with_name(f"{out_stem.name}.grid.json"), as_json(grid))
 
 
 def _csv(frame: pd.DataFrame) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator
 
@@ -18,7 +18,11 @@ from seediff.workflow.study import Study
 from seediff.workflow.study.references import check_references
 from seediff.workflow.study.values import Name
 
-VERSION = 4
+if TYPE_CHECKING:
+    from seediff.workflow.reporting.findings import Findings
+    from seediff.workflow.reporting.formats import TextGrid
+
+VERSION = 5
 JOB, STATE, TIMED, GPUS = "", "", False, 0
 
 
@@ -70,13 +74,21 @@ def run(spec: Spec, results: Path, output: Path) -> None:
     study = spec.study
     write_report(
         study_info=_about(study),
-        tables=[below(results, layout.TABLE, table=table, suffix="html") for table in spec.tables],
+        tables=[_table(results, table) for table in spec.tables],
         strips=[(name, read_png(below(results, layout.STRIP, class_slug=slug(name)))) for name in spec.strips],
         figures=[*_predictions(study, results), *_figures(spec.figures, results), *_judged(study, results)],
         curves=_charts(study, results),
         provenance=_software(provenance(study.diffusion.reference)),
         out=output,
     )
+
+
+def _table(results: Path, table: str) -> tuple[TextGrid, Findings]:
+    from seediff.workflow.reporting.findings import read_findings
+    from seediff.workflow.reporting.formats import read_grid
+
+    grid, verdicts = (below(results, layout.TABLE, table=table, suffix=kind) for kind in ("grid.json", "verdicts.json"))
+    return read_grid(grid), read_findings(verdicts)
 
 
 def _software(provenance: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +108,22 @@ def _about(study: Study) -> dict[str, Any]:
         "thresholds": study.thresholds.model_dump(),
     }
     shared = {"name": study.name, "title": study.title, "embedded": study.embedded, "repeats": study.repeats}
-    return {**shared, "rng_seed": study.rng_seed, "facts": facts, "notes": study.notes}
+    return {**shared, "rng_seed": study.rng_seed, "facts": facts, "samples": _samples(study), "notes": study.notes}
+
+
+def _samples(study: Study) -> str:
+    """By which rule the images were chosen that the report shows."""
+    rules = ["No image was chosen by eye. The strips show the first image of each class."]
+    if study.figures:
+        rules.append(
+            "Figures show the first image of each class, or of each open prompt; Figure 5 the worst of the first "
+            f"{study.figures.candidates} of each class, by what its caption says."
+        )
+    if plan.pictured_tables(study):
+        rules.append("Predictions are shown on images at equal distances in the benchmark.")
+    if plan.judges(study):
+        rules.append("Judged masks are shown at equal distances in their order from the worst to the best.")
+    return " ".join(rules)
 
 
 def _figures(names: Sequence[str], results: Path) -> list[tuple[str, str, bytes]]:

@@ -1,4 +1,4 @@
-"""Stage: one table, as csv, md, tex, html and json, and what it shows."""
+"""Stage: one table, as csv, md, tex, html and json, what it shows, and its cells for the report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from seediff.workflow.reporting.specs import (
 from seediff.workflow.stage import Files, Work
 from seediff.workflow.study import Study
 
-VERSION = 6
+VERSION = 7
 JOB, STATE, TIMED, GPUS = "{table}", "", False, 0
 
 
@@ -111,7 +111,7 @@ def work(study: Study) -> Iterator[Work]:
 
 
 def run(spec: Spec, results: Path, output: Path) -> None:
-    """Write one table as csv, md, tex, html and json, and what it shows as json."""
+    """Write one table as csv, md, tex, html and json, and what it shows and its cells as json."""
     from seediff.workflow.reporting.tables import write_table
 
     write_table(spec, results, output)
