@@ -6,6 +6,7 @@ from seediff.workflow.study import write_snapshot
 
 # Jobs plan anew: they read what the process that began the run notes here.
 onstart:
+    sleep_between_jobs()
     try:
         check_commits(WRITTEN, SOURCES.commits)
         write_sources(Path(RESULTS), SOURCES)

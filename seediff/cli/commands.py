@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from seediff.cli.options import file, folder
-from seediff.cli.terminal import plan_text, say, show_tables, status_text
+from seediff.cli.terminal import say, show_tables, status_text
 from seediff.errors import SeediffError
 from seediff.names import nearest
 
@@ -21,7 +21,7 @@ RngSeed = Annotated[int, typer.Option(help="every random number is derived from 
 
 def add_to(app: typer.Typer) -> None:
     """Add every command for people to the program."""
-    commands: list[Callable[..., None]] = [generate, adapter, check, plan, status, figures, show]
+    commands: list[Callable[..., None]] = [generate, adapter, check, plan, status, compare, figures, show]
     for command in commands:
         app.command()(command)
     data = typer.Typer(help="Benchmarks on this machine.")
@@ -140,17 +140,21 @@ def check(
 
 
 def plan(
-    study: StudyName, tflops: Annotated[float, typer.Option(help="sustained speed of a GPU in TFLOP a second")] = 40.0
+    study: StudyName,
+    table: Annotated[str | None, typer.Option(help="bill the jobs of this table alone")] = None,
+    cores: Annotated[int, typer.Option(min=1, help="cores that an embedded study runs on")] = 2,
+    tflops: Annotated[float, typer.Option(help="sustained speed of a GPU in TFLOP a second")] = 40.0,
 ) -> None:
     """Print what a study makes and costs.
 
-    Runs, jobs, GPU hours and disk.
+    Runs, jobs, and hours: of cores for an embedded study, else of GPUs, with their memory, and disk.
     """
+    from seediff.cli.bill import plan_text
     from seediff.workflow.study import find_study, load_study
 
     if not 0.001 <= tflops < float("inf"):
         raise SeediffError(f"--tflops is {tflops:g}, but must be finite and above 0.")
-    say(plan_text(load_study(find_study(study)), tflops))
+    say(plan_text(load_study(find_study(study)), table, cores, tflops))
 
 
 def status(
@@ -168,6 +172,22 @@ def status(
 
     loaded = load_study(find_study(study))
     say(status_text(loaded, results or results_folder(loaded.name)))
+
+
+def compare(
+    before: Annotated[str, typer.Argument(help="a study that was run, or a folder of results")],
+    after: Annotated[str, typer.Argument(help="another, such as those of the same study after a change")],
+) -> None:
+    """Compare the tables of two runs.
+
+    Prints which numbers moved beyond noise. The exit code is 1 if some did, and 0 if none did.
+    """
+    from seediff.workflow.reporting.comparison import compare, comparison_text, find_results
+
+    found = compare(find_results(before), find_results(after))
+    say(comparison_text(found, before, after))
+    if found.moved:
+        raise typer.Exit(1)
 
 
 def data_list(root: Annotated[Path, typer.Option(parser=file, help="the folder that holds data/")] = Path(".")) -> None:

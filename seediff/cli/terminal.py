@@ -1,4 +1,4 @@
-"""What commands print: tables, what a study makes and costs, and its progress."""
+"""What commands print: tables, and the progress of a study."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from seediff.extras import require_extra
 from seediff.names import one_line, visible, visible_lines
 
 if TYPE_CHECKING:
-    from seediff.workflow.costs import StageCost
     from seediff.workflow.status import Progress, Status
     from seediff.workflow.study import Study
 
@@ -64,39 +63,6 @@ def show_tables(paths: Iterable[Path]) -> None:
         with console.capture() as printed:
             console.print(Markdown(visible_lines(read_page(path, "The table"))))
         print("\n".join(line.rstrip() for line in printed.get().splitlines()), end="\n\n")
-
-
-def plan_text(study: Study, tflops: float) -> str:
-    """Tables, runs, models, and the costs at ``tflops`` 10^12 operations a second."""
-    from seediff.workflow.costs import stage_costs, total
-    from seediff.workflow.plan import models, runs, runs_of
-
-    costs = stage_costs(study)
-    tables = {
-        name: {run for row in table.rows for run in runs_of(study, table, row)}
-        for name, table in study.segmenter_tables.items()
-    }
-    heading = ("stage", "jobs", "work", "GPU hours", "core hours", "GB")
-    lines = [_cost_line(cost, tflops) for cost in (*costs, total(costs))]
-    return "\n".join([
-        f"{one_line(study.title)}: {len(tables)} tables, {len(runs(study))} runs, {len(models(study))} models to train",
-        *(f"  {name}: {len(found)} runs" for name, found in tables.items()),
-        "",
-        aligned([heading, *lines], words=(0, 2)),
-        "",
-        f"GPU hours are counted operations at a sustained speed of {tflops:g} TFLOP a second. No GPU was timed: change",
-        "the speed with --tflops. Figures and reading images are not included; they take minutes. How much GPU memory",
-        "a batch takes was not measured.",
-    ])  # fmt: skip
-
-
-def _cost_line(cost: StageCost, tflops: float) -> tuple[str, ...]:
-    hours = _hours(cost.gpu_tflop / tflops), _hours(cost.core_seconds)
-    return cost.stage, f"{cost.jobs:,}", cost.work, *hours, f"{cost.bytes / 1e9:,.1f}" if cost.bytes else NONE
-
-
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:,.1f}" if seconds else NONE
 
 
 def status_text(study: Study, folder: Path, now: float | None = None) -> str:

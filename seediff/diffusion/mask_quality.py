@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.stats import rankdata
 from torch import Tensor
 from tqdm import tqdm
 
@@ -176,6 +175,8 @@ def compare(soft: NDArray[np.float32], truth: NDArray[np.bool_], valid: NDArray[
 
 def _auc(scores: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
     """Probability that a pixel of the object scores above one outside (ties count half)."""
+    from scipy.stats import rankdata  # slow to import, and judges need only the images of this module
+
     positives, negatives = int(truth.sum()), int((~truth).sum())
     if not positives or not negatives:
         return float("nan")

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_csv, write_csv
@@ -69,6 +68,8 @@ def _select_of_class(name: str, pairs: Sequence[Measured], settings: Filter) -> 
 
 def quality(measures: Sequence[Mapping[str, float]], rank_by: Sequence[str]) -> NDArray[np.float64]:
     """Mean over ``rank_by`` of each pair's rank among all (1 for the lowest value; equal values share their mean)."""
+    from scipy.stats import rankdata  # takes longer to import than most jobs that only read a selection
+
     return np.mean([rankdata([values[name] for values in measures]) for name in rank_by], axis=0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from seediff.workflow import layout
@@ -19,8 +19,8 @@ from seediff.workflow.study import Study
 class Job:
     """One job of ``stage``; ``name`` identifies it among the stage's jobs (empty if there is only one).
 
-    ``inputs`` are files of other jobs, and files that no job makes. ``spec`` is JSON. ``kind`` and ``amount`` of work
-    are those of ``Work``. ``state``: the training state that it resumes from, if it has one; ``benchmark``: the
+    ``inputs`` are files of other jobs, and files that no job makes. ``spec`` is JSON. ``kind``, ``amount``
+    of work and ``wildcards`` are those of ``Work``. ``state``: the training state that it resumes from, if it has one; ``benchmark``: the
     file with the time that it took, if it is timed.
     """
 
@@ -35,6 +35,7 @@ class Job:
     state: str = ""
     kind: str = ""
     amount: int = 1
+    wildcards: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -124,6 +125,7 @@ def make_job(study: Study, name: str, work: Work, specs: dict[tuple[str, ...], s
         state=filled(stage.STATE),
         kind=work.kind,
         amount=work.amount,
+        wildcards=work.wildcards,
     )
 
 

@@ -22,7 +22,7 @@ Files = Mapping[str, str | list[str]]
 class Spec(BaseModel):
     """All settings that a stage depends on, with defaults written out: a job whose spec has changed runs again."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 Told = TypeVar("Told")

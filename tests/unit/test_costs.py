@@ -9,10 +9,16 @@ from pathlib import Path
 import pytest
 
 from seediff.adaptation.settings import Adaptation
-from seediff.cli.terminal import plan_text
+from seediff.cli.bill import plan_text
 from seediff.errors import SeediffError
 from seediff.workflow import plan
-from seediff.workflow.costs import StageCost, _iteration_tflop, network, stage_costs
+from seediff.workflow.costs.bill import StageCost, job_costs, jobs_of, stage_costs
+from seediff.workflow.costs.cores import wall_seconds
+from seediff.workflow.costs.embedded import read_unit_costs
+from seediff.workflow.costs.full_size import NETWORKS
+from seediff.workflow.costs.memory import memory_of
+from seediff.workflow.costs.work import crop_area, network_name
+from seediff.workflow.graph import Job
 from seediff.workflow.study import find_study, load_study
 from seediff.workflow.study.outputs import MaskTable, ReferenceJudge, SceneJudge
 from tests.conftest import ROOT
@@ -22,7 +28,7 @@ from tests.conftest import ROOT
 def costs() -> dict[str, list[StageCost]]:
     study = load_study(ROOT / "config/studies/paper.yaml")
     found: dict[str, list[StageCost]] = {}
-    for cost in stage_costs(study):
+    for cost in stage_costs(study, jobs_of(study)):
         found.setdefault(cost.stage, []).append(cost)
     return found
 
@@ -46,7 +52,7 @@ def test_models_that_only_start_others_are_counted(costs: dict[str, list[StageCo
 
 def test_a_crop_costs_by_its_area() -> None:
     segmenters = load_study(ROOT / "config/studies/paper.yaml").segmenters
-    square, wide = (_iteration_tflop(segmenters[name], 1) for name in ("swin", "swin_city"))
+    square, wide = (crop_area(segmenters[name]) for name in ("swin", "swin_city"))
     assert square / wide == pytest.approx(640 * 640 / (512 * 1024))
 
 
@@ -66,7 +72,7 @@ def test_judges_are_on_the_bill() -> None:
     row = {"label": "SeeDiff", "variant": "seediff", "refinement": "pamr"}
     tables = {name: MaskTable(title="T", caption="C", judge=name, rows=[row]) for name in judges}
     study = paper.model_copy(update={"judges": judges, "tables": {**paper.tables, **tables}})
-    scenes, drawn = (cost for cost in stage_costs(study) if cost.stage == "judge")
+    scenes, drawn = (cost for cost in stage_costs(study, jobs_of(study)) if cost.stage == "judge")
     assert (scenes.work, drawn.work) == ("200 masks by scenes", "60,000 masks by drawn")
     assert scenes.gpu_tflop == pytest.approx(150 * (2 * 0.804 * 1.13 + 0.045 + 1.117))
     assert drawn.gpu_tflop == pytest.approx(60_000 * 0.043) and drawn.core_seconds == pytest.approx(60_000 * 0.2)
@@ -74,7 +80,7 @@ def test_judges_are_on_the_bill() -> None:
 
 def test_a_per_pixel_network_is_no_mask2former() -> None:
     segmenters = load_study(ROOT / "config/studies/paper.yaml").segmenters
-    plain, masks = (network(segmenters[name]) for name in ("pixel", "resnet"))
+    plain, masks = (NETWORKS[network_name(segmenters[name])] for name in ("pixel", "resnet"))
     assert plain.training < masks.training / 2 and plain.parameters < masks.parameters
 
 
@@ -86,7 +92,8 @@ def test_a_mask_set_is_refined_once(costs: dict[str, list[StageCost]]) -> None:
 def test_an_adapter_costs_its_iterations() -> None:
     study = load_study(ROOT / "config/studies/paper.yaml")
     adaptation = Adaptation(("a photo",), rank=8, iterations=500, batch_size=4, benchmark="cityscapes")
-    cost = stage_costs(study.model_copy(update={"adaptations": {"street": adaptation}}))[0]
+    study = study.model_copy(update={"adaptations": {"street": adaptation}})
+    (cost,) = (cost for cost in stage_costs(study, jobs_of(study)) if cost.stage == "adapter")
     assert (cost.stage, cost.jobs, cost.work) == ("adapter", 1, "500 iterations of street")
     assert cost.gpu_tflop == pytest.approx(2000 * (1.117 + 1.727))
     assert cost.bytes == pytest.approx(8 * 0.83e6, rel=0.01)
@@ -94,14 +101,66 @@ def test_an_adapter_costs_its_iterations() -> None:
 
 def test_a_faster_gpu_takes_fewer_hours() -> None:
     study = load_study(ROOT / "config/studies/paper.yaml")
-    slow, fast = (plan_text(study, tflops).splitlines() for tflops in (40.0, 80.0))
+    slow, fast = (plan_text(study, None, 2, tflops).splitlines() for tflops in (40.0, 80.0))
     hours = [float(line.split()[-3]) for lines in (slow, fast) for line in lines if line.startswith("all ")]
     assert hours[0] == pytest.approx(2 * hours[1], abs=0.2)
 
 
-def test_an_embedded_study_has_no_such_bill() -> None:
-    with pytest.raises(SeediffError, match="'mini' are not known"):
-        stage_costs(load_study(ROOT / "config/studies/mini.yaml"))
+def test_an_embedded_bill_is_the_sum_of_its_jobs() -> None:
+    study, seconds = load_study(ROOT / "config/studies/smoke.yaml"), read_unit_costs().seconds
+    (train,) = (cost for cost in stage_costs(study, jobs_of(study)) if cost.stage == "train")
+    swin, resnet, pixel = 3, 3, 1
+    small = 64 * 64 / 512**2
+    expected = 7 * seconds["start of train"]
+    for name, models, iterations, batch in [
+        ("mask2former swin-mini", swin, 4, 2),
+        ("mask2former resnet-mini", resnet, 4, 2),
+        ("pixel resnet-mini", pixel, 80, 4),
+    ]:
+        expected += models * iterations * seconds[f"iteration of {name}"]
+        expected += models * iterations * batch * small * seconds[f"crop learnt by {name}"]
+    assert (train.jobs, train.work) == (7, f"{6 * 4 + 80} iterations")
+    assert train.core_seconds == pytest.approx(expected)
+
+
+def test_only_the_jobs_of_a_table_are_billed() -> None:
+    study = load_study(ROOT / "config/studies/smoke.yaml")
+    models = {job.name for job in jobs_of(study, "table2") if job.stage == "train"}
+    assert models == {"caa/swin/0", "ire/swin/0", "seediff/swin/0"}
+    assert {job.name for job in jobs_of(study, "table2") if job.stage == "tabulate"} == {"table2"}
+    with pytest.raises(SeediffError, match="no table 'table9'"):
+        jobs_of(study, "table9")
+
+
+def test_networks_without_prices_are_named() -> None:
+    study = load_study(ROOT / "config/studies/paper.yaml")
+    with pytest.raises(SeediffError, match="'mask2former resnet-50' is not among those of python -m benchmarks.units"):
+        job_costs(study.model_copy(update={"embedded": True}), jobs_of(study))
+
+
+def job(name: str, *reads: str) -> Job:
+    return Job("stage", name, inputs=reads, outputs=(name,), log="", version=1, spec="")
+
+
+def test_jobs_wait_for_files_and_cores() -> None:
+    chain = [job("a"), job("b", "a"), job("c", "b")]
+    apart = [job("d"), job("e")]
+    assert wall_seconds(chain, [1.0, 2.0, 3.0], cores=2) == 6
+    assert wall_seconds([*chain, *apart], [1.0, 2.0, 3.0, 4.0, 2.0], cores=1) == 12
+    assert wall_seconds([*chain, *apart], [1.0, 2.0, 3.0, 4.0, 2.0], cores=2) == 6
+    assert wall_seconds(apart, [4.0, 2.0], cores=8) == 4
+
+
+def test_memory_grows_with_the_batch() -> None:
+    study = load_study(ROOT / "config/studies/paper.yaml")
+    doubled = study.segmenters["resnet"].model_copy(update={"batch_size": 32})
+    twice = study.model_copy(update={"segmenters": {**study.segmenters, "resnet": doubled}})
+    once, two = (
+        next(found.gib for found in memory_of(of, jobs_of(of)) if found.what.startswith("train resnet,"))
+        for of in (study, twice)
+    )
+    states = NETWORKS["mask2former resnet-50"].parameters * 18 / 2**30
+    assert two - states == pytest.approx(2 * (once - states)) and once > 5 * states
 
 
 def test_a_study_is_named_or_given_as_a_file() -> None:

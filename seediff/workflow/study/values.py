@@ -52,7 +52,7 @@ Names = Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(each_onc
 class Section(BaseModel):
     """A part of a study: immutable, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     @model_validator(mode="after")
     def _has_values(self) -> Self:
