@@ -46,9 +46,7 @@ def _embedded_bill(study: Study, jobs: Sequence[Job], cores: int) -> list[str]:
 
     costs, measured = stage_costs(study, jobs), read_unit_costs()
     seconds = wall_seconds(jobs, [cost.core_seconds for _, cost in job_costs(study, jobs)], cores)
-    lines = [
-        (cost.stage, f"{cost.jobs:,}", cost.work, f"{cost.core_seconds:,.0f}") for cost in (*costs, total(costs))
-    ]
+    lines = [(cost.stage, f"{cost.jobs:,}", cost.work, f"{cost.core_seconds:,.0f}") for cost in (*costs, total(costs))]
     return [
         aligned([("stage", "jobs", "work", "seconds"), *lines], words=(0, 2)),
         "",
