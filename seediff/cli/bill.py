@@ -68,7 +68,7 @@ def _full_size_bill(study: Study, jobs: Sequence[Job], tflops: float) -> list[st
         f"GPU hours are counted operations at a sustained speed of {tflops:g} TFLOP a second. No GPU was timed: change",
         "the speed with --tflops. Reading images is not included; it takes minutes.",
         "",
-        "GPU memory, counted (weights, gradients, optimizer states, and what a traced step keeps at once), not measured:",
+        "GPU memory, counted, not measured (weights, gradients, optimizer states, what a traced step keeps at once):",
         *(f"  {_memory_line(found)}" for found in memory_of(study, jobs)),
     ]
 

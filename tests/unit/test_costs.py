@@ -134,7 +134,9 @@ def test_only_the_jobs_of_a_table_are_billed() -> None:
 
 def test_networks_without_prices_are_named() -> None:
     study = load_study(ROOT / "config/studies/paper.yaml")
-    with pytest.raises(SeediffError, match="'mask2former resnet-50' is not among those of python -m benchmarks.units"):
+    with pytest.raises(
+        SeediffError, match=r"'mask2former resnet-50' is not among those of python -m benchmarks\.units"
+    ):
         job_costs(study.model_copy(update={"embedded": True}), jobs_of(study))
 
 

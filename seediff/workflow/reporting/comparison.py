@@ -110,7 +110,8 @@ def numbers_of(folder: Path) -> dict[Place, Sample]:
     snapshot = below(folder, SNAPSHOT)
     if not snapshot.is_file():
         raise SeediffError(
-            f"{folder} holds no results: it has no {snapshot.name}.\nName a study that was run, or its folder of results."
+            f"{folder} holds no results: it has no {snapshot.name}.\n"
+            "Name a study that was run, or its folder of results."
         )
     study = read_snapshot(snapshot)
     tables = {name: tabulate.spec(study, name) for name in plan.table_names(study)}
