@@ -32,7 +32,7 @@ def _what(study: Study, table: str | None, jobs: Sequence[Job]) -> list[str]:
     if table is not None:
         return [f"{one_line(study.title)}: table {table}, {made}"]
     runs = {
-        name: {run for row in section.rows for run in runs_of(study, row)}
+        name: {run for row in section.rows for run in runs_of(study, section, row)}
         for name, section in study.segmenter_tables.items()
     }
     title = f"{one_line(study.title)}: {len(runs)} tables, {made}"

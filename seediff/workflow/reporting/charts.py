@@ -82,8 +82,8 @@ def verdict_chart(findings: Sequence[Findings]) -> bytes | None:
             for place, pair in found:
                 _interval(axis, place, pair, colour, left, right)
             values = [pair.in_papers_order[2].value for _, pair in found]
-            style = {"markersize": 5, "color": colour, "markerfacecolor": fill}
-            axis.plot(values, [place for place, _ in found], marker, label=f"{verdict}: {len(found)}", **style)
+            places, label = [place for place, _ in found], f"{verdict}: {len(found)}"
+            axis.plot(values, places, marker, label=label, markersize=5, color=colour, markerfacecolor=fill)
         axis.set_xlim(left, right)
         axis.set_ylim(height, 0)
         _label(axis, entries)

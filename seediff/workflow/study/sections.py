@@ -114,11 +114,11 @@ class PromptSet(Section):
     per_class: Count
     """Prompts of each class."""
     draws: Annotated[Count, Field(exclude_if=lambda draws: draws == 1)] = 1
-    """How often ``per_class`` prompts of each class are drawn, each time from other seeds. Repeat k of a training
-    learns from draw k; after the last draw the first follows."""
+    """How often that many are drawn, each time from other seeds. Repeat k of a training learns from draw k; after the
+    last draw the first follows."""
     words: dict[Name, Text] = {}
     """The word that stands for a class in prompts, if it is not the class's name."""
-    augmentation: PromptAugmentation | None = Field(default=None, exclude_if=lambda value: value is None)
+    augmentation: Annotated[PromptAugmentation | None, _UNLESS_EMPTY] = None
 
     @property
     def number(self) -> int:
@@ -136,7 +136,7 @@ class ImageSet(Section):
 
     prompt_set: Name
     """The prompts to draw, an entry of ``prompt_sets``."""
-    adaptation: Name | None = Field(default=None, exclude_if=lambda name: name is None)
+    adaptation: Annotated[Name | None, _UNLESS_EMPTY] = None
     """The adaptation of the diffusion model, an entry of ``adaptations``; the model as it is if left out."""
     variants: Names
     """The variants scored in the denoising run that draws the images."""
@@ -193,8 +193,7 @@ class SyntheticRecipe(Section):
     augmentation: Name | None = None
     """Changes of the pairs while training, an entry of ``augmentations``."""
     start: Start | None = None
-    # A study without the key dumps as it did before the key existed, so its report stays valid.
-    robust: RobustTraining | None = Field(default=None, exclude_if=lambda robust: robust is None)
+    robust: Annotated[RobustTraining | None, _UNLESS_EMPTY] = None
     """Train two networks that rely on masks as far as these are reliable; ``{}`` for the defaults."""
 
 
@@ -303,7 +302,7 @@ class Study(Section):
     """The benchmark of the paper's numbers, named in table headings."""
     thresholds: Thresholds = Thresholds()
     diffusion: Diffusion
-    adaptations: dict[Name, Adaptation] = Field(default={}, exclude_if=lambda adaptations: not adaptations)
+    adaptations: Annotated[dict[Name, Adaptation], _UNLESS_EMPTY] = {}
     prompt_sets: Annotated[dict[Name, PromptSet], Field(min_length=1)]
     image_sets: Annotated[dict[Name, ImageSet], Field(min_length=1)]
     variants: dict[Name, list[str | dict[str, dict[str, Any]]]] = {}
