@@ -2,8 +2,8 @@
 
 Tensors are followed from where they are made to where they are given up, so the peak is that of an allocator that
 wastes nothing. Diffusion models are only traced, on tensors without content. Mask2Former's masked attention depends
-on its own masks, so it is run for real, at one crop: minutes on one core. Numbers are GiB of float32 beside the weights, for each
-image, or each crop of 512 x 512 pixels; of bfloat16 they are half.
+on its own masks, so it is run for real, at one crop: minutes on one core. Numbers are GiB of float32 beside the
+weights, for each image, or each crop of 512 x 512 pixels; of bfloat16 they are half.
 """
 
 from __future__ import annotations

@@ -114,8 +114,7 @@ class PromptSet(Section):
     per_class: Count
     """Prompts of each class."""
     draws: Annotated[Count, Field(exclude_if=lambda draws: draws == 1)] = 1
-    """How often that many are drawn, each time from other seeds. Repeat k of a training learns from draw k; after the
-    last draw the first follows."""
+    """How often that many are drawn, from other seeds. Repeat k of a training learns from draw k, in turn."""
     words: dict[Name, Text] = {}
     """The word that stands for a class in prompts, if it is not the class's name."""
     augmentation: Annotated[PromptAugmentation | None, _UNLESS_EMPTY] = None
