@@ -95,22 +95,24 @@ def verdict_chart(findings: Sequence[Findings]) -> bytes | None:
 def _entries(findings: Sequence[Findings]) -> tuple[list[_Entry], float]:
     """Titles and pairs from the top to the bottom, and the height of all in lines."""
     entries, top = list[_Entry](), 0.0
-    for text, pair in _texts(findings):
-        lines = textwrap.wrap(visible(text), LABEL, max_lines=3, placeholder=" …")
+    for texts, pair in _texts(findings):
+        lines = [line for text in texts for line in textwrap.wrap(visible(text), LABEL, max_lines=2, placeholder=" …")]
         gap = 0.4 if pair else 0.9 * (top > 0) + 0.4
         entries.append(_Entry("\n".join(lines), top + gap + len(lines) / 2, pair))
         top += gap + len(lines)
     return entries, top + 0.4
 
 
-def _texts(findings: Sequence[Findings]) -> Iterator[tuple[str, Pair | None]]:
+def _texts(findings: Sequence[Findings]) -> Iterator[tuple[tuple[str, ...], Pair | None]]:
+    """The label's parts, each of which begins a line, and the pair that it is of."""
     for found in findings:
         pairs = [pair for pair in found.pairs if pair.verdict]
         if pairs:
-            yield found.title, None
+            yield (found.title,), None
         for pair in pairs:
             better, worse, _ = pair.in_papers_order
-            yield f"{better} over {worse}", pair
+            whole = f"{better} over {worse}"
+            yield ((whole,) if len(whole) <= LABEL else (better, f"over {worse}")), pair
 
 
 def _bounds(pairs: Sequence[Pair]) -> tuple[float, float]:
