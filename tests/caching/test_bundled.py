@@ -183,7 +183,7 @@ def test_metrics_are_the_numbers_of_table_2(pulled: Repository) -> None:
 def test_plots_show_every_variant(pulled: Repository, tmp_path: Path) -> None:
     pulled.run("dvc", "plots", "show", "--out", str(tmp_path / "plots"))
     page = (tmp_path / "plots" / "index.html").read_text()
-    assert all(f'"variant": "{name}-raw"' in page for name in ("caa", "seediff", "released_code"))
+    assert all(f'"label": "{name}"' in page for name in ("SeeDiff", "another look"))
 
 
 def test_every_stage_can_be_asked_of_dvc(pulled: Repository) -> None:

@@ -134,6 +134,7 @@ FILES = {
     "train": "--training-set set.json --checkpoints out/c --output out/model",
     "evaluate": "--model model --output out/metrics.json --images out/metrics.npz",
     "judge": "--images i.tar --scores s.tar --model m.safetensors --output out/judged.json --picture out/judged.png",
+    "predictions": "--models m.safetensors --output out/predictions.png",
     "tabulate": "--results results --output out/table",
     "mask_quality": "--output out/quality.json",
     "figures": "--output out/figures",

@@ -29,6 +29,7 @@ CASES = {
     "mask_quality": 15,
     "judge": 30,
     "tabulate": 90,
+    "predictions": 15,
     "strips": 15,
     "report": 40,
 }

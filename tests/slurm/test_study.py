@@ -14,7 +14,7 @@ from tests.slurm.conftest import Head
 
 pytestmark = pytest.mark.slurm
 
-ON_GPU = {"synthesize", "replay", "train", "evaluate", "mask_quality", "judge", "strips", "figures"}
+ON_GPU = {"synthesize", "replay", "train", "evaluate", "mask_quality", "judge", "predictions", "strips", "figures"}
 ON_CPU = {"domain", "refine"}
 ON_LOGIN_NODE = {"prompts", "assemble", "tabulate", "report"}
 

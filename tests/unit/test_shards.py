@@ -23,7 +23,7 @@ from seediff.datasets.shards import (
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json, write_json
 
-KEYS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 _-]{0,20}", fullmatch=True)
+KEYS = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9 _-]{0,20}[A-Za-z0-9_-])?", fullmatch=True)
 FILES = st.dictionaries(
     st.from_regex(r"[a-z0-9_]{1,8}", fullmatch=True), st.binary(max_size=1200), min_size=1, max_size=3
 )

@@ -31,7 +31,6 @@ from tests.conftest import ROOT
 from tests.stages import spec_of
 
 COMMIT = "0123456789" * 4
-COARSE = "assets/pictograms-coarse"
 CONTENT = yaml.safe_load((ROOT / "config/studies/smoke.yaml").read_text())
 
 
@@ -64,13 +63,14 @@ def test_a_study_of_local_files_takes_nothing_from_the_hub(name: str) -> None:
     )
 
 
-def test_large_files_of_every_local_model_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_files_of_every_local_model_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = str(shutil.copytree(ROOT / "assets/pictograms", tmp_path / "other"))
     monkeypatch.setattr(sources, "LARGE", 1_000_000)
     monkeypatch.chdir(ROOT)
-    judged = {"judges": CONTENT["judges"] | {"scenes": CONTENT["judges"]["scenes"] | {"model": COARSE}}}
+    judged = {"judges": CONTENT["judges"] | {"scenes": CONTENT["judges"]["scenes"] | {"model": other}}}
     noted = find_sources(parse_study(CONTENT | judged), Sources(), [])
     weights = "unet/diffusion_pytorch_model.safetensors"
-    assert {f"assets/pictograms/{weights}", f"{COARSE}/{weights}"} <= {*noted.files}
+    assert {f"assets/pictograms/{weights}", f"{other}/{weights}"} <= {*noted.files}
 
 
 def test_every_job_is_told_the_commit() -> None:

@@ -31,6 +31,7 @@ JOBS = (
     "tables/domains.md",
     "tables/mask_quality.md",
     "tables/drawn.md",
+    "predictions/domains.png",
     "strips/cat.png",
     "figures/figure1.png",
     "report.html",
