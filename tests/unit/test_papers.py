@@ -31,8 +31,11 @@ def numbers(cells: Cells, columns: list[str]) -> dict[str, float]:
 
 
 def quoted(study: Study, table: str) -> list[dict[str, float]]:
+    """The numbers of every row; a mIoU, whichever mean it is taken for, is what the paper calls so."""
+
     def by_column(row: Row) -> dict[str, float]:
-        return row.paper if isinstance(row.paper, dict) else {"mIoU": row.paper or 0.0}
+        by_heading = row.paper if isinstance(row.paper, dict) else {"mIoU": row.paper or 0.0}
+        return {"mIoU" if heading == "foreground" else heading: number for heading, number in by_heading.items()}
 
     return [by_column(row) for row in study.tables[table].rows if row.paper is not None]
 
