@@ -7,15 +7,16 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seediff.cli import main
 from seediff.errors import SeediffError
-from seediff.files.sealed import write_json
 from seediff.workflow import layout
 from seediff.workflow.reporting.comparison import Sample, compare, is_beyond_noise, numbers_of, sample_of
 from seediff.workflow.study import Study, load_study, write_snapshot
 from tests.conftest import ROOT
+from tests.runs import write_run
 
 ROWS = {"caa": "CAA", "ire": "IRE", "seediff": "SeeDiff"}
 PIXELS = 10_000
@@ -33,9 +34,8 @@ def run(study: Study, folder: Path, hits: Mapping[str, Sequence[int]]) -> Path:
     for recipe, of_repeats in hits.items():
         for repeat, right in enumerate(of_repeats):
             names = {"recipe": recipe, "segmenter": "swin", "repeat": repeat, "benchmark": "voc"}
-            confusion = [[right, PIXELS - right, 0], [0, PIXELS, 0], [0, 0, PIXELS]]
-            content = {"classes": ["background", "cat", "car"], "confusion": confusion}
-            write_json(layout.below(folder, layout.METRICS, **names), content)
+            confusion = np.array([[[right, PIXELS - right, 0], [0, PIXELS, 0], [0, 0, PIXELS]]])
+            write_run(layout.below(folder, layout.METRICS, **names), ["background", "cat", "car"], confusion)
     return folder
 
 

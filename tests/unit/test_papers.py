@@ -31,10 +31,12 @@ def numbers(cells: Cells, columns: list[str]) -> dict[str, float]:
 
 
 def quoted(study: Study, table: str, blocks: tuple[str, ...] = ()) -> list[dict[str, float]]:
-    """What the rows of the table quote, of these blocks or of all."""
+    """What the rows of the table quote, of these blocks or of all; a mIoU, whichever mean it is taken for, is what the
+    paper calls so."""
 
     def by_column(row: Row) -> dict[str, float]:
-        return row.paper if isinstance(row.paper, dict) else {"mIoU": row.paper or 0.0}
+        by_heading = row.paper if isinstance(row.paper, dict) else {"mIoU": row.paper or 0.0}
+        return {"mIoU" if heading == "foreground" else heading: number for heading, number in by_heading.items()}
 
     rows = [row for row in study.segmenter_tables[table].rows if row.paper is not None]
     return [by_column(row) for row in rows if not blocks or row.block in blocks]
