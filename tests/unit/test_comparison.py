@@ -68,7 +68,10 @@ def test_what_a_run_lacks_is_named_and_does_not_count_as_moved(
     after = run(study, tmp_path / "b", {"caa": (7000, 7100, 7050), "seediff": (9000,)})
     assert main(["compare", str(before), str(after)]) == 0
     said = capsys.readouterr().out
-    assert f"only in {before}: table2, IRE (mIoU" in said and f"only in {after}: table2, SeeDiff (mIoU" in said
+    assert (
+        f"only in {before}: table2, IRE (foreground mIoU, mIoU)" in said
+        and f"only in {after}: table2, SeeDiff (foreground mIoU, mIoU)" in said
+    )
     assert "0 moved beyond noise" in said
 
 
@@ -79,8 +82,8 @@ def test_the_exit_code_says_whether_something_moved(
     after = run(study, tmp_path / "b", {"caa": (8000, 8100, 8050)})
     assert main(["compare", str(before), str(after)]) == 1
     said = capsys.readouterr().out.splitlines()
-    assert said[0].startswith("table2, CAA, mIoU: ") and said[0].count("±") == 2 and said[0].endswith(")")
-    assert said[-1].startswith("Numbers: 1 moved beyond noise; 0 within noise; 0 the same")
+    assert said[0].startswith("table2, CAA, foreground mIoU: ") and said[0].count("±") == 2 and said[0].endswith(")")
+    assert said[-1].startswith("Numbers: 2 moved beyond noise; 0 within noise; 0 the same")
 
 
 def test_noise_is_unknown_of_a_single_run(study: Study, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import subprocess
 import sys
 from pathlib import Path
@@ -155,7 +156,7 @@ def test_jobs_wait_for_files_and_cores() -> None:
 
 def test_memory_grows_with_the_batch() -> None:
     study = load_study(ROOT / "config/studies/paper.yaml")
-    doubled = study.segmenters["resnet"].model_copy(update={"batch_size": 32})
+    doubled = replace(study.segmenters["resnet"], batch_size=32)
     twice = study.model_copy(update={"segmenters": {**study.segmenters, "resnet": doubled}})
     once, two = (
         next(found.gib for found in memory_of(of, jobs_of(of)) if found.what.startswith("train resnet,"))
