@@ -171,7 +171,7 @@ def test_a_table_says_what_its_models_have_learnt_from(tmp_path: Path, flaw: str
     said = "Ours: the images it learnt from have flaws: black 0, constant 0, clipped 1 (cat-000001)."
     for suffix in ("md", "html"):
         assert (said in (tmp_path / "tables" / f"t.{suffix}").read_text()) == bool(flaw)
-    for path in (tmp_path / "model" / "config.json", metrics):
+    for path in (tmp_path / "model" / "segmenter.json", metrics):
         assert read_json(path, "It").get("flawed_training_images") == ({"cat-000001": flaw} if flaw else None)
 
 
