@@ -70,6 +70,7 @@ def _full_size_bill(study: Study, jobs: Sequence[Job], tflops: float) -> list[st
         "",
         "GPU memory, counted, not measured (weights, gradients, optimizer states, what a traced step keeps at once):",
         *(f"  {_memory_line(found)}" for found in memory_of(study, jobs)),
+        "  training Mask2Former: not counted yet",
     ]
 
 

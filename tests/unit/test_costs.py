@@ -156,13 +156,13 @@ def test_jobs_wait_for_files_and_cores() -> None:
 
 def test_memory_grows_with_the_batch() -> None:
     study = load_study(ROOT / "config/studies/paper.yaml")
-    doubled = replace(study.segmenters["resnet"], batch_size=32)
-    twice = study.model_copy(update={"segmenters": {**study.segmenters, "resnet": doubled}})
+    doubled = replace(study.segmenters["pixel"], batch_size=32)
+    twice = study.model_copy(update={"segmenters": {**study.segmenters, "pixel": doubled}})
     once, two = (
-        next(found.gib for found in memory_of(of, jobs_of(of)) if found.what.startswith("train resnet,"))
+        next(found.gib for found in memory_of(of, jobs_of(of)) if found.what.startswith("train pixel,"))
         for of in (study, twice)
     )
-    states = NETWORKS["mask2former resnet-50"].parameters * 18 / 2**30
+    states = NETWORKS["pixel resnet-50"].parameters * 18 / 2**30
     assert two - states == pytest.approx(2 * (once - states)) and once > 5 * states
 
 
