@@ -1,9 +1,9 @@
 """Measure what units of work cost in embedded studies: python -m benchmarks.units
 
-Writes seediff/workflow/costs/unit_costs.json, from which `seediff plan` bills embedded studies. A small study is run job
-by job in a temporary folder. The seconds of units are those, none below 0, that explain the seconds of its jobs best.
-They are seconds of one core's work, not of the clock, so that other programs matter less; measure on an idle machine all
-the same. Five minutes.
+Writes seediff/workflow/costs/unit_costs.json, from which `seediff plan` bills embedded studies. A small study is run
+job by job in a temporary folder. The seconds of units are those, none below 0, that explain the seconds of its jobs
+best. They are seconds that a core works, not those of the clock; but a busy machine's cores are slower, so measure on an
+idle one. Five minutes.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ mask_quality:
 judges:
   scenes: {benchmark: small, images: [10], timesteps: [50, 150, 250, 350, 450, 550, 650, 750, 850, 950]}
 tables:
-  masks: {title: Masks, caption: Of scenes., judge: scenes, rows: [{label: SeeDiff, variant: seediff, refinement: pamr}]}
+  masks:
+    {title: Masks, caption: Of scenes., judge: scenes, rows: [{label: SeeDiff, variant: seediff, refinement: pamr}]}
   segmenters:
     title: Segmenters
     caption: Hardly taught.

@@ -46,9 +46,7 @@ def _embedded_bill(study: Study, jobs: Sequence[Job], cores: int) -> list[str]:
 
     costs, measured = stage_costs(study, jobs), read_unit_costs()
     seconds = wall_seconds(jobs, [cost.core_seconds for _, cost in job_costs(study, jobs)], cores)
-    lines = [
-        (cost.stage, f"{cost.jobs:,}", cost.work, f"{cost.core_seconds:,.0f}") for cost in (*costs, total(costs))
-    ]
+    lines = [(cost.stage, f"{cost.jobs:,}", cost.work, f"{cost.core_seconds:,.0f}") for cost in (*costs, total(costs))]
     return [
         aligned([("stage", "jobs", "work", "seconds"), *lines], words=(0, 2)),
         "",
@@ -70,7 +68,7 @@ def _full_size_bill(study: Study, jobs: Sequence[Job], tflops: float) -> list[st
         f"GPU hours are counted operations at a sustained speed of {tflops:g} TFLOP a second. No GPU was timed: change",
         "the speed with --tflops. Reading images is not included; it takes minutes.",
         "",
-        "GPU memory, counted (weights, gradients, optimizer states, and what a traced step keeps at once), not measured:",
+        "GPU memory, counted (weights, gradients, optimizer states, what a traced step keeps at once), not measured:",
         *(f"  {_memory_line(found)}" for found in memory_of(study, jobs)),
     ]
 

@@ -19,9 +19,9 @@ from seediff.workflow.study import Study
 class Job:
     """One job of ``stage``; ``name`` identifies it among the stage's jobs (empty if there is only one).
 
-    ``inputs`` are files of other jobs, and files that no job makes. ``spec`` is JSON. ``kind``, ``amount``
-    of work and ``wildcards`` are those of ``Work``. ``state``: the training state that it resumes from, if it has one; ``benchmark``: the
-    file with the time that it took, if it is timed.
+    ``inputs`` are files of other jobs, and files that no job makes. ``spec`` is JSON. ``wildcards``, ``kind`` and
+    ``amount`` of work are those of ``Work``. ``state``: the training state that it resumes from, if it has one;
+    ``benchmark``: the file with the time that it took, if it is timed.
     """
 
     stage: str

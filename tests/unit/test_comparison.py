@@ -40,8 +40,12 @@ def run(study: Study, folder: Path, hits: Mapping[str, Sequence[int]]) -> Path:
 
 
 def test_a_number_moves_if_it_leaves_its_noise(study: Study, tmp_path: Path) -> None:
-    before = run(study, tmp_path / "a", {"caa": (7000, 7100, 7050), "ire": (7000, 7900, 7400), "seediff": (8000, 8100, 8020)})
-    after = run(study, tmp_path / "b", {"caa": (7300, 7420, 7380), "ire": (7100, 7800, 7600), "seediff": (8000, 8100, 8020)})
+    before = run(
+        study, tmp_path / "a", {"caa": (7000, 7100, 7050), "ire": (7000, 7900, 7400), "seediff": (8000, 8100, 8020)}
+    )
+    after = run(
+        study, tmp_path / "b", {"caa": (7300, 7420, 7380), "ire": (7100, 7800, 7600), "seediff": (8000, 8100, 8020)}
+    )
     found = compare(before, after)
     labels = {name: {change.place.row for change in getattr(found, name)} for name in ("moved", "within", "same")}
     assert labels == {"moved": {"CAA"}, "within": {"IRE"}, "same": {"SeeDiff"}}
@@ -81,7 +85,9 @@ def test_the_exit_code_says_whether_something_moved(
 
 def test_noise_is_unknown_of_a_single_run(study: Study, tmp_path: Path) -> None:
     single = study.model_copy(update={"repeats": 1})
-    found = compare(run(single, tmp_path / "a", {"caa": (7000,)}), run(study, tmp_path / "b", {"caa": (9000, 9001, 9002)}))
+    found = compare(
+        run(single, tmp_path / "a", {"caa": (7000,)}), run(study, tmp_path / "b", {"caa": (9000, 9001, 9002)})
+    )
     assert {change.place.row for change in found.unknown} == {"CAA"} and not found.moved
 
 

@@ -55,7 +55,9 @@ def _prices(study: Study) -> dict[str, Cost]:
     prices = read_unit_costs().prices if study.embedded else full_size.PRICES
     if unknown := sorted(name for name in used if f"crop seen by {name}" not in prices):
         where = f"of {COMMAND} (seediff/workflow/costs/unit_costs.json)" if study.embedded else "of full size"
-        raise SeediffError(f"The costs of study {study.name!r} are not known: {unknown[0]!r} is not among those {where}.")
+        raise SeediffError(
+            f"The costs of study {study.name!r} are not known: {unknown[0]!r} is not among those {where}."
+        )
     return prices
 
 

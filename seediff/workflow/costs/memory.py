@@ -17,15 +17,15 @@ from seediff.workflow.study import Study
 
 UNET, TEXT_ENCODER, AUTOENCODER = 866e6, 340e6, 84e6
 """Parameters of Stable Diffusion 2."""
-UNET_GIB, DECODER_GIB, ENCODER_GIB, ADAPTING_GIB = 0.0, 0.0, 0.0, 0.0
-"""One prompt at one timestep, one image decoded, one encoded, all in float32; one image's step of an adapter."""
+UNET_GIB, DECODER_GIB, ADAPTING_GIB = 0.127, 0.750, 0.604
+"""One prompt at one timestep, one image decoded, both in float32; one image's step of an adapter."""
 MAPS_GIB = 2 * (64**4 + 32**4 + 16**4 + 8**4) * 4 / 2**30
 """Sums of one image's self-attention at all levels, and a layer's own map beside them."""
 LEARNING_GIB = {
     "mask2former resnet-50": 0.0,
     "mask2former swin-base": 0.0,
-    "pixel resnet-50": 0.0,
-    "pixel swin-base": 0.0,
+    "pixel resnet-50": 0.277,
+    "pixel swin-base": 1.072,
 }
 """One 512 x 512 crop's forward and backward."""
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -49,7 +49,7 @@ def _of_job(study: Study, job: Job) -> Iterator[Memory]:
         yield Memory(f"{job.stage}, batches of {study.diffusion.batch_size}", _drawing(study))
     elif job.stage == "adapter":
         batch = study.adaptations[job.kind].batch_size
-        yield Memory(f"{job.stage}, batches of {batch}", _pipeline(4) + batch * ADAPTING_GIB)
+        yield Memory(f"{job.stage}, batches of {batch}", _adapting(batch))
     elif job.stage == "train":
         name = job.wildcards["segmenter"]
         segmenter = study.segmenters[name]
@@ -67,6 +67,11 @@ def _drawing(study: Study) -> float:
     batch, size = study.diffusion.batch_size, BYTES[study.diffusion.dtype]
     denoising = batch * (2 * UNET_GIB * size / 4 + MAPS_GIB)
     return _pipeline(size) + max(denoising, batch * DECODER_GIB * size / 4)
+
+
+def _adapting(batch: int) -> float:
+    """Weights in float32, the UNet's copy in bfloat16, and a batch of images; an adapter's own states are megabytes."""
+    return _pipeline(4) + 2 * UNET / 2**30 + batch * ADAPTING_GIB
 
 
 def _training(segmenter: SegmenterSettings) -> float:

@@ -14,9 +14,7 @@ class Cost:
     bytes: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(
-            self.gpu_tflop + other.gpu_tflop, self.core_seconds + other.core_seconds, self.bytes + other.bytes
-        )
+        return Cost(self.gpu_tflop + other.gpu_tflop, self.core_seconds + other.core_seconds, self.bytes + other.bytes)
 
     def __mul__(self, times: float) -> Cost:
         return Cost(times * self.gpu_tflop, times * self.core_seconds, times * self.bytes)

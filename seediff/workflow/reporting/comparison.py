@@ -7,7 +7,7 @@ repeat, and the IoU of every judged mask. So noise is known wherever something w
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from seediff.workflow.reporting.mask_quality import read_mask_quality
 from seediff.workflow.reporting.measurements import measure_rows
 from seediff.workflow.reporting.specs import JudgedTable, MaskQualityTable, SegmenterTable
 from seediff.workflow.stages import tabulate
-from seediff.workflow.study import Study, read_snapshot
+from seediff.workflow.study import read_snapshot
 
 CONFIDENCE = 0.95
 
@@ -110,7 +110,8 @@ def numbers_of(folder: Path) -> dict[Place, Sample]:
     snapshot = below(folder, SNAPSHOT)
     if not snapshot.is_file():
         raise SeediffError(
-            f"{folder} holds no results: it has no {snapshot.name}.\nName a study that was run, or its folder of results."
+            f"{folder} holds no results: it has no {snapshot.name}.\n"
+            "Name a study that was run, or its folder of results."
         )
     study = read_snapshot(snapshot)
     tables = {name: tabulate.spec(study, name) for name in plan.table_names(study)}
