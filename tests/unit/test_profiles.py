@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import Any
 
 import yaml
+from snakemake.scheduling.job_scheduler import JobScheduler
 
 from seediff.workflow.stages import STAGES
 from tests.conftest import ROOT
@@ -35,3 +37,10 @@ def test_nothing_is_held_back_where_there_are_arrays() -> None:
     slurm = profile("slurm")
     assert slurm["jobs"] >= 1_000_000 and slurm["max-jobs-per-timespan"] == "1000000/1s"
     assert "resources" not in slurm
+
+
+def test_the_scheduler_has_the_limit_that_local_runs_take_away() -> None:
+    """rules/scheduling.smk: a release of Snakemake that has another name for it would ask all the time again."""
+    (name,) = re.findall(r"workflow\.scheduler\.(\w+) = None", (ROOT / "rules" / "scheduling.smk").read_text())
+    source = inspect.getsource(JobScheduler)
+    assert f"if self.{name} is not None:" in source and f"if self.{name} is None:" in source

@@ -44,7 +44,7 @@ def _of_job(study: Study, job: Job) -> Iterator[Memory]:
         yield Memory(f"{job.stage}, batches of {study.diffusion.batch_size}", _drawing(study))
     elif job.stage == "adapter":
         batch = study.adaptations[job.kind].batch_size
-        yield Memory(f"{job.stage}, batches of {batch}", _pipeline(4) + batch * ADAPTING_GIB)
+        yield Memory(f"{job.stage}, batches of {batch}", _adapting(batch))
     elif job.stage == "train":
         name = job.wildcards["segmenter"]
         segmenter = study.segmenters[name]
@@ -64,6 +64,11 @@ def _drawing(study: Study) -> float:
     batch, size = study.diffusion.batch_size, BYTES[study.diffusion.dtype]
     denoising = batch * (2 * UNET_GIB * size / 4 + MAPS_GIB)
     return _pipeline(size) + max(denoising, batch * DECODER_GIB * size / 4)
+
+
+def _adapting(batch: int) -> float:
+    """Weights in float32, the UNet's copy in bfloat16, and a batch of images; an adapter's own states are megabytes."""
+    return _pipeline(4) + 2 * UNET / 2**30 + batch * ADAPTING_GIB
 
 
 def _training(segmenter: SegmenterSettings) -> float:
