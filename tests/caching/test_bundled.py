@@ -78,8 +78,8 @@ def test_only_the_weights_of_seediff_are_published(pulled: Repository) -> None:
 def test_an_edited_threshold_reruns_its_chain_alone(pulled: Repository) -> None:
     pulled.edit(STUDY, "raw: {pamr: null}", "raw: {pamr: null, threshold: 0.4}")
     assert pulled.planned() == {
-        "domain": 1, "refine": 3, "assemble": 4, "train": 5, "evaluate": 4, "mask_quality": 1, "judge": 2,
-        "tabulate": 5, "report": 1, "all": 1,
+        "domain": 1, "refine": 3, "assemble": 5, "train": 6, "evaluate": 4, "mask_quality": 1, "judge": 2,
+        "tabulate": 5, "predictions": 1, "report": 1, "all": 1,
     }  # fmt: skip
     (changed,) = json.loads(pulled.run("dvc", "params", "diff", "--json")).values()
     assert set(changed) == {"refinements.raw.threshold"}

@@ -10,9 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from seediff.workflow.costs.bill import job_costs
+from seediff.workflow.graph import Job, study_jobs
 from seediff.workflow.layout import TABLE_SUFFIXES
 from seediff.workflow.reporting.findings import read_findings
-from tests.conftest import Workspace
+from seediff.workflow.study import load_study
+from tests.conftest import ROOT, Workspace
 
 
 @pytest.fixture
@@ -20,11 +23,11 @@ def results(finished: Workspace) -> Path:
     return finished.folder / "results" / "smoke"
 
 
-def test_tables_stand_in_six_forms(results: Path) -> None:
+def test_tables_stand_in_seven_forms(results: Path) -> None:
     names = {path.name for path in (results / "tables").glob("[!.]*")}
     stems = ("table2", "domains", "scenes", "drawn", "mask_quality")
     assert names == {f"{stem}.{suffix}" for stem in stems for suffix in TABLE_SUFFIXES}
-    assert len(names) == 5 * 6
+    assert len(names) == 5 * 7
 
 
 def test_every_reproduced_number_follows_from_its_metrics_files(results: Path, finished: Workspace) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from seediff.workflow.stages import evaluate
 from tests.conftest import ROOT, Workspace, make_workspace
 
 SMOKE = "config/studies/smoke.yaml"
@@ -17,13 +18,14 @@ SMOKE = "config/studies/smoke.yaml"
 
 def test_job_counts_of_the_mini_study(workspace: Workspace) -> None:
     jobs = workspace.planned(study="mini")
-    assert jobs["synthesize"] == 10 + 4 + 10 + 4
-    assert jobs["adapter"] == jobs["filter"] == 1
-    assert jobs["refine"] == 23
-    assert jobs["assemble"] == 36
-    assert jobs["train"] == 41 * 2
-    assert jobs["evaluate"] == 52 * 2
-    assert jobs["tabulate"] == 15
+    assert jobs["synthesize"] == 10 * 3 + 10 * 2 + 4 * 2 + 4 * 2  # a shard for each class and draw
+    assert jobs["adapter"] == jobs["filter"] == jobs["judge"] == 1
+    assert jobs["refine"] == 45
+    assert jobs["assemble"] == 59
+    assert jobs["train"] == 170
+    assert jobs["evaluate"] == 192
+    assert jobs["tabulate"] == 16
+    assert jobs["predictions"] == 2
 
 
 def test_job_counts_of_the_smoke_study(workspace: Workspace) -> None:
@@ -134,6 +136,7 @@ def test_an_edited_threshold_reruns_its_chain_alone(copy_of_finished: Workspace)
         "mask_quality": 1,
         "judge": 2,
         "tabulate": 5,
+        "predictions": 1,
         "report": 1,
         "all": 1,
     }
@@ -163,7 +166,7 @@ def test_a_raised_version_reruns_its_stage_and_what_follows(copy_of_finished: Wo
     code = tmp_path / "code"
     shutil.copytree(ROOT / "seediff", code / "seediff")
     stage = code / "seediff" / "workflow" / "stages" / "evaluate.py"
-    stage.write_text(stage.read_text().replace("VERSION = 1", "VERSION = 2"))
+    stage.write_text(stage.read_text().replace(f"VERSION = {evaluate.VERSION}", f"VERSION = {evaluate.VERSION + 1}"))
     jobs = copy_of_finished.planned(PYTHONPATH=str(code))
     assert jobs == {"evaluate": 8, "tabulate": 3, "report": 1, "all": 1}
 
