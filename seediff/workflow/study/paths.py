@@ -75,7 +75,7 @@ def _model(key: str, model: str | None, index: str) -> Iterator[NamedPath]:
     """A file of weights, or a folder with its ``index``; a model that is no hub id must be one of these."""
     if model and not is_hub_id(model):
         path = Path(named_model(model))
-        yield NamedPath(key, path / index if path.is_dir() else path, os.path.isfile)
+        yield NamedPath(key, path / index if os.path.isdir(path) else path, os.path.isfile)
 
 
 def _split(key: str, benchmark: Benchmark, split: str) -> Iterator[NamedPath]:
