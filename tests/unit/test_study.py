@@ -25,6 +25,7 @@ from seediff.prompts.prompt_sets import make_prompts
 from seediff.prompts.synonyms.shipped import CURATED
 from seediff.segmenter.settings import RobustTraining, segmenter_settings
 from seediff.workflow import plan
+from seediff.workflow.stages import STAGES
 from seediff.workflow.study import Study
 from seediff.workflow.study.load import _read_yaml, load_study, parse_study
 from seediff.workflow.study.mask_sets import mask_set
@@ -662,3 +663,40 @@ def test_an_empty_text_is_no_path() -> None:
     assert "the folder is empty" in problem(adapt)
     empty = problem(lambda content: content["segmenters"]["swin"].update(pretrained=""))
     assert "pretrained is ''" in empty
+
+
+def blocks(*names: str | None) -> Callable[[dict[str, Any]], None]:
+    def change(content: dict[str, Any]) -> None:
+        for row, name in zip(content["tables"]["table2"]["rows"], names, strict=True):
+            row.update({"block": name} if name else {})
+
+    return change
+
+
+def test_rows_of_a_block_follow_each_other() -> None:
+    told = spec_of("tabulate", study(blocks(None, "Late", "Late")), "table2")
+    assert [row["block"] for row in told["rows"]] == ["", "Late", "Late"]
+    assert "the rows of block 'a' do not follow each other" in problem(blocks("a", "b", "a"))
+    assert "rows without a 'block' come before" in problem(blocks("a", None, None))
+
+
+def test_a_tables_repeats_are_at_most_the_studys() -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["repeats"] = 3
+        content["tables"]["table2"]["repeats"] = 2
+
+    told = study(change)
+    runs = [run for run in plan.runs(told) if run.segmenter == "swin"]
+    assert {run.repeat for run in runs} == {0, 1} and {run.repeat for run in plan.runs(told)} == {0, 1, 2}
+    read = STAGES["tabulate"].inputs(told, "table2")["measurements"]
+    assert len(read) == 3 * 2 * 2 and read[1].endswith("metrics/caa/swin/0/voc.npz")
+    said = problem(lambda content: content["tables"]["table2"].update(repeats=2))
+    assert "tables.table2: 2 repeats are more than the study's 1" in said
+
+
+def test_a_column_may_be_the_mean_over_the_foreground() -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["tables"]["table2"].update(columns={"m": {"mean": "foreground"}, "n": {"mean": "all"}})
+
+    columns = spec_of("tabulate", study(change), "table2")["columns"]
+    assert columns == [{"heading": "m", "kind": "foreground", "of": []}, {"heading": "n", "kind": "mean", "of": []}]
