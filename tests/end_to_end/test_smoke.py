@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import statistics
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from seediff.workflow.costs.bill import job_costs
-from seediff.workflow.graph import Job, study_jobs
 from seediff.workflow.layout import TABLE_SUFFIXES
 from seediff.workflow.reporting.findings import read_findings
-from seediff.workflow.study import load_study
-from tests.conftest import ROOT, Workspace
+from tests.conftest import Workspace
 
 
 @pytest.fixture
@@ -59,24 +54,6 @@ def test_the_report_needs_no_other_file(results: Path) -> None:
 def test_nothing_half_written_is_left(results: Path) -> None:
     assert not list(results.rglob("*.partial"))
     assert not list((results / "checkpoints").rglob("*.safetensors"))
-
-
-def test_the_bill_is_right_but_for_the_speed_of_the_machine(finished: Workspace) -> None:
-    study = load_study(ROOT / "config/studies/smoke.yaml")
-    jobs = [job for job in study_jobs(study) if job.benchmark]
-    billed = [cost.core_seconds for _, cost in job_costs(study, jobs)]
-    taken = [processor_seconds(finished.folder, job) for job in jobs]
-    speed = statistics.median(seconds / bill for seconds, bill in zip(taken, billed, strict=True))
-    for stage in ("synthesize", "refine", "train", "evaluate"):
-        of_stage = [place for place, job in enumerate(jobs) if job.stage == stage]
-        ratio = sum(taken[place] for place in of_stage) / sum(speed * billed[place] for place in of_stage)
-        assert 1 / 1.5 < ratio < 1.5, stage
-
-
-def processor_seconds(folder: Path, job: Job) -> float:
-    """What a job kept a core busy for: seconds of the clock say how many other jobs there were."""
-    with (folder / job.benchmark).open(newline="") as file:
-        return float(next(csv.DictReader(file, delimiter="\t"))["cpu_time"])
 
 
 def test_tables_are_printed_at_the_end(copy_of_finished: Workspace) -> None:
