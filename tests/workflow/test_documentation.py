@@ -87,6 +87,7 @@ def run(command: list[str], folder: Path = ROOT) -> str:
 
 def test_every_program_is_looked_at() -> None:
     assert {command.split()[0] for _, command in COMMANDS} == {
+        "cp",
         "dvc",
         "make",
         "pytest",
