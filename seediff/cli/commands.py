@@ -182,7 +182,7 @@ def compare(
 
     Prints which numbers moved beyond noise. The exit code is 1 if some did, and 0 if none did.
     """
-    from seediff.workflow.reporting.comparison import compare, comparison_text, find_results
+    from seediff.workflow.reporting.two_runs import compare, comparison_text, find_results
 
     found = compare(find_results(before), find_results(after))
     say(comparison_text(found, before, after))

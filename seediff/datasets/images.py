@@ -163,13 +163,7 @@ def pixels_of(image: Image.Image | Array) -> Array:
     if not isinstance(image, Image.Image):
         return np.asarray(image)
     _check_kind(image, "The image")
-    if (orientation := _orientation(image)) != 1:
-        raise PictureError(
-            f"The image is shown turned (EXIF orientation {orientation}), but its pixels are not.\n"
-            "Turn them with PIL's ImageOps.exif_transpose(image).",
-            Problem.TURNED,
-            f"EXIF orientation {orientation}",
-        )
+    _check_unturned(image, "The image", "Turn it with PIL's ImageOps.exif_transpose(image).", Problem.TURNED)
     return np.asarray(image.convert("RGB"))
 
 
@@ -225,6 +219,13 @@ def _orientation(picture: Image.Image) -> int:
     except Exception:  # as many types as there are ways to be broken
         return 1
     return found if found in _TURNS else 1
+
+
+def _check_unturned(picture: Image.Image, name: str, remedy: str, problem: Problem) -> None:
+    """Raise ``PictureError`` if viewers turn the picture, so that it lies otherwise than its pixels are stored."""
+    if (orientation := _orientation(picture)) != 1:
+        detail = f"EXIF orientation {orientation}"
+        raise PictureError(f"{name} is shown turned ({detail}), but not stored so.\n{remedy}", problem, detail)
 
 
 # --- labels
@@ -294,7 +295,7 @@ def _label_picture(content: bytes, name: str) -> Image.Image:
         picture = _opened(content, name, ("PNG",))
         if content[_HEADER] != b"IHDR":
             raise PictureError(f"{name} is not a readable PNG (its header does not come first).", Problem.BROKEN)
-        _check_unturned(picture, name)
+        _check_unturned(picture, name, "Save it as it lies on its image, without that tag.", Problem.TURNED_LABELS)
         return picture
     except PictureError:
         if (kind := _format(content)) in (None, "PNG"):
@@ -304,17 +305,6 @@ def _label_picture(content: bytes, name: str) -> Image.Image:
         Problem.NO_PNG,
         kind,
     )
-
-
-def _check_unturned(labels: Image.Image, name: str) -> None:
-    """Raise ``PictureError`` if viewers turn the labels, so that they lie otherwise than in the file."""
-    if (orientation := _orientation(labels)) != 1:
-        raise PictureError(
-            f"{name} is shown turned (EXIF orientation {orientation}), but not stored so.\n"
-            "Save it as it lies on its image, without that tag.",
-            Problem.TURNED_LABELS,
-            f"EXIF orientation {orientation}",
-        )
 
 
 def _format(content: bytes) -> str | None:

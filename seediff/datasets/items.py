@@ -99,13 +99,14 @@ def pairs_below(images: Path, image_suffix: str, labels: Path, label_suffix: str
 
 def _places(folder: Path, suffix: str) -> dict[str, Path]:
     """Lower-case path -> its spelling; of spellings that differ only in case, that with the right suffix."""
-    below = [entry.name for entry in _entries(folder) if _is_folder(entry)]
-    for deep in (entry for inner in below for entry in _entries(folder / inner) if _is_folder(entry)):
+    top = _entries(folder)
+    below = {entry.name: _entries(Path(entry.path)) for entry in top if _is_folder(entry)}
+    for deep in filter(_is_folder, chain.from_iterable(below.values())):
         raise SeediffError(f"{deep.path} lies deeper than files are looked for.\nMove it up, or away.")
     spelt = [
         (entry.name.endswith(suffix), Path(inner, stem))
-        for inner in ("", *below)
-        for entry in _entries(folder / inner)
+        for inner, entries in {"": top, **below}.items()
+        for entry in entries
         if (stem := _stem(entry.name, suffix))
     ]
     return {str(place).lower(): place for _, place in sorted(spelt)}

@@ -16,13 +16,13 @@ import hashlib
 import json
 import re
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, BinaryIO, cast, get_args
+from typing import Any, BinaryIO, TypeVar, cast, get_args
 
 from seediff.datasets.flaws import Flaw
 from seediff.diffusion.model_files import differences
@@ -37,6 +37,8 @@ FLAW = "flaw"
 _BLOCK = 512
 """Size in bytes of a tar header, and what everything in a tar is padded to."""
 _EXTENSION = re.compile(r"[A-Za-z0-9_]{1,16}")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -319,6 +321,12 @@ def check_same_model(models: Iterable[tuple[Path, Mapping[str, str]]]) -> None:
 
 
 # --- the prompt row beside a drawn image
+
+
+def draws_of(of_class: Sequence[T], size: int | None) -> list[Sequence[T]]:
+    """Whatever belongs to the images of a class, by draw: ``size`` images each, or all (None), in the order of keys."""
+    length = size or len(of_class)
+    return [of_class[start : start + length] for start in range(0, len(of_class), length)] if of_class else []
 
 
 def class_of(shard: ShardIndex, key: str) -> str:

@@ -35,6 +35,7 @@ from seediff.datasets.shards import (
     check_same_keys,
     check_same_model,
     class_of,
+    draws_of,
     flaw_in,
     open_shard,
     shards_by_key,
@@ -261,7 +262,7 @@ def pair_entries(
         by_class.setdefault(class_of(images[key], key), []).append(key)
     chosen: dict[int, list[str]] = {}
     for name, keys in by_class.items():
-        for draw, drawn in enumerate(_draws(keys, draw_size)):
+        for draw, drawn in enumerate(draws_of(keys, draw_size)):
             left = drawn if kept is None else [key for key in drawn if kept[key]]
             chosen.setdefault(draw, []).extend(_first(left, per_class, name))
     return [
@@ -278,11 +279,6 @@ def _entry(images: Path, masks: Path, keys: list[str], root: Path) -> Entry:
         "masks": os.path.relpath(masks, root),
         "keys": keys,
     }
-
-
-def _draws(keys: Sequence[str], size: int | None) -> list[Sequence[str]]:
-    """The keys of a class, draw by draw."""
-    return [keys] if size is None else [keys[first : first + size] for first in range(0, len(keys), size)]
 
 
 def _first(keys: Sequence[str], number: int | None, name: str) -> Sequence[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from seediff.datasets.shards import draws_of
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_csv, write_csv
 from seediff.filtering.settings import MEASURES, Filter
@@ -40,9 +41,8 @@ def select(pairs: Sequence[Measured], settings: Filter, draw_size: int | None = 
     reasons: dict[str, str] = {}
     for name in sorted({pair.class_name for pair in pairs}):
         of_class = sorted((pair for pair in pairs if pair.class_name == name), key=lambda pair: pair.key)
-        size = draw_size or len(of_class)
-        for first in range(0, len(of_class), size):
-            reasons |= _select_of_class(name, of_class[first : first + size], settings)
+        for draw in draws_of(of_class, draw_size):
+            reasons |= _select_of_class(name, draw, settings)
     return reasons
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from seediff.datasets.images import Array
 from seediff.datasets.palettes import overlay
-from seediff.files.sealed import partial
-from seediff.workflow.reporting.grids import PictureGrid, PictureRow, picture
+from seediff.workflow.reporting.grids import PictureGrid, PictureRow, picture, write_palette_png
 from seediff.workflow.reporting.strips import Tile
 
 if TYPE_CHECKING:
@@ -27,12 +24,7 @@ TINT = np.array([(255, 255, 255), RED], np.uint8)
 
 def write_picture(judgements: Sequence[Judgement], path: Path) -> None:
     """The masks of every row on the same images, from the worst to the best by their mean IoU."""
-    content = io.BytesIO()
-    figure = picture(_grid(_from_worst_to_best(judgements)))
-    figure.savefig(content, format="png", metadata={"Software": None})
-    with partial(path) as unfinished:
-        palette = Image.open(content).convert("RGB").quantize(256, dither=Image.Dither.NONE)  # fewer bytes
-        palette.save(unfinished, "PNG", optimize=True)
+    write_palette_png(picture(_grid(_from_worst_to_best(judgements))), path)
 
 
 def _from_worst_to_best(judgements: Sequence[Judgement]) -> list[Judgement]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from seediff.datasets.classes import BACKGROUND_LABEL, IGNORE_LABEL
 from seediff.datasets.images import Array
 from seediff.datasets.palettes import VOC_COLOURS
-from seediff.files.sealed import partial
-from seediff.workflow.reporting.grids import PictureGrid, PictureRow, picture
+from seediff.workflow.reporting.grids import PictureGrid, PictureRow, picture, write_palette_png
 
 
 @dataclass(frozen=True)
@@ -30,11 +27,7 @@ class Predicted:
 
 def write_predictions(predicted: Predicted, classes: Sequence[str], path: Path) -> None:
     """A row for each segmenter, a column for each image; the same bytes for the same labels."""
-    content = io.BytesIO()
-    picture(_grid(predicted, classes)).savefig(content, format="png", metadata={"Software": None})
-    with partial(path) as unfinished:
-        palette = Image.open(content).convert("RGB").quantize(256, dither=Image.Dither.NONE)  # fewer bytes
-        palette.save(unfinished, "PNG", optimize=True)
+    write_palette_png(picture(_grid(predicted, classes)), path)
 
 
 def _grid(predicted: Predicted, classes: Sequence[str]) -> PictureGrid:

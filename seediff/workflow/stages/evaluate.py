@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -20,19 +20,17 @@ from seediff.workflow.study import Study
 from seediff.workflow.study.sections import Format
 from seediff.workflow.study.values import AnyNames, Fingerprint, Name, Names, Repeat, Text
 
+if TYPE_CHECKING:
+    from seediff.datasets.benchmarks import Benchmark
+
 VERSION = 2
 JOB, STATE, TIMED, GPUS = layout.RUN, "", True, 1
 
 
-class Spec(BaseSpec):
-    """``model``: the diffusion model whose images the segmenter was trained on, if any; ``lacks``: classes that are
-    tested although the benchmark does not have them."""
+class Tested(BaseSpec):
+    """The benchmark that segmenters are tested on, and the classes they know; ``lacks``: those that are tested although
+    the benchmark does not have them."""
 
-    recipe: Name
-    segmenter: Name
-    repeat: Repeat
-    benchmark: Name
-    model: Text | None
     format: Format
     folder: Text
     split: Name
@@ -40,21 +38,43 @@ class Spec(BaseSpec):
     classes: Names
     lacks: Annotated[AnyNames, Field(exclude_if=lambda names: not names)] = ()
 
+    def open(self) -> Benchmark:
+        from seediff.datasets.benchmarks import open_benchmark
+
+        return open_benchmark(self.format, Path(self.folder), self.split, self.classes, self.lacks)
+
+
+def tested(study: Study, recipe: str, benchmark: str) -> dict[str, Any]:
+    """What a spec says of the benchmark that the recipe's segmenters are tested on."""
+    section, classes = study.benchmarks[benchmark], study.recipe_classes(recipe)
+    return {
+        "format": section.format,
+        "folder": plan.benchmark_folder(study, benchmark),
+        "split": section.split,
+        "data": fingerprint_of(study, benchmark_data(study, benchmark, section.split)),
+        "classes": classes,
+        "lacks": plan.lacking(study, benchmark, classes),
+    }
+
+
+class Spec(Tested):
+    """``model``: the diffusion model whose images the segmenter was trained on, if any."""
+
+    recipe: Name
+    segmenter: Name
+    repeat: Repeat
+    benchmark: Name
+    model: Text | None
+
 
 def spec(study: Study, recipe: str, segmenter: str, repeat: str, benchmark: str) -> Spec:
-    section, classes = study.benchmarks[benchmark], study.recipe_classes(recipe)
     return Spec(
         recipe=recipe,
         segmenter=segmenter,
         repeat=int(repeat),
         benchmark=benchmark,
         model=study.diffusion.reference if plan.learns_from_drawn_images(study, recipe) else None,
-        format=section.format,
-        folder=plan.benchmark_folder(study, benchmark),
-        split=section.split,
-        data=fingerprint_of(study, benchmark_data(study, benchmark, section.split)),
-        classes=classes,
-        lacks=plan.lacking(study, benchmark, classes),
+        **tested(study, recipe, benchmark),
     )
 
 
@@ -79,7 +99,6 @@ def work(study: Study) -> Iterator[Work]:
 
 def run(spec: Spec, model: Path, output: Path, images: Path) -> None:
     """Evaluate a segmenter on a benchmark."""
-    from seediff.datasets.benchmarks import open_benchmark
     from seediff.datasets.flaws import FLAWS
     from seediff.files.sealed import write_json
     from seediff.segmenter.confusions import image_confusions, write_confusions
@@ -87,7 +106,7 @@ def run(spec: Spec, model: Path, output: Path, images: Path) -> None:
     from seediff.workflow.records import provenance
 
     segmenter = load_segmenter(model)
-    benchmark = open_benchmark(spec.format, Path(spec.folder), spec.split, spec.classes, spec.lacks)
+    benchmark = spec.open()
     if segmenter.classes != benchmark.label_space.names:
         raise SeediffError(
             f"The segmenter {model} knows other classes than it is to be evaluated on: "

@@ -13,7 +13,7 @@ import pytest
 from seediff.cli import main
 from seediff.errors import SeediffError
 from seediff.workflow import layout
-from seediff.workflow.reporting.comparison import Sample, compare, is_beyond_noise, numbers_of, sample_of
+from seediff.workflow.reporting.two_runs import Sample, compare, is_beyond_noise, numbers_of, sample_of
 from seediff.workflow.study import Study, load_study, write_snapshot
 from tests.conftest import ROOT
 from tests.runs import write_run
