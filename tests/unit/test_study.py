@@ -493,6 +493,22 @@ def test_no_row_comes_twice() -> None:
     assert "has two rows" in problem(lambda content: rows(content).append(rows(content)[0]))
 
 
+def test_a_longer_training_differs_in_its_iterations_alone() -> None:
+    def add(**changes: Any) -> str:
+        def edit(content: dict[str, Any]) -> None:
+            first = next(row for row in rows(content) if "recipe" in row)
+            settings = content["segmenters"][first["segmenter"]]
+            content["segmenters"]["longer"] = {**settings, "iterations": 10**6, **changes.pop("settings", {})}
+            row = {**first, "label": "longer", "segmenter": "longer", "longer_than": first["label"], "paper": None}
+            rows(content).append({**row, **changes})
+
+        return problem(edit)
+
+    for changes in ({"settings": {"iterations": 1}}, {"settings": {"batch_size": 3}}):
+        assert "it is not the training of" in add(**changes)
+    assert "longer_than, names the row 'nobody', which is not defined" in add(longer_than="nobody")
+
+
 def test_the_background_is_no_class() -> None:
     assert "'background'" in problem(lambda content: content["classes"].append("background"))
 

@@ -34,6 +34,12 @@ def test_the_schema_is_current() -> None:
     assert (ROOT / SCHEMA).read_text() == schema_text(), AGAIN
 
 
+def test_kinds_of_rows_at_the_same_place_all_have_their_table() -> None:
+    page = keys()
+    for key in ("`longer_than`", "`paper`", "`variant` | name | required | The variant that scores the image."):
+        assert key in page.partition("### `tables.NAME.rows`")[2].partition("###")[0], key
+
+
 def test_the_page_is_current() -> None:
     assert (ROOT / PAGE).read_text() == with_tables((ROOT / PAGE).read_text()), AGAIN
 

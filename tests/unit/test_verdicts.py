@@ -292,3 +292,24 @@ def test_a_table_may_repeat_less_than_its_study() -> None:
     spec = spec_of("tabulate", fewer, "table5")
     assert (spec["repeats"], spec["question"], spec["rng_seed"]) == (1, "Which?", study.rng_seed)
     assert spec_of("tabulate", fewer, "table2")["repeats"] == study.repeats
+
+
+def test_a_row_has_converged_if_longer_training_changes_it_by_less_than_repeats_differ(results: Path) -> None:
+    write(results, {"a": 0.40, "longer": 0.40, "much": 0.20})
+    rows = [row("a"), row("longer", longer_than="a"), row("b"), row("much", longer_than="b")]
+    found = table_findings(table(rows), results)
+    numbers = {of.row.label: np.array(of.cells["mIoU"].runs) for of in measure_rows(table(rows), results)}
+    for convergence in found.convergences:
+        ours, theirs = numbers[convergence.row], numbers[convergence.longer]
+        assert convergence.change == pytest.approx(np.mean(theirs - ours))
+        assert convergence.deviation == pytest.approx(np.hypot(np.std(ours, ddof=1), np.std(theirs, ddof=1)) / 2**0.5)
+    assert [convergence.reached for convergence in found.convergences] == [True, False]
+    change, deviation = found.convergences[1].change, found.convergences[1].deviation
+    assert found.shows.endswith(
+        f"a has converged; b has not converged: much changes it by {change:+.1f}, with a standard deviation of "
+        f"{deviation:.1f}."
+    )
+    single = table_findings(table(rows, repeats=1), results)
+    assert single.convergences == (), "the deviation is unknown"
+    (results / "metrics/longer/swin/2/voc.json").unlink()
+    assert [of.row for of in table_findings(table(rows), results).convergences] == ["b"]

@@ -89,6 +89,21 @@ class Overtaking:
 
 
 @dataclass(frozen=True)
+class Convergence:
+    """A row trained in the same way for more iterations: how that ``change``s the mean over repeats, and the standard
+    ``deviation`` of repeats, as the root of the mean of both rows' variances."""
+
+    row: str
+    longer: str
+    change: float
+    deviation: float
+
+    @property
+    def reached(self) -> bool:
+        return abs(self.change) < self.deviation
+
+
+@dataclass(frozen=True)
 class Findings:
     """What a table shows in its main ``column``.
 
@@ -106,6 +121,7 @@ class Findings:
     pairs: tuple[Pair, ...] = ()
     standings: tuple[Standing, ...] = ()
     overtakings: tuple[Overtaking, ...] = ()
+    convergences: tuple[Convergence, ...] = ()
     incomplete: tuple[str, ...] = ()
     shows: str = ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from seediff.workflow.reporting.findings import Findings, Overtaking, Pair, Standing
+from seediff.workflow.reporting.findings import Convergence, Findings, Overtaking, Pair, Standing
 from seediff.workflow.reporting.formats import number
 from seediff.workflow.reporting.paired import Difference
 
@@ -25,8 +25,10 @@ def _clauses(findings: Findings) -> list[str]:
     judged = [pair for pair in findings.pairs if pair.verdict]
     found = [_order(judged)] if judged else []
     told = {frozenset((pair.first, pair.second)) for pair in judged}
+    told |= {frozenset((convergence.row, convergence.longer)) for convergence in findings.convergences}
     found += [_standing(standing, findings) for standing in findings.standings if frozenset(standing.rows) not in told]
-    return found + [_overtaking(overtaking) for overtaking in findings.overtakings]
+    found += [_overtaking(overtaking) for overtaking in findings.overtakings]
+    return [*found, *_converged(findings.convergences)]
 
 
 def _order(pairs: Sequence[Pair]) -> str:
@@ -101,6 +103,19 @@ def _overtaking(overtaking: Overtaking) -> str:
         f"{overtaking.row} of {overtaking.block!r} is ahead of all rows of the first block, of its best, "
         f"{overtaking.overtaken}, by {_size(overtaking.difference)}"
     )
+
+
+def _converged(convergences: Sequence[Convergence]) -> Iterator[str]:
+    """'X and Y have converged; Z has not: more iterations change it by +1.3, with a standard deviation of 0.6'."""
+    if reached := [convergence.row for convergence in convergences if convergence.reached]:
+        yield f"{_rows(reached)} {'has' if len(reached) == 1 else 'have'} converged"
+    for convergence in convergences:
+        if not convergence.reached:
+            change, deviation = number(convergence.change, "+.1f"), number(convergence.deviation)
+            yield (
+                f"{convergence.row} has not converged: {convergence.longer} changes it by {change}, with a standard "
+                f"deviation of {deviation}"
+            )
 
 
 def _rows(labels: Sequence[str]) -> str:

@@ -45,6 +45,7 @@ class TableRow(Spec):
     """One line: the run it stands for, and the numbers the paper reports for it, by column (percent).
 
     A row without a run (None) is quoted from the paper. ``block``: the heading of the rows it belongs to, if any.
+    ``longer_than``: the label of the row that it trains longer than.
     """
 
     label: str
@@ -52,6 +53,7 @@ class TableRow(Spec):
     recipe: Name | None
     segmenter: Name | None
     benchmark: Name | None
+    longer_than: Annotated[str | None, Field(exclude_if=lambda label: label is None)] = None
     paper: dict[str, float] = Field(default_factory=dict)
 
     @property

@@ -8,8 +8,10 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
 
+import numpy as np
+
 from seediff.workflow.reporting.comparisons import Comparisons, by_benchmark, compare_rows
-from seediff.workflow.reporting.findings import Findings, Overtaking, Pair, Standing, standing
+from seediff.workflow.reporting.findings import Convergence, Findings, Overtaking, Pair, Standing, standing
 from seediff.workflow.reporting.measurements import MeasuredRow, measure_rows
 from seediff.workflow.reporting.paired import Difference
 from seediff.workflow.reporting.sentences import sentence
@@ -38,6 +40,7 @@ def find(spec: SegmenterTable, rows: Sequence[MeasuredRow], comparisons: Compari
         pairs=tuple(pair for block in blocks for pair in _pairs(block, comparisons, heading)),
         standings=tuple(standing for block in blocks for standing in _standings(block, comparisons, heading)),
         overtakings=tuple(_overtakings(blocks, comparisons, heading)),
+        convergences=tuple(_convergences(rows, heading)),
         incomplete=tuple(measured.row.label for measured in rows if measured.absent),
     )
     return replace(findings, shows=sentence(findings))
@@ -83,3 +86,16 @@ def _overtakings(
             if others and len(ahead) == len(others):
                 least, overtaken = min(zip(ahead, others, strict=True), key=lambda found: found[0].value)
                 yield Overtaking(best.row.block, best.row.label, overtaken.row.label, least)
+
+
+def _convergences(rows: Sequence[MeasuredRow], heading: str) -> Iterator[Convergence]:
+    """Of every row that another is longer than, if both have all of their runs, two at least."""
+    by_label = {measured.row.label: measured for measured in rows}
+    for longer in rows:
+        shorter = by_label.get(longer.row.longer_than or "")
+        if shorter and not shorter.absent and not longer.absent:
+            ours, theirs = (np.array(measured.cells[heading].runs) for measured in (shorter, longer))
+            if len(ours) > 1:
+                deviation = np.sqrt((ours.var(ddof=1) + theirs.var(ddof=1)) / 2)
+                change = theirs.mean() - ours.mean()
+                yield Convergence(shorter.row.label, longer.row.label, float(change), float(deviation))

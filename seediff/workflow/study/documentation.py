@@ -150,7 +150,9 @@ def _places(sections: Mapping[str, Json], parts: Sequence[_Part]) -> dict[str, l
     for part in parts:
         for name, key in part.section["properties"].items():
             if below := _sections_below(sections, _below(part.place, name), key):
-                found = {**found, below[0].place: below, **_places(sections, below)}
+                for place, kinds in {below[0].place: below, **_places(sections, below)}.items():
+                    there = found.setdefault(place, [])
+                    there += [kind for kind in kinds if kind not in there]
     return found
 
 

@@ -72,6 +72,9 @@ class Row(Section):
     """What is trained, an entry of ``segmenters``."""
     benchmark: Name | None = None
     """What it is tested on, an entry of ``benchmarks``."""
+    longer_than: Text | None = Field(default=None, exclude_if=lambda label: label is None)
+    """The label of a row that is trained in the same way for fewer iterations. The table then says whether that one has
+    converged: whether the rest changes its mean over repeats by less than their standard deviation."""
     paper: float | dict[str, float] | None = None
     """What the paper reports, in percent: of the first column, or by the heading of the column."""
 

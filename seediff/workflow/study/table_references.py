@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from seediff.datasets.registry import FORMATS
 from seediff.errors import SeediffError
@@ -92,6 +93,22 @@ def check_row(study: Study, table: Table, row: Row, where: str) -> None:
                 problem = f"{where}, column {heading!r}: recipe {row.recipe!r} has no {kind} {name!r}."
                 raise SeediffError(f"{problem}\n{nearest(name, known)}")
     _check_label_spaces(study, table, row.recipe, row.benchmark, where)
+    if row.longer_than is not None:
+        _check_longer(study, table, row, where)
+
+
+def _check_longer(study: Study, table: Table, row: Row, where: str) -> None:
+    """It may differ from the shorter row in iterations alone."""
+    by_label = {other.label: other for other in table.rows if other.segmenter}
+    check_defined("row", str(row.longer_than), by_label, f"{where}, longer_than,")
+    shorter = by_label[str(row.longer_than)]
+    ours, theirs = study.segmenters[str(row.segmenter)], study.segmenters[str(shorter.segmenter)]
+    same = (row.recipe, row.benchmark) == (shorter.recipe, shorter.benchmark)
+    if not same or replace(ours, iterations=theirs.iterations) != theirs or ours.iterations <= theirs.iterations:
+        raise SeediffError(
+            f"{where}: it is not the training of {shorter.label!r} with more iterations.\n"
+            "Give it the same recipe and benchmark, and a segmenter that differs in its higher 'iterations' alone."
+        )
 
 
 def _check_label_spaces(study: Study, table: Table, recipe: str, benchmark: str, where: str) -> None:
