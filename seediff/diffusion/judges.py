@@ -22,11 +22,11 @@ from seediff.datasets.classes import IGNORE_LABEL
 from seediff.datasets.images import Array, decode_rgb
 from seediff.datasets.shards import check_same_model, read_manifest, read_shard
 from seediff.diffusion.mask_quality import Annotated, annotated, class_maps, record_annotated
-from seediff.diffusion.shards import SCORES, class_of, read_score
 from seediff.errors import SeediffError
 from seediff.finite import naming, within
 from seediff.masks.judging import Verdict, judge
 from seediff.masks.refinement import Refinement, refine_all
+from seediff.masks.shards import SCORES, class_of, read_score
 from seediff.masks.variants import apply, calls_of, recordings_of
 from seediff.segmenter.evaluate import Segmenter, predict
 

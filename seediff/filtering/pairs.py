@@ -10,12 +10,12 @@ from tqdm import tqdm
 
 from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
 from seediff.datasets.shards import ShardIndex, check_same_keys, check_same_model, class_of, prompt_of, shards_by_key
-from seediff.diffusion.shards import SCORES, read_score
 from seediff.errors import SeediffError
 from seediff.filtering.measures import Mask, agreement, area, connectedness, contrast, load_clip
 from seediff.filtering.selection import Measured
 from seediff.filtering.settings import Filter
 from seediff.finite import naming
+from seediff.masks.shards import SCORES, read_score
 from seediff.masks.steps import resize
 
 CLIP_BATCH = 32

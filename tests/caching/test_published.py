@@ -1,11 +1,13 @@
-"""Everything that a run leaves is published, and exists."""
+"""Everything that a run leaves is published, and exists; what README.md and the tables say is what was published."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from itertools import takewhile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -16,6 +18,7 @@ from seediff.workflow.study import load_study
 from tests.conftest import ROOT
 
 STORE = ROOT / "dvc-store" / "files" / "md5"
+PLAIN = ROOT / "results/mini/published"
 
 
 def published_folders() -> list[str]:
@@ -63,18 +66,66 @@ def test_the_store_is_no_larger_than_it_may_be() -> None:
     wanted = {stored(md5) for md5 in objects()}
     there = {path for path in STORE.rglob("*") if path.is_file()}
     assert there == wanted
-    assert sum(path.stat().st_size for path in there) <= 30e6
+    assert sum(path.stat().st_size for path in there) <= 10e6
 
 
 def test_readers_without_dvc_find_the_same_tables_and_report() -> None:
-    published, plain = objects(), ROOT / "results/mini/published"
-    tables = [path for path in plain.iterdir() if path.suffix == ".csv"]
+    published = objects()
+    tables = [path for path in PLAIN.iterdir() if path.suffix == ".csv"]
     assert {path.stem for path in tables} == {*table_names(load_study(ROOT / "config/studies/mini.yaml"))}
-    for path in (*tables, plain / "report.html"):
+    for path in (*tables, *PLAIN.glob("*.verdicts.json"), *PLAIN.glob("*.png"), PLAIN / "report.html"):
         assert hashlib.md5(path.read_bytes()).hexdigest() in published
     pages = [stored(md5).read_text() for md5 in published if not md5.endswith(".dir") and _is_page(stored(md5))]
-    assert sorted((plain / "README.md").read_text().split("### ")) == sorted("".join(pages).split("### "))
+    assert sorted((PLAIN / "README.md").read_text().split("### ")) == sorted("".join(pages).split("### "))
 
 
 def _is_page(path: Path) -> bool:
     return path.read_bytes()[:4] == b"### "
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+
+def plain(name: str) -> Path:
+    if not (path := PLAIN / name).exists():
+        pytest.skip("nothing is published: make publish")
+    return path
+
+
+def table_lines(page: str, heading: str) -> list[str]:
+    """The lines of the first table below a heading that begins with these words."""
+    below = page.partition(f"### {heading}")[2].splitlines()
+    first = next(place for place, line in enumerate(below) if line.startswith("|"))
+    return list(takewhile(lambda line: line.startswith("|"), below[first:]))
+
+
+def test_readme_shows_a_published_table_and_picture() -> None:
+    page, readme = plain("README.md").read_text(), (ROOT / "README.md").read_text()
+    assert table_lines(readme, "Table 5") == table_lines(page, "Table 5")
+    assert "](results/mini/published/table5.png)" in readme and plain("table5.png").exists()
+
+
+def test_the_table_of_convergence_says_what_its_numbers_say() -> None:
+    found = json.loads(plain("convergence.verdicts.json").read_text())
+    numbers = pd.read_csv(plain("convergence.csv")).set_index(["label", "column"])
+    for convergence in found["convergences"]:
+        shorter, longer = (numbers.loc[convergence[key], found["column"]] for key in ("row", "longer"))
+        deviation = ((shorter["std"] ** 2 + longer["std"] ** 2) / 2) ** 0.5
+        assert convergence["change"] == pytest.approx(longer["reproduced"] - shorter["reproduced"], abs=0.11)
+        assert convergence["deviation"] == pytest.approx(deviation, abs=0.06)
+        reached = abs(convergence["change"]) < convergence["deviation"]
+        assert (f"{convergence['row']} has not converged" in found["shows"]) != reached
+
+
+def test_the_table_of_convergence_has_every_segmenter() -> None:
+    study = load_study(ROOT / "config/studies/mini.yaml")
+    rows = {row.label: row for row in study.segmenter_tables["convergence"].rows}
+    longer = {row.segmenter: rows[row.longer_than].segmenter for row in rows.values() if row.longer_than}
+    assert {*longer.values()} == {*study.segmenters} - {*longer}
+
+
+def test_a_table_of_the_paper_has_a_verdict_for_each_pair_that_the_paper_orders() -> None:
+    for name in ("table2", "table4", "table5", "tableS4"):
+        verdicts = json.loads(plain(f"{name}.verdicts.json").read_text())
+        assert not verdicts["incomplete"] and verdicts["repeats"] == 3
+        assert any(pair["verdict"] for pair in verdicts["pairs"])

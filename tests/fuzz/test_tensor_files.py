@@ -16,8 +16,8 @@ from safetensors.torch import save
 
 from seediff.adaptation.adapter import _read
 from seediff.attention.maps import AttentionMaps
-from seediff.diffusion.shards import read_score
 from seediff.errors import SeediffError
+from seediff.masks.shards import read_score
 from seediff.training.checkpoint import History, load_state, load_tensors, save_state
 from seediff.workflow.status import _iteration
 from tests.fuzz.hostile import damaged, tampered

@@ -23,7 +23,6 @@ from seediff.datasets.images import encode_mask, encode_png
 from seediff.datasets.shards import Sample, open_shard, read_shard, write_shard
 from seediff.datasets.training_sets import load_training_set
 from seediff.diffusion.releases import CLIPImageProcessor
-from seediff.diffusion.shards import refine_shards
 from seediff.embedded.pipeline import build_tokenizer
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_csv
@@ -31,6 +30,7 @@ from seediff.filtering.measures import agreement, area, connectedness, contrast,
 from seediff.filtering.selection import Measured, quality, read_kept, select
 from seediff.filtering.settings import Filter
 from seediff.masks.refinement import Refinement
+from seediff.masks.shards import refine_shards
 from seediff.workflow.graph import study_jobs
 from seediff.workflow.study import Study
 from seediff.workflow.study.load import parse_study

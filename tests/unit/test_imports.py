@@ -66,8 +66,10 @@ def test_few_modules_lie_outside_the_packages() -> None:
     assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", *shared}
 
 
-def test_recorded_maps_do_not_know_diffusers() -> None:
-    assert not reaches(imported(PACKAGE / "attention" / "maps.py"), "diffusers")
+@pytest.mark.parametrize("name", ["attention/maps.py", "masks/shards.py", "filtering/pairs.py"])
+def test_what_reads_recorded_attention_does_not_know_diffusers(name: str) -> None:
+    """Which takes longer to import than a small job runs."""
+    assert not reaches(imported(PACKAGE / name), "diffusers")
 
 
 LIGHT = [

@@ -20,7 +20,6 @@ from seediff.datasets.benchmarks import Benchmark, open_benchmark
 from seediff.datasets.images import encode_png, read_png
 from seediff.datasets.shards import Sample, write_shard
 from seediff.diffusion.judges import DRAWN, Judgement, judge_drawn, judge_scenes, scenes_by_classes, stratum
-from seediff.diffusion.shards import SCORES
 from seediff.diffusion.synthesis import load
 from seediff.embedded.domains import write_domain
 from seediff.embedded.vocabulary import CLASSES
@@ -28,6 +27,7 @@ from seediff.errors import SeediffError
 from seediff.files.sealed import write_json
 from seediff.masks.judging import THRESHOLDS, Verdict, judge, summarise
 from seediff.masks.refinement import Refinement
+from seediff.masks.shards import SCORES
 from seediff.masks.variants import VARIANTS, named_steps, resolve
 from seediff.segmenter.evaluate import Segmenter
 from seediff.segmenter.registry import architecture_of

@@ -21,9 +21,9 @@ from seediff.attention.calls import ALL
 from seediff.cli import main
 from seediff.datasets.shards import open_shard, read_shard
 from seediff.diffusion.generation import generate
-from seediff.diffusion.shards import SCORES
 from seediff.diffusion.synthesis import Sampling, draw
 from seediff.files.sealed import write_csv
+from seediff.masks.shards import SCORES
 from seediff.masks.variants import VARIANTS, named_steps, resolve
 from seediff.prompts.prompt_sets import Prompt, make_prompts, read_prompts, write_prompts
 from seediff.rng import derive_seed

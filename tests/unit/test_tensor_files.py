@@ -14,9 +14,9 @@ from safetensors.torch import save
 
 from seediff.adaptation.adapter import _read
 from seediff.attention.maps import AttentionMaps
-from seediff.diffusion.shards import read_score
 from seediff.errors import SeediffError
 from seediff.files.seals import seal
+from seediff.masks.shards import read_score
 from seediff.training.checkpoint import History, _contents, load_state, load_tensors, save_state
 from seediff.workflow.status import _iteration
 

@@ -60,6 +60,6 @@ def work(study: Study) -> Iterator[Work]:
 
 def run(spec: Spec, images: Sequence[Path], scores: Sequence[Path], output: Path) -> None:
     """Turn scores into masks."""
-    from seediff.diffusion.shards import refine_shards
+    from seediff.masks.shards import refine_shards
 
     refine_shards(images, scores, spec.classes, spec.variants, spec.refinement, spec.reliability, output)
