@@ -98,7 +98,7 @@ def _names_of_files(study: Study) -> Iterator[tuple[str, Iterable[str]]]:
 
 
 def _check_names(study: Study) -> None:
-    """No name may stand for two things, in the study or in its results."""
+    """No name may stand for two variants."""
     for name in study.variants_by_class:
         if name in {**VARIANTS, **study.variants}:
             raise SeediffError(f"variants_by_class.{name}: a variant has this name already. Choose another.")
