@@ -41,7 +41,8 @@ TABLE, MASKS = spec_of("tabulate", SMOKE, "domains"), spec_of("tabulate", SMOKE,
 METRICS = {"classes": ["background", "cat", "car"], "confusion": [[9, 1, 0], [1, 5, 0], [2, 0, 4]]}
 NPZ = npz_of_a_run()
 OBJECTS = {"iou": [0.5, 0.7], "missed": 0.1, "spilled": 0.2, "best_threshold": 0.3, "best_iou": [0.6]}
-JUDGED = {"rows": {f"{row['variant']}-{row['refinement']}": {"one class": OBJECTS} for row in MASKS["rows"]}}
+STRATA = {"one class": OBJECTS, "2 classes": OBJECTS}
+JUDGED = {"rows": {f"{row['variant']}-{row['refinement']}": STRATA for row in MASKS["rows"]}}
 
 
 def tabulate(spec: Any, path: str, content: bytes) -> int:
@@ -67,7 +68,7 @@ def test_metrics_that_were_tampered_with(content: Any) -> None:
 
 
 @cases(150)
-@given(tampered(JUDGED) | tampered(OBJECTS).map(lambda objects: {"rows": dict.fromkeys(JUDGED["rows"], objects)}))
+@given(tampered(JUDGED) | tampered(STRATA).map(lambda strata: {"rows": dict.fromkeys(JUDGED["rows"], strata)}))
 def test_judged_masks_that_were_tampered_with(content: Any) -> None:
     """Those of some rows, or of all."""
     tabulate(MASKS, "judged/scenes.json", json.dumps(content).encode())
@@ -151,6 +152,7 @@ def write_sound_parts(results: Path) -> None:
     files |= {f"strips/{name}.png": png for name in SMOKE.classes}
     files |= {f"figures/{name}.png": png for name in plan.FIGURES}
     files |= {f"judged/{name}.png": png for name in plan.judges(SMOKE)}
+    files |= {f"predictions/{name}.png": png for name in plan.pictured_tables(SMOKE)}
     files |= {f"models/{name}/history.csv": b"iteration,loss\n1,2.0\n2,1.0\n" for name in plan.models(SMOKE)}
     for path, content in files.items():
         (results / path).parent.mkdir(parents=True, exist_ok=True)

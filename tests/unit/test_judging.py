@@ -255,7 +255,14 @@ def test_a_judge_that_is_a_segmenter_says_how_good_it_is(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "rows",
-    [{}, {"caa-pamr": {}}, {"caa-pamr": {"one class": {"iou": [2.0]}}}, {"caa-pamr": 3}, {"look-pamr": {}}],
+    [
+        {},
+        {"caa-pamr": {}},
+        {"caa-pamr": {}, "look-pamr": {}},
+        {"caa-pamr": {"one class": {"iou": [2.0]}}},
+        {"caa-pamr": 3},
+        {"look-pamr": {}},
+    ],
 )
 def test_a_broken_file_of_a_judge_is_named(tmp_path: Path, rows: Any) -> None:
     judged_file(tmp_path, rows=rows)
