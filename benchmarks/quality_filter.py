@@ -2,7 +2,7 @@
 
     python -m benchmarks.quality_filter              five minutes on one idle core
 
-Masks of 200 annotated scenes of the embedded world, recorded as ``mask_quality`` does, beside the exact ones:
+Masks of 200 annotated scenes of the embedded world, recorded as a judge of scenes does, beside the exact ones:
 Spearman's rank correlation of each measure with the IoU, and the mean IoU of what a filter keeps of each class.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from scipy.stats import spearmanr
 from seediff.attention.calls import ALL
 from seediff.datasets.benchmarks import open_benchmark
 from seediff.datasets.classes import IGNORE_LABEL
-from seediff.diffusion.mask_quality import annotated_images, record_annotated
+from seediff.diffusion.scenes import annotated_scenes, record_scenes
 from seediff.diffusion.synthesis import load
 from seediff.embedded.domains import write_domain
 from seediff.embedded.vocabulary import CLASSES
@@ -71,10 +72,11 @@ def objects() -> Iterator[Found]:
     pipe, words = load("assets/pictograms"), {name: name for name in CLASSES}
     with tempfile.TemporaryDirectory() as folder:
         write_domain("voc", Path(folder), train=1, val=SCENES, rng_seed=0)
-        scenes = [*annotated_images(open_benchmark("voc", Path(folder), "val", CLASSES), words, SCENES, SIDE)]
+        benchmark = open_benchmark("voc", Path(folder), "val", CLASSES)
+        scenes = [*islice(annotated_scenes(benchmark, words, SIDE), SCENES)]
     for start in range(0, len(scenes), BATCH):
         batch = scenes[start : start + BATCH]
-        recorded = record_annotated(pipe, batch, TIMESTEPS, [ALL], 0)
+        recorded = record_scenes(pipe, batch, TIMESTEPS, [ALL], 0)
         for scene, maps in zip(batch, recorded, strict=True):
             for name in scene.classes:
                 truth, known = scene.labels == CLASSES.index(name) + 1, scene.labels != IGNORE_LABEL

@@ -72,9 +72,6 @@ benchmarks:
   small: {title: VOC stand-in, format: voc, embedded: {train: 2, val: 30}}
   large: {title: ADE20K stand-in, format: ade20k, embedded: {train: 20, val: 300}}
 figures: {image_set: few, classes: [car], candidates: 2, open: [{prompt: a photo of an auto, word: auto}]}
-mask_quality:
-  {title: Mask quality, caption: Of few., benchmark: small, images: 10, timesteps: [300, 600],
-   variants: [caa, seediff], refinements: [raw]}
 judges:
   scenes: {benchmark: small, images: [10], timesteps: [50, 150, 250, 350, 450, 550, 650, 750, 850, 950]}
 tables:

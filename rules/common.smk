@@ -64,7 +64,7 @@ wildcard_constraints:
     segmenter=any_of(STUDY.segmenters),
     repeat=r"\d+",
     benchmark=any_of(STUDY.benchmarks),
-    table=any_of(plan.table_names(STUDY)),
+    table=any_of(STUDY.tables),
 
 
 def ranges_of(key):

@@ -1,32 +1,11 @@
 """Masks compared with what is really there, with no training on them in between.
 
-Makes: results/<study>/{mask_quality,judged}/
+Makes: results/<study>/judged/
 """
 
 
-rule mask_quality:
-    priority: 10  # the first numbers of a run: they need no training
-    input:
-        unpack(inputs_of("mask_quality")),
-    output:
-        **outputs_of("mask_quality"),
-    log:
-        log_of("mask_quality"),
-    benchmark:
-        times_of("mask_quality")
-    params:
-        spec=spec_of("mask_quality"),
-        digest=digest_of("mask_quality"),
-    shell:
-        "seediff stage mask_quality"
-        " --spec {params.spec:q}"
-        " --output {output.mask_quality:q}"
-        " --record {params.digest} {output:q}"
-        " > {log:q} 2>&1"
-
-
 rule judge:
-    priority: 10  # numbers that need no training of what is compared
+    priority: 10  # the first numbers of a run: they need no training of what is compared
     input:
         unpack(inputs_of("judge")),
     output:

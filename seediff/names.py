@@ -12,9 +12,6 @@ from seediff.errors import SeediffError
 
 Value = TypeVar("Value", bound=Hashable)
 
-MASK_QUALITY = "mask_quality"
-"""The one table that is made of masks instead of trained segmenters."""
-
 MOST_SHOWN = 40
 """How many known names are listed where none is close."""
 

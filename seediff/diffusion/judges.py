@@ -21,7 +21,7 @@ from seediff.datasets.benchmarks import Benchmark
 from seediff.datasets.classes import IGNORE_LABEL
 from seediff.datasets.images import Array, decode_rgb
 from seediff.datasets.shards import check_same_model, read_manifest, read_shard
-from seediff.diffusion.mask_quality import Annotated, annotated, class_maps, record_annotated
+from seediff.diffusion.scenes import AnnotatedScene, annotated_scenes, class_maps, record_scenes
 from seediff.errors import SeediffError
 from seediff.finite import naming, within
 from seediff.masks.judging import Verdict, judge
@@ -81,7 +81,7 @@ def judge_scenes(
     for start in tqdm(range(0, len(scenes), batch_size), unit="batch", mininterval=5):
         batch = scenes[start : start + batch_size]
         with naming([scene.name for scene in batch]):
-            recorded = record_annotated(pipe, batch, timesteps, recordings_of(variants), rng_seed)
+            recorded = record_scenes(pipe, batch, timesteps, recordings_of(variants), rng_seed)
         for scene, maps in zip(batch, recorded, strict=True):
             for shown, of_class in class_maps(scene, maps, words):
                 truth, valid = scene.labels == labels[shown], scene.labels != IGNORE_LABEL
@@ -93,10 +93,10 @@ def judge_scenes(
 
 def scenes_by_classes(
     benchmark: Benchmark, words: Mapping[str, str], images: Sequence[int], side: int
-) -> Iterator[Annotated]:
+) -> Iterator[AnnotatedScene]:
     """The benchmark's first ``images[k - 1]`` images that show k classes, in its order."""
     missing = {classes: number for classes, number in enumerate(images, start=1) if number}
-    for scene in annotated(benchmark, words, side):
+    for scene in annotated_scenes(benchmark, words, side):
         if missing.get(len(scene.classes)):
             missing[len(scene.classes)] -= 1
             yield scene

@@ -4,7 +4,7 @@
 
 A reference segmenter is trained on rendered scenes with exact labels, independently of the diffusion model's attention.
 Its accuracy on held-out rendered scenes is printed beside what it finds in generated images. The quality of the masks
-is measured elsewhere, by the study's ``mask_quality`` table.
+is measured elsewhere, by a study's judges.
 """
 
 from __future__ import annotations

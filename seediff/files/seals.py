@@ -26,7 +26,6 @@ _LAYOUT = {
     "filters": 4,
     "prompts": 2,
     "training_sets": 2,
-    "mask_quality": 2,
     "judged": 2,
     "adapters": 3,
 }

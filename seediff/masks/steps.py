@@ -16,6 +16,7 @@ tensors' own methods, and import torch only when they run.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -158,6 +159,32 @@ def propagate(score: Tensor, maps: ClassMaps, *, resolution: str = "1/2", power:
     return normalize(column).view(side, side)
 
 
+def expand_nearby(score: Tensor, maps: ClassMaps, *, resolution: str, alpha: float) -> Tensor:
+    """A control of ``expand``: spread the seeds by mere nearness, without a look at the self-attention."""
+    return expand(score, _near_sighted(maps, resolution), resolution=resolution, alpha=alpha)
+
+
+def background_nearby(score: Tensor, maps: ClassMaps, *, resolution: str = "1", alpha: float) -> Tensor:
+    """A control of ``background``: expand the inverse score by mere nearness."""
+    return background(score, _near_sighted(maps, resolution), resolution=resolution, alpha=alpha)
+
+
+REACH = 1 / 8
+"""The distance, as a share of the side, at which nearness has fallen to 1/e."""
+
+
+def _near_sighted(maps: ClassMaps, resolution: str) -> ClassMaps:
+    """The same cross-attention, with self-attention that knows only how far two positions are apart."""
+    from torch import arange, hypot
+
+    side = maps.side(resolution)
+    at = arange(side, device=maps.self_attention[side].device)
+    apart = (at[:, None] - at).float()
+    distance = hypot(apart[:, None, :, None], apart[None, :, None, :])
+    nearness = (-distance / (REACH * side)).exp().reshape(side**2, side**2)
+    return replace(maps, self_attention={side: nearness})
+
+
 def _sides(maps: ClassMaps, resolutions: Sequence[str]) -> list[int]:
     return [maps.side(fraction) for fraction in resolutions] or sorted(maps.cross_attention)
 
@@ -237,8 +264,10 @@ SOURCES: dict[str, Callable[..., Tensor]] = {
 STEPS: dict[str, Callable[..., Tensor]] = {
     **SOURCES,
     "background": background,
+    "background_nearby": background_nearby,
     "compete": compete,
     "expand": expand,
+    "expand_nearby": expand_nearby,
     "expand_similar": expand_similar,
     "propagate": propagate,
     "suppress_background": suppress_background,

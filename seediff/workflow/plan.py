@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from seediff.diffusion.model_files import named_model, network_files, pipeline_files
-from seediff.names import MASK_QUALITY, slug
+from seediff.names import slug
 from seediff.workflow import layout
 from seediff.workflow.layout import fill
 from seediff.workflow.study import Column, Row, Study, SyntheticRecipe
@@ -167,11 +167,6 @@ def lacking(study: Study, benchmark: str, classes: Sequence[str]) -> tuple[str, 
     return tuple(name for name in classes if name in study.benchmarks[benchmark].lacks)
 
 
-def mask_quality_files(study: Study) -> list[str]:
-    quality = study.mask_quality
-    return [fill(layout.MASK_QUALITY, study=study.name, benchmark=quality.benchmark)] if quality else []
-
-
 def judges(study: Study) -> list[str]:
     """The judges that some table shows."""
     return [name for name in study.judges if study.judged_rows(name)]
@@ -271,10 +266,6 @@ def learns_from_drawn_images(study: Study, recipe: str) -> bool:
     return isinstance(section, SyntheticRecipe) or (
         section.start is not None and learns_from_drawn_images(study, section.start.recipe)
     )
-
-
-def table_names(study: Study) -> list[str]:
-    return [*study.tables, *([MASK_QUALITY] if study.mask_quality else [])]
 
 
 def table_columns(study: Study, table: str) -> dict[str, Column]:

@@ -67,8 +67,6 @@ def _publish(finished: Workspace, folder: Path) -> None:
         repository.edit(".dvc/config", "# \n    no_scm = true\n", "# $Format:%n    no_scm = true$\n")
     repository.edit("dvc.yaml", "study: mini", "study: smoke")
     repository.edit("dvc.yaml", "      - results/${study}/adapters: {persist: true}\n", "")  # the smoke study has none
-    judged = "      - results/${study}/judged: {persist: true}\n"
-    repository.edit("dvc.yaml", judged, judged + judged.replace("judged", "mask_quality"))  # mini measures none
     repository.edit("dvc.yaml", "tables/masks.csv", "tables/scenes.csv")
     scores = "      - results/${study}/scores: {persist: true}\n"
     repository.edit("dvc.yaml", scores, scores + scores.replace("scores", "replays"))  # a pass, which mini has none of

@@ -15,6 +15,7 @@ from tests.caching.conftest import Repository
 
 STUDY = "config/studies/smoke.yaml"
 SCORES = "results/smoke/scores/basic/cat/0000.tar"
+JUDGED = "results/smoke/judged/scenes.json"
 SHARD = {"synthesize": 1}
 
 
@@ -78,8 +79,8 @@ def test_only_the_weights_of_seediff_are_published(pulled: Repository) -> None:
 def test_an_edited_threshold_reruns_its_chain_alone(pulled: Repository) -> None:
     pulled.edit(STUDY, "raw: {pamr: null}", "raw: {pamr: null, threshold: 0.4}")
     assert pulled.planned() == {
-        "domain": 1, "refine": 3, "assemble": 5, "train": 6, "evaluate": 4, "mask_quality": 1, "judge": 2,
-        "tabulate": 5, "predictions": 1, "report": 1, "all": 1,
+        "domain": 1, "refine": 3, "assemble": 5, "train": 6, "evaluate": 4, "judge": 2,
+        "tabulate": 4, "predictions": 1, "report": 1, "all": 1,
     }  # fmt: skip
     (changed,) = json.loads(pulled.run("dvc", "params", "diff", "--json")).values()
     assert set(changed) == {"refinements.raw.threshold"}
@@ -164,8 +165,7 @@ def test_an_altered_object_of_the_cache_is_gone_after_starting_over(pulled: Repo
 @pytest.mark.slow
 def test_published_results_are_restored_after_a_finished_rerun(pulled: Repository) -> None:
     pulled.edit(STUDY, "raw: {pamr: null}", "raw: {pamr: null, threshold: 0.4}")
-    mask_quality = "results/smoke/mask_quality/voc.json"
-    run = pulled.snakemake(mask_quality)
+    run = pulled.snakemake(JUDGED)
     assert run.returncode == 0, run.stdout + run.stderr
     pulled.run("git", "checkout", STUDY)
     pulled.run("dvc", "checkout", "--force")
@@ -212,21 +212,20 @@ def test_a_stage_runs_what_is_missing(pulled: Repository) -> None:
 @pytest.mark.slow
 def test_an_earlier_commit_has_its_own_results(pulled: Repository) -> None:
     """Files and records change together, in both directions between versions."""
-    quality = "results/smoke/mask_quality/voc.json"
-    earlier = (pulled.folder / quality).read_bytes()
-    pulled.edit(STUDY, "  timesteps: [300]\n", "  timesteps: [400]\n")
-    run = pulled.snakemake(quality)
+    earlier = (pulled.folder / JUDGED).read_bytes()
+    pulled.edit(STUDY, "timesteps: [300]", "timesteps: [400]")
+    run = pulled.snakemake(JUDGED)
     assert run.returncode == 0, run.stdout + run.stderr
     assert pulled.run("git", "status", "--short") == f" M {STUDY}\n"
     pulled.run("dvc", "commit", "--force")
     pulled.run("git", "commit", "--all", "--message", "Another timestep")
-    assert pulled.planned(quality) == {}
+    assert pulled.planned(JUDGED) == {}
     pulled.run("git", "checkout", "HEAD~1")
-    assert pulled.planned(quality)["mask_quality"] == 1  # the files are still those of the later commit
+    assert pulled.planned(JUDGED)["judge"] == 1  # the files are still those of the later commit
     pulled.run("dvc", "checkout")
-    assert (pulled.folder / quality).read_bytes() == earlier
+    assert (pulled.folder / JUDGED).read_bytes() == earlier
     assert pulled.planned() == {}
     pulled.run("git", "checkout", "-")
-    assert pulled.planned(quality)["mask_quality"] == 1
+    assert pulled.planned(JUDGED)["judge"] == 1
     pulled.run("dvc", "checkout")
-    assert pulled.planned(quality) == {}
+    assert pulled.planned(JUDGED) == {}

@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from seediff.workflow.graph import study_jobs
-from seediff.workflow.plan import table_names
 from seediff.workflow.records import record_file
 from seediff.workflow.study import load_study
 from tests.conftest import ROOT
@@ -72,7 +71,7 @@ def test_the_store_is_no_larger_than_it_may_be() -> None:
 def test_readers_without_dvc_find_the_same_tables_and_report() -> None:
     published = objects()
     tables = [path for path in PLAIN.iterdir() if path.suffix == ".csv"]
-    assert {path.stem for path in tables} == {*table_names(load_study(ROOT / "config/studies/mini.yaml"))}
+    assert {path.stem for path in tables} == {*load_study(ROOT / "config/studies/mini.yaml").tables}
     for path in (*tables, *PLAIN.glob("*.verdicts.json"), *PLAIN.glob("*.png"), PLAIN / "report.html"):
         assert hashlib.md5(path.read_bytes()).hexdigest() in published
     pages = [stored(md5).read_text() for md5 in published if not md5.endswith(".dir") and _is_page(stored(md5))]

@@ -20,9 +20,9 @@ def results(finished: Workspace) -> Path:
 
 def test_tables_stand_in_seven_forms(results: Path) -> None:
     names = {path.name for path in (results / "tables").glob("[!.]*")}
-    stems = ("table2", "domains", "scenes", "drawn", "mask_quality")
+    stems = ("table2", "domains", "scenes", "drawn")
     assert names == {f"{stem}.{suffix}" for stem in stems for suffix in TABLE_SUFFIXES}
-    assert len(names) == 5 * 7
+    assert len(names) == 4 * 7
 
 
 def test_every_reproduced_number_follows_from_its_metrics_files(results: Path, finished: Workspace) -> None:

@@ -136,7 +136,6 @@ FILES = {
     "judge": "--images i.tar --scores s.tar --model m.safetensors --output out/judged.json --picture out/judged.png",
     "predictions": "--models m.safetensors --output out/predictions.png",
     "tabulate": "--results results --output out/table",
-    "mask_quality": "--output out/quality.json",
     "figures": "--output out/figures",
     "strips": "--output out/strips",
     "report": "--results results --output out/report.html",

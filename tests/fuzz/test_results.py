@@ -37,11 +37,12 @@ def npz_of_a_run() -> bytes:
 
 
 SMOKE = load_study(ROOT / "config" / "studies" / "smoke.yaml")
-TABLE, QUALITY = spec_of("tabulate", SMOKE, "domains"), spec_of("tabulate", SMOKE, "mask_quality")
+TABLE, MASKS = spec_of("tabulate", SMOKE, "domains"), spec_of("tabulate", SMOKE, "scenes")
 METRICS = {"classes": ["background", "cat", "car"], "confusion": [[9, 1, 0], [1, 5, 0], [2, 0, 4]]}
 NPZ = npz_of_a_run()
-VARIANT = {"objects": 2, "iou_mean": 0.5, "iou_std": 0.1, "best_threshold": 0.3, "best_iou": 0.6, "auc": 0.7}
-MEASURED = {"benchmark": "voc", "images": 2, "variants": {"caa-raw": VARIANT, "centre_disc-raw": VARIANT}}
+OBJECTS = {"iou": [0.5, 0.7], "missed": 0.1, "spilled": 0.2, "best_threshold": 0.3, "best_iou": [0.6]}
+STRATA = {"one class": OBJECTS, "2 classes": OBJECTS}
+JUDGED = {"rows": {f"{row['variant']}-{row['refinement']}": STRATA for row in MASKS["rows"]}}
 
 
 def tabulate(spec: Any, path: str, content: bytes) -> int:
@@ -67,9 +68,10 @@ def test_metrics_that_were_tampered_with(content: Any) -> None:
 
 
 @cases(150)
-@given(tampered(MEASURED))
-def test_mask_quality_that_was_tampered_with(content: Any) -> None:
-    tabulate(QUALITY, "mask_quality/voc.json", json.dumps(content).encode())
+@given(tampered(JUDGED) | tampered(STRATA).map(lambda strata: {"rows": dict.fromkeys(JUDGED["rows"], strata)}))
+def test_judged_masks_that_were_tampered_with(content: Any) -> None:
+    """Those of some rows, or of all."""
+    tabulate(MASKS, "judged/scenes.json", json.dumps(content).encode())
 
 
 @cases(50)
@@ -93,7 +95,7 @@ def test_damaged_metrics_of_images(content: bytes) -> None:
 
 def test_sound_results() -> None:
     assert tabulate(TABLE, "metrics/exact/resnet/0/voc.json", json.dumps(METRICS).encode()) == 0
-    assert tabulate(QUALITY, "mask_quality/voc.json", json.dumps(MEASURED).encode()) == 0
+    assert tabulate(MASKS, "judged/scenes.json", json.dumps(JUDGED).encode()) == 0
 
 
 def write_sound_table(folder: Path) -> bytes:
@@ -124,9 +126,7 @@ def test_a_damaged_table_is_shown_or_refused(table: bytes, data: st.DataObject) 
         ("tables/domains.grid.json", b'{"name": "t", "rows": 3}'),
         ("tables/domains.verdicts.json", b"[]"),
         ("strips/cat.png", b"GIF"),
-        ("mask_quality/voc.json", b'{"images": 0, "variants": {}}'),
-        ("mask_quality/voc.json", b'{"images": 2, "variants": {"a": 3}}'),
-        ("mask_quality/voc.json", b"[]"),
+        ("judged/scenes.png", b"GIF"),
     ],
 )
 def test_a_report_of_hostile_parts(path: str, content: bytes) -> None:
@@ -146,14 +146,14 @@ def write_sound_parts(results: Path) -> None:
     shown = {"grid.json": as_json(grid), "verdicts.json": as_content(Findings("t", "T", "", "mIoU", repeats=1))}
     files = {
         f"tables/{name}.{kind}": json.dumps(content).encode()
-        for name in plan.table_names(SMOKE)
+        for name in SMOKE.tables
         for kind, content in shown.items()
     }
     files |= {f"strips/{name}.png": png for name in SMOKE.classes}
     files |= {f"figures/{name}.png": png for name in plan.FIGURES}
     files |= {f"judged/{name}.png": png for name in plan.judges(SMOKE)}
+    files |= {f"predictions/{name}.png": png for name in plan.pictured_tables(SMOKE)}
     files |= {f"models/{name}/history.csv": b"iteration,loss\n1,2.0\n2,1.0\n" for name in plan.models(SMOKE)}
-    files |= {"mask_quality/voc.json": json.dumps(MEASURED).encode()}
     for path, content in files.items():
         (results / path).parent.mkdir(parents=True, exist_ok=True)
         (results / path).write_bytes(content)

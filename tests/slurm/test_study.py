@@ -14,7 +14,7 @@ from tests.slurm.conftest import Head
 
 pytestmark = pytest.mark.slurm
 
-ON_GPU = {"synthesize", "replay", "train", "evaluate", "mask_quality", "judge", "predictions", "strips", "figures"}
+ON_GPU = {"synthesize", "replay", "train", "evaluate", "judge", "predictions", "strips", "figures"}
 ON_CPU = {"domain", "refine"}
 ON_LOGIN_NODE = {"prompts", "assemble", "tabulate", "report"}
 
@@ -32,7 +32,7 @@ def study(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def test_the_study_is_complete(study: Head) -> None:
     tables = {path.name for path in (study.folder / "results/smoke/tables").glob("*.csv")}
-    assert tables == {"table2.csv", "domains.csv", "scenes.csv", "drawn.csv", "mask_quality.csv"}
+    assert tables == {"table2.csv", "domains.csv", "scenes.csv", "drawn.csv"}
     assert (study.folder / "results/smoke/report.html").is_file()
 
 

@@ -87,7 +87,6 @@ def write_study(folder: Path, old: str, new: str) -> Path:
         ("model: assets/pictograms", "model: ''", "diffusion.model", "at least 1"),
         ("guidance_scale: 2.0", "guidance_scale: .inf", "diffusion.guidance_scale", "finite"),
         ("paper: 68.8", "paper: .nan", "tables.table2.rows.0.paper", "finite"),
-        ("  domains:", "  mask_quality:", "tables.mask_quality", "Choose another"),
         ("  mixed: {default", "  caa: {default", "variants_by_class.caa", "Choose another"),
         ("{merged: [cat, car]}", "{merged: []}", "merged", "at least 1"),
         ("{iou: car}", "{iou: all}", "has no class 'all'", "Known: car, cat"),

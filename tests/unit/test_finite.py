@@ -25,7 +25,7 @@ from seediff.attention.tokens import TokenizedPrompt
 from seediff.cli import main
 from seediff.datasets.benchmarks import Benchmark, open_benchmark
 from seediff.datasets.unlabelled import benchmark_images
-from seediff.diffusion.mask_quality import measure
+from seediff.diffusion.judges import judge_scenes
 from seediff.diffusion.synthesis import Sampling, draw
 from seediff.embedded.domains import write_domain
 from seediff.embedded.vocabulary import CLASSES
@@ -72,7 +72,7 @@ def prompts() -> list[Prompt]:
 @pytest.fixture(scope="module")
 def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     folder = tmp_path_factory.mktemp("voc")
-    write_domain("voc", folder, train=1, val=2, rng_seed=0)
+    write_domain("voc", folder, train=1, val=6, rng_seed=0)
     return open_benchmark("voc", folder, "val", CLASSES)
 
 
@@ -181,7 +181,7 @@ def test_generate_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert not (tmp_path / "out").exists()
 
 
-# --- mask quality ----------------------------------------------------------------------------------------------------
+# --- judged scenes ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -192,19 +192,11 @@ def test_generate_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
         ("vae.encoder.conv_out.bias", "the latents that the VAE makes of it"),
     ],
 )
-def test_mask_quality_ends_with_the_image(pipe: Any, benchmark: Benchmark, weight: str, part: str) -> None:
-    variants, message = {"ca_16": resolve(VARIANTS["ca_16"])}, rf"^Image 0 of the benchmark \('a photo .*'\): {part} is"
+def test_judging_scenes_ends_with_the_image(pipe: Any, benchmark: Benchmark, weight: str, part: str) -> None:
+    words, variants = {name: name for name in CLASSES}, {"ca_16": resolve(VARIANTS["ca_16"])}
+    rows, message = [("ca_16", "raw")], rf"^Image \d+ of the benchmark \('a photo .*'\): {part} is"
     with spoilt(pipe, weight), pytest.raises(SeediffError, match=message):
-        measure(
-            pipe,
-            benchmark,
-            {name: name for name in CLASSES},
-            variants,
-            {"raw": RAW},
-            images=2,
-            timesteps=[200, 500],
-            rng_seed=0,
-        )
+        next(judge_scenes(pipe, benchmark, words, variants, {"raw": RAW}, rows, [1], [200, 500], rng_seed=0))
 
 
 # --- maps, scores and masks ------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from seediff.datasets.benchmarks import Benchmark, open_benchmark
 from seediff.datasets.images import encode_png, read_png
 from seediff.datasets.shards import Sample, write_shard
 from seediff.diffusion.judges import DRAWN, Judgement, judge_drawn, judge_scenes, scenes_by_classes, stratum
+from seediff.diffusion.scenes import annotated_scenes
 from seediff.diffusion.synthesis import load
 from seediff.embedded.domains import write_domain
 from seediff.embedded.vocabulary import CLASSES
@@ -90,6 +91,26 @@ def test_scenes_are_the_first_that_show_so_many_classes(benchmark: Benchmark) ->
     assert [scene.index for scene in found] == sorted([*first[1], *first[2]])
     with pytest.raises(SeediffError, match=r"The benchmark lacks images: \d+ with one class, 1 with 4 classes"):
         [*scenes_by_classes(benchmark, WORDS, [90, 0, 0, 1], 64)]
+
+
+def test_the_prompt_has_the_words_that_stand_for_the_classes(benchmark: Benchmark) -> None:
+    words = {name: f"small {name}" for name in CLASSES}
+    for scene in annotated_scenes(benchmark, words, 64):
+        named = [f"a small {name}" for name in CLASSES if name in scene.classes]
+        assert named and scene.prompt == "a photo of " + " and ".join(named)
+
+
+def test_every_class_has_the_place_of_its_own_word(benchmark: Benchmark) -> None:
+    """Where one class's word is part of another's, or the same."""
+    words = {name: ("bus", "school bus", "bus stop")[label % 3] for label, name in enumerate(CLASSES)}
+    several = [scene for scene in annotated_scenes(benchmark, words, 64) if len(scene.classes) > 1]
+    assert several
+    for scene in several:
+        expected = "a photo of"
+        for name, start in zip(scene.classes, scene.starts, strict=True):
+            expected += f"{' and' if start > 13 else ''} a {words[name]}"
+            assert start == len(expected) - len(words[name])
+        assert scene.prompt == expected
 
 
 def test_scenes_are_judged_by_their_annotation(benchmark: Benchmark) -> None:
@@ -234,7 +255,14 @@ def test_a_judge_that_is_a_segmenter_says_how_good_it_is(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     "rows",
-    [{}, {"caa-pamr": {}}, {"caa-pamr": {"one class": {"iou": [2.0]}}}, {"caa-pamr": 3}, {"look-pamr": {}}],
+    [
+        {},
+        {"caa-pamr": {}},
+        {"caa-pamr": {}, "look-pamr": {}},
+        {"caa-pamr": {"one class": {"iou": [2.0]}}},
+        {"caa-pamr": 3},
+        {"look-pamr": {}},
+    ],
 )
 def test_a_broken_file_of_a_judge_is_named(tmp_path: Path, rows: Any) -> None:
     judged_file(tmp_path, rows=rows)

@@ -159,6 +159,20 @@ def test_background_is_equations_10_and_11(maps: ClassMaps, sides: tuple[int, in
 
 
 @few
+@given(class_maps, st.sampled_from([(8, 8), (2, 4), (4, 8)]), alphas)
+def test_controls_spread_by_nearness_alone(maps: ClassMaps, sides: tuple[int, int], alpha: float) -> None:
+    """Which falls to 1/e over an eighth of the side; the maps' own self-attention is not looked at."""
+    before, after = sides
+    score = maps.class_map(before)
+    places = [(i, j) for i in range(after) for j in range(after)]
+    nearness = [[math.exp(-8 * math.dist(here, there) / after) for there in places] for here in places]
+    near = replace(maps, self_attention={after: torch.tensor(nearness)})
+    for step, oracle in {"expand": slow_expand, "background": slow_background}.items():
+        found = STEPS[f"{step}_nearby"](score, maps, resolution=FRACTIONS[after], alpha=alpha)
+        close(found, oracle(grid(score), near, after, alpha))
+
+
+@few
 @given(class_maps, st.integers(1, 5))
 def test_propagate_applies_a_matrix_power(maps: ClassMaps, power: int) -> None:
     attention = maps.self_attention[4].double().numpy()

@@ -22,11 +22,11 @@ from seediff.files.seals import seal
 from seediff.files.spreadsheets import escaped, unescaped
 from seediff.names import cut, reason
 from seediff.prompts.prompt_sets import make_prompts, read_prompts, write_prompts
-from seediff.workflow.reporting.charts import bar_chart
-from seediff.workflow.reporting.findings import Findings
+from seediff.workflow.reporting.charts import verdict_chart
+from seediff.workflow.reporting.findings import Findings, Pair
 from seediff.workflow.reporting.formats import Heading, Note, TextGrid, html, latex, markdown
+from seediff.workflow.reporting.paired import Difference
 from seediff.workflow.reporting.report import write_report
-from seediff.workflow.reporting.specs import MaskQualityTable
 from seediff.workflow.reporting.tables import write_table
 from tests.conftest import ROOT
 from tests.stages import typed
@@ -164,12 +164,13 @@ def test_no_cell_of_a_table_is_a_formula(tmp_path: Path) -> None:
     assert labels[0] == f"'{FORMULA}" and labels[7:9] == ["-1.3", "CAA + CRE"]
 
 
-def test_no_cell_of_mask_quality_is_a_formula(tmp_path: Path) -> None:
-    numbers = {"iou_mean": 0.5, "iou_std": 0.1, "best_iou": 0.6, "best_threshold": 0.4, "auc": 0.9}
-    (tmp_path / "mask_quality").mkdir()
-    write_json(tmp_path / "mask_quality" / "voc.json", {"images": 2, "variants": {FORMULA: numbers, "caa": numbers}})
-    write_table(MaskQualityTable(title="Q", caption="", benchmark="voc", study="x"), tmp_path, tmp_path / "q")
-    assert not any(dangerous(cell) for line in cells(tmp_path / "q.csv") for cell in line)
+def test_no_cell_of_a_table_of_masks_is_a_formula(tmp_path: Path) -> None:
+    objects = {"iou": [0.5], "missed": 0.1, "spilled": 0.2, "best_threshold": 0.4, "best_iou": [0.6]}
+    write_json(tmp_path / "judged" / "scenes.json", {"rows": {"caa-raw": {FORMULA: objects}}})
+    row = {"label": FORMULA, "variant": "caa", "refinement": "raw"}
+    spec = {"name": "t", "title": "T", "caption": "", "study": "x", "judge": "scenes", "reference": None, "rows": [row]}
+    write_table(typed("tabulate", spec), tmp_path, tmp_path / "t")
+    assert not any(dangerous(cell) for line in cells(tmp_path / "t.csv") for cell in line)
 
 
 texts = st.text(st.characters(codec="utf-8")) | st.sampled_from(
@@ -207,9 +208,9 @@ def test_a_prompt_that_is_a_formula_comes_back(tmp_path: Path) -> None:
 
 
 def test_a_chart_holds_the_names_as_they_are() -> None:
-    numbers = {"iou_mean": 0.5, "iou_std": 0.1, "best_iou": 0.6, "best_threshold": 0.4, "auc": 0.9}
-    chart = bar_chart({"images": 2, "variants": {r"$\frac$": numbers, STEERING: numbers}})
-    assert not CONTROL.search(chart.decode())
+    pair = Pair(r"$\frac$", STEERING, Difference(1.0, 0.5, 1.5, 3), 2.0)
+    chart = verdict_chart([Findings("t", STEERING, "", "mIoU", 3, pairs=(pair,))])
+    assert chart and not CONTROL.search(chart.decode())
 
 
 def test_what_another_library_says() -> None:

@@ -127,7 +127,7 @@ def test_segmenters_are_trained_as_their_authors_do(heading: str) -> None:
         assert value == row[heading], setting
 
 
-def test_mask_quality_asks_by_the_words_that_images_are_drawn_with() -> None:
-    words = spec_of("mask_quality", STUDIES["paper"])["words"]
+def test_a_judge_asks_by_the_words_that_images_are_drawn_with() -> None:
+    words = spec_of("judge", STUDIES["paper"], "scenes")["words"]
     assert words == {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "tv monitor"}
     assert spec_of("judge", STUDIES["mini"], "scenes")["words"] == {}  # whose classes are words

@@ -19,21 +19,20 @@ from seediff.datasets.images import encode_picture
 from seediff.datasets.palettes import overlay
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_csv, write_json
-from seediff.workflow.reporting.charts import bar_chart, training_curves, verdict_chart
+from seediff.workflow.reporting.charts import training_curves, verdict_chart
 from seediff.workflow.reporting.findings import Findings, Pair, read_findings
 from seediff.workflow.reporting.formats import TextGrid, html, read_grid
 from seediff.workflow.reporting.paired import Difference
 from seediff.workflow.reporting.report import data_uri, write_report
 from seediff.workflow.reporting.strips import GAP, TILE, strip
-from seediff.workflow.reporting.tables import MaskQualityTable, write_table
+from seediff.workflow.reporting.tables import write_table
 from tests.stages import typed
 
 HOSTILE = '<img src="http://evil.example/x" onerror=alert(1)> & "co"'
 RNG = np.random.default_rng(3)
 IMAGE = RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)
 SCORE = RNG.random((8, 8))
-VARIANT = {"iou_mean": 0.5, "iou_std": 0.1, "best_iou": 0.6, "best_threshold": 0.35, "auc": 0.9}
-QUALITY = {"images": 25, "variants": {"centre_disc": VARIANT, "seediff": VARIANT | {"iou_mean": 0.7}}}
+OBJECTS = {"iou": [0.5, 0.7], "missed": 0.1, "spilled": 0.2, "best_threshold": 0.3, "best_iou": [0.6]}
 
 
 class Page(HTMLParser):
@@ -80,11 +79,13 @@ def tables(results: Path) -> Tables:
         "study": "mini",
         "embedded": True,
     }
-    write_json(results / "mask_quality" / "voc.json", QUALITY)
+    masks = {"label": HOSTILE, "variant": "seediff", "refinement": "raw"}
+    of_judge = {"judge": "scenes", "reference": None, "rows": [masks]}
+    write_json(results / "judged" / "scenes.json", {"rows": {"seediff-raw": {"one class": OBJECTS}}})
     specs = [
         typed("tabulate", content | {"name": "table2"}),
         typed("tabulate", content | {"name": "table5"}),
-        MaskQualityTable(title="Mask quality", caption="", benchmark="voc", study="mini"),
+        typed("tabulate", {"name": "masks", "title": "Mask quality", "caption": HOSTILE, "study": "mini", **of_judge}),
     ]
     for spec in specs:
         write_table(spec, results, results / "tables" / spec.name)
@@ -107,7 +108,7 @@ def study(**changes: Any) -> dict[str, Any]:
 
 def report(tmp_path: Path, shown: Tables, histories: dict[str, list[Path]], name: str = "report.html") -> str:
     picture = encode_picture(strip([("image", IMAGE), ("CA 1/4", SCORE)]))
-    curves = {"Training loss": training_curves(histories), "Mask quality": bar_chart(QUALITY)}
+    curves = {"Training loss": training_curves(histories)}
     provenance = {"seediff": "0.1.0", "packages": {"torch": "2.13.0"}, "commit": None}
     out = tmp_path / name
     write_report(
@@ -129,7 +130,7 @@ def test_report_holds_everything_and_fetches_nothing(tmp_path: Path, histories: 
         assert html(grid.with_own_notes()) in text and text.count(f'href="#table-{grid.name}"') == bool(
             findings.question
         )
-    assert page.tags.count("table") == 3 and page.tags.count("img") == 5
+    assert page.tags.count("table") == 3 and page.tags.count("img") == 4
     assert page.resources and all(source.startswith("data:image/") for source in page.resources)
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert not re.search(r"url\(|@import", text)
@@ -228,10 +229,9 @@ def test_overlay_tints_outlines_and_pales() -> None:
 
 
 def test_charts_are_well_formed_and_the_same_twice(histories: dict[str, list[Path]]) -> None:
-    for draw, content in ((training_curves, histories), (bar_chart, QUALITY)):
-        first, second = draw(content), draw(content)
-        assert first == second
-        assert ElementTree.parse(io.BytesIO(first)).getroot().tag.endswith("svg")
+    first, second = training_curves(histories), training_curves(histories)
+    assert first == second
+    assert ElementTree.parse(io.BytesIO(first)).getroot().tag.endswith("svg")
     more = histories | {"real/resnet": histories["caa/swin"]}
     assert training_curves(more).count(b'id="axes_') == 3
 

@@ -77,7 +77,7 @@ def test_every_job_is_told_the_commit() -> None:
     told = pinned(study(), Sources(dict.fromkeys(NAMES, COMMIT)))
     assert spec_of("synthesize", told, "basic")["diffusion"]["model"] == f"somebody/model@{COMMIT}"
     assert spec_of("judge", told, "scenes")["model"] == f"somebody/judged@{COMMIT}"
-    assert spec_of("mask_quality", told)["model"] == f"somebody/model@{COMMIT}"
+    assert spec_of("judge", told, "drawn")["model"] == f"somebody/model@{COMMIT}"
     assert spec_of("evaluate", told, "caa", "swin", "0", "voc")["model"] == f"somebody/model@{COMMIT}"
     assert spec_of("train", told, "caa", "swin", "0")["segmenter"]["pretrained"] == f"somebody/swin@{COMMIT}"
     assert spec_of("filter", told, "basic", "caa", "good")["filter"]["clip_model"] == f"somebody/clip@{COMMIT}"

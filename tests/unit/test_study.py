@@ -220,7 +220,8 @@ def test_judges_and_their_tables_are_checked(change: Callable[[dict[str, Any]], 
 
 def test_what_a_judge_is_told() -> None:
     spec = spec_of("judge", study(), "scenes")
-    assert spec["rows"] == [["seediff", "pamr"], ["look", "raw"]] and [*spec["refinements"]] == ["pamr", "raw"]
+    assert spec["rows"][:2] == [["seediff", "pamr"], ["seediff", "raw"]] and [*spec["refinements"]] == ["pamr", "raw"]
+    assert len(spec["rows"]) == 7 and {variant for variant, _ in spec["rows"]} == {*spec["variants"]}
     assert spec["variants"]["look"][0] == ["look_again", {"timestep": 150}] and spec["model"] == "assets/pictograms"
     other = study(lambda content: content["judges"]["scenes"].update(model="somebody/model"))
     assert spec_of("judge", other, "scenes")["model"] == "somebody/model"
@@ -305,13 +306,13 @@ def test_classes_that_a_data_set_does_not_have() -> None:
     assert message in problem(classes("cat", "car", "dining table"))
     assert "voc has no class 'couch'" in problem(classes("cat", "car", "couch"))
 
-    def quality_alone(content: dict[str, Any]) -> None:
-        without_judges(content)
+    def a_judge_alone(content: dict[str, Any]) -> None:
+        del content["judges"]["drawn"], content["tables"]["drawn"]
         classes("cat", "car", "couch")(content)
         content["prompt_sets"]["basic"]["classes"] = ["cat", "car"]
         del content["recipes"]["exact"], content["recipes"]["tuned"], content["tables"]["domains"]
 
-    assert problem(quality_alone).startswith("mask_quality: voc has no class 'couch'")
+    assert problem(a_judge_alone).startswith("judges.scenes: voc has no class 'couch'")
 
 
 @pytest.mark.parametrize(
@@ -334,8 +335,7 @@ def test_a_recipe_learns_classes_that_its_images_have(classes: list[str], messag
         (("image_sets", "basic", "variants"), ["caa", "seediff", "caa"]),
         (("passes", "later", "variants"), ["ire", "ire"]),
         (("figures", "classes"), ["cat", "cat"]),
-        (("mask_quality", "variants"), ["caa", "caa"]),
-        (("mask_quality", "timesteps"), [300, 300]),
+        (("judges", "scenes", "timesteps"), [300, 300]),
         (("tables", "domains", "columns", "mIoU", "mean"), ["car", "car"]),
         (("tables", "domains", "columns", "vehicles or pets", "merged"), ["car", "car"]),
         (("filters", "good", "agreement_with"), ["ire", "ire"]),
@@ -372,7 +372,6 @@ def test_a_recipe_cannot_learn_what_its_data_set_is_known_to_lack() -> None:
 def test_a_benchmark_may_name_what_it_lacks() -> None:
     def lacks(*names: str) -> Callable[[dict[str, Any]], None]:
         def change(content: dict[str, Any]) -> None:
-            without_judges(content)
             content["classes"] = ["cat", "car", "kettle"]
             for benchmark in ("voc", "street", "indoor"):
                 content["benchmarks"][benchmark]["lacks"] = [*names]
@@ -384,10 +383,10 @@ def test_a_benchmark_may_name_what_it_lacks() -> None:
 
     named = study(lacks("kettle"))
     spec = spec_of("evaluate", named, "seediff", "swin", "0", "voc")
-    assert spec["lacks"] == spec_of("mask_quality", named)["lacks"] == ["kettle"]
+    assert spec["lacks"] == spec_of("judge", named, "scenes")["lacks"] == ["kettle"]
     assert read_spec("evaluate", json.dumps(spec)) == spec
     assert "lacks" not in spec_of("evaluate", named, "exact", "resnet", "0", "voc")
-    assert "lacks" not in json.dumps([spec_of("report", study()), spec_of("mask_quality", study())])
+    assert "lacks" not in json.dumps(spec_of("report", study()))
     assert "voc has no class 'kettle'" in problem(lacks())
     assert "benchmarks.voc.lacks names the class 'ketle'" in problem(lacks("ketle"))
     assert "voc has 'cat', which is said to be lacking" in problem(lacks("cat", "kettle"))

@@ -19,7 +19,7 @@ from seediff.errors import SeediffError
 from seediff.files.sealed import read_json, write_json, write_page
 from seediff.segmenter.confusions import read_confusions
 from seediff.workflow.reporting.formats import Heading, Note, TextGrid, escape_latex, html, latex, markdown
-from seediff.workflow.reporting.specs import MaskQualityTable, SegmenterTable
+from seediff.workflow.reporting.specs import SegmenterTable
 from seediff.workflow.reporting.tables import write_table
 from tests.runs import write_run
 from tests.stages import typed
@@ -92,7 +92,7 @@ def naive_miou(path: Path, classes: list[str]) -> float:
     return 100 * sum(ious) / len(ious)
 
 
-def written(spec: SegmenterTable | MaskQualityTable, results: Path, name: str = "t") -> dict[str, str]:
+def written(spec: SegmenterTable, results: Path, name: str = "t") -> dict[str, str]:
     write_table(spec, results, results / "tables" / name)
     return {path.name.removeprefix(f"{name}."): path.read_text() for path in (results / "tables").glob(f"{name}.*")}
 
@@ -245,28 +245,6 @@ def test_best_value_is_bold_though_the_first_is_missing(results: Path) -> None:
 def test_same_input_gives_the_same_bytes(results: Path) -> None:
     assert written(spec(), results) == written(spec(), results)
     assert not list(results.rglob("*.partial"))
-
-
-def test_mask_quality_lists_every_variant_and_ends_with_the_baselines(tmp_path: Path) -> None:
-    rest = {"iou_std": 0.2, "best_threshold": 0.35, "auc": 0.91}
-    ious = {"centre_disc": 0.333, "caa": 0.4, "distance+pamr": 0.41, "seediff+pamr": 0.7}
-    variants = {name: rest | {"iou_mean": iou, "best_iou": iou + 0.05} for name, iou in ious.items()}
-    write_json(tmp_path / "mask_quality" / "voc.json", {"images": 100, "variants": variants})
-    texts = written(MaskQualityTable(title="Quality", caption="Exact masks.", benchmark="voc", study="mini"), tmp_path)
-    found = pd.read_csv(io.StringIO(texts["csv"])).set_index("variant")
-    assert list(found.index) == ["caa", "seediff+pamr", "centre_disc", "distance+pamr"]
-    assert found.loc["centre_disc", "iou"] == 33.3 and found.loc["caa", "best_iou"] == 45.0
-    assert (found.standard_error == 2.0).all()
-    assert json.loads(texts["json"]) == found.iou.to_dict()
-    assert "centre_disc (baseline)" in texts["md"] and "**70.0**" in texts["md"]
-    assert r"centre\_disc" in texts["tex"] and r"$\beta$" in texts["tex"]
-
-
-def test_missing_mask_quality_names_its_command(tmp_path: Path) -> None:
-    with pytest.raises(SeediffError, match=r"snakemake --cores all .*voc\.json"):
-        write_table(
-            MaskQualityTable(title="Quality", caption="", benchmark="voc", study="mini"), tmp_path, tmp_path / "q"
-        )
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ PIXELS = 10_000
 @pytest.fixture
 def study() -> Study:
     smoke = load_study(ROOT / "config/studies/smoke.yaml")
-    return smoke.model_copy(update={"repeats": 3, "tables": {"table2": smoke.tables["table2"]}, "mask_quality": None})
+    return smoke.model_copy(update={"repeats": 3, "tables": {"table2": smoke.tables["table2"]}})
 
 
 def run(study: Study, folder: Path, hits: Mapping[str, Sequence[int]]) -> Path:

@@ -15,7 +15,8 @@ import pytest
 from tests.conftest import Workspace, make_workspace
 from tests.slurm.cluster import wait_for
 
-LOG = "results/smoke/logs/mask_quality/voc.log"
+JUDGED = "results/smoke/judged/scenes.json"
+LOG = "results/smoke/logs/judge/scenes.log"
 
 
 def job_in(folder: Path) -> psutil.Process | None:
@@ -23,12 +24,12 @@ def job_in(folder: Path) -> psutil.Process | None:
     said = (folder / LOG).exists() and (folder / LOG).read_text()
     for process in psutil.process_iter(["cmdline", "cwd"]):
         command = process.info["cmdline"] or []
-        if said and process.info["cwd"] == str(folder) and {"stage", "mask_quality"} <= {*command}:
+        if said and process.info["cwd"] == str(folder) and {"stage", "judge"} <= {*command}:
             return process
     return None
 
 
-COMMAND = ["snakemake", "--cores", "2", "--until", "mask_quality", "--config", "study=smoke"]
+COMMAND = ["snakemake", "--cores", "2", JUDGED, "--config", "study=smoke"]
 
 
 @pytest.fixture
@@ -47,11 +48,11 @@ def test_a_killed_job_has_failed_at_once(workspace: Workspace) -> None:
     wait_for(lambda: job_in(workspace.folder), "the job").kill()
     said, _ = run.communicate(timeout=60)
     assert run.returncode == 1
-    shown = said[said.index(f"failed: mask_quality ({LOG})") :].splitlines()[1:3]
+    shown = said[said.index(f"failed: judge ({LOG})") :].splitlines()[1:3]
     assert shown[-1].startswith("  error: The job ended, and its log does not say why. It may have been killed")
     for text in (said, status(workspace)):
         failed = text[text.index("\nfailed:\n") :]
-        assert f"  mask_quality voc: ({LOG})\n" in failed and "for lack of memory" in failed
+        assert f"  judge scenes: ({LOG})\n" in failed and "for lack of memory" in failed
         assert "\nrunning:\n" not in text
 
 
@@ -69,5 +70,5 @@ def test_a_closed_terminal_leaves_no_lock(workspace: Workspace) -> None:
     os.close(terminal)
     assert run.wait(timeout=60) in (0, 1)  # stopped, or done: the job that it waited for is the last
     assert not any((workspace.folder / ".snakemake").rglob("*.lock"))
-    assert (workspace.folder / "results/smoke/mask_quality/voc.json").is_file()
-    assert workspace.planned("--until", "mask_quality") == {}
+    assert (workspace.folder / JUDGED).is_file()
+    assert workspace.planned(JUDGED) == {}

@@ -80,8 +80,8 @@ def test_a_single_file_can_be_asked_for(tmp_path: Path) -> None:
 
 def test_a_typo_in_the_study_ends_in_a_few_lines(tmp_path: Path) -> None:
     broken = make_workspace(tmp_path)
-    broken.edit(SMOKE, "mask_quality:", "mask_qualty:")
-    assert refused(broken) == [f"error: {SMOKE}: unknown key 'mask_qualty'.", "Did you mean 'mask_quality'?"]
+    broken.edit(SMOKE, "judges:", "jugdes:")
+    assert refused(broken) == [f"error: {SMOKE}: unknown key 'jugdes'.", "Did you mean 'judges'?"]
 
 
 def test_a_setting_that_the_workflow_does_not_have_is_refused(tmp_path: Path) -> None:
@@ -133,9 +133,8 @@ def test_an_edited_threshold_reruns_its_chain_alone(copy_of_finished: Workspace)
         "assemble": 3,
         "train": 5,  # what starts from the mixture's model is trained again as well, and a judge
         "evaluate": 4,
-        "mask_quality": 1,
         "judge": 2,
-        "tabulate": 5,
+        "tabulate": 4,
         "predictions": 1,
         "report": 1,
         "all": 1,
@@ -190,10 +189,10 @@ def test_a_failed_run_shows_what_the_job_said_at_once_and_at_its_end(tmp_path: P
     workspace.edit("config/studies/smoke.yaml", "model: assets/pictograms", "model: broken")
     (workspace.folder / "broken").mkdir()
     (workspace.folder / "broken/model_index.json").write_text("{}")
-    run = workspace.snakemake("--until", "mask_quality")
+    run = workspace.snakemake("results/smoke/judged/scenes.json")
     assert run.returncode != 0
-    log = "results/smoke/logs/mask_quality/voc.log"
+    log = "results/smoke/logs/judge/scenes.log"
     error = next(line for line in (workspace.folder / log).read_text().splitlines() if line.startswith("error: "))
-    at_once, at_end = run.stderr.partition(f"\nfailed: mask_quality ({log})\n")[2], run.stdout
+    at_once, at_end = run.stderr.partition(f"\nfailed: judge ({log})\n")[2], run.stdout
     assert f"  {error}\n" in at_once.partition("Exiting because a job execution failed")[0]
     assert f"    {error}\n" in at_end.partition("\nfailed:\n")[2]

@@ -56,7 +56,7 @@ def test_class_words_that_are_commands(hostile: Workspace) -> None:
 @pytest.mark.slow
 def test_every_job_of_a_hostile_study(hostile: Workspace) -> None:
     """From prompts to the tables: all text of a study is in the commands of some job."""
-    run = hostile.snakemake("results/smoke/tables/table2.md", "results/smoke/mask_quality/voc.json")
+    run = hostile.snakemake("results/smoke/tables/table2.md", "results/smoke/judged/scenes.json")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "$(touch pwned)" in (hostile.folder / "results/smoke/tables/table2.md").read_text()
     assert_harmless(hostile)

@@ -28,13 +28,13 @@ def test_an_edited_file_of_the_model_reruns_all_that_it_drew(copy_of_finished: W
     with (assets / "pictograms" / file).open("a") as opened:
         opened.write("\n")
     jobs = copy_of_finished.planned()
-    assert jobs["synthesize"] == jobs["replay"] == 4 and jobs["strips"] == jobs["figures"] == jobs["mask_quality"] == 1
+    assert jobs["synthesize"] == jobs["replay"] == 4 and jobs["strips"] == jobs["figures"] == 1 and jobs["judge"] == 2
 
 
 @pytest.mark.parametrize(
     ("gone", "target", "again"),
     [
-        ("mask_quality/voc.json", "report.html", {"mask_quality": 1, "report": 1}),
+        ("judged/scenes.json", "tables/scenes.md", {"judge": 1, "tabulate": 1}),
         ("images/basic/cat/0000.json", "masks/basic/seediff-pamr/0000.tar", {"synthesize": 1, "refine": 1}),
         ("masks/basic/seediff-pamr/0000.json", "training_sets/seediff.json", {"refine": 1, "assemble": 1}),
     ],

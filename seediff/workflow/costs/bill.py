@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from seediff.errors import SeediffError
 from seediff.names import nearest
-from seediff.workflow import plan
 from seediff.workflow.costs import full_size
 from seediff.workflow.costs.embedded import COMMAND, read_unit_costs
 from seediff.workflow.costs.prices import Cost
@@ -33,9 +32,8 @@ def jobs_of(study: Study, table: str | None = None) -> list[Job]:
     """The jobs of the study, or those alone that make one of its tables."""
     if table is None:
         return study_jobs(study)
-    names = plan.table_names(study)
-    if table not in names:
-        raise SeediffError(f"Study {study.name!r} has no table {table!r}.\n{nearest(table, names)}")
+    if table not in study.tables:
+        raise SeediffError(f"Study {study.name!r} has no table {table!r}.\n{nearest(table, study.tables)}")
     return needed(every_job(study), tabulate.files(study, table), lambda path: False)
 
 

@@ -21,9 +21,6 @@ from seediff.workflow.study import Study
 from seediff.workflow.study.mask_sets import Filtered, MaskSet, compared
 from seediff.workflow.study.outputs import SceneJudge
 
-CLASSES_SHOWN, BASELINES = 1.5, 2
-"""Classes that an image of VOC's val shows on average; scores that mask quality compares with the variants'."""
-
 STORED = "stored "
 """How units begin that take up room on the disk, and no time beyond that of making them."""
 
@@ -157,15 +154,6 @@ def _domain(study: Study, job: Job) -> Work:
     return Work(images, "images", {"rendered image": images})
 
 
-def _mask_quality(study: Study, job: Job) -> Work:
-    quality = study.mask_quality
-    assert quality is not None
-    scores = quality.images * CLASSES_SHOWN * (len(quality.variants) + BASELINES)
-    masks = [_masks(study.refinement(name), scores) for name in quality.refinements]
-    units = _sum(_looks(quality.images, len(quality.timesteps)), *masks)
-    return Work(units["mask"], "masks", units)
-
-
 def _judge(study: Study, job: Job) -> Work:
     name = job.wildcards["judge"]
     judge, rows = study.judges[name], study.judged_rows(name)
@@ -199,7 +187,6 @@ def _sum(*parts: Mapping[str, float]) -> dict[str, float]:
 
 _COUNTED: dict[str, Callable[[Study, Job], Work]] = {
     "domain": _domain,
-    "mask_quality": _mask_quality,
     "adapter": _adapter,
     "synthesize": _synthesize,
     "replay": _replay,

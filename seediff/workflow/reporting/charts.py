@@ -1,4 +1,4 @@
-"""Charts: differences with their intervals, training curves and the bars of mask quality, as SVG.
+"""Charts: differences with their intervals, and training curves, as SVG.
 
 They are drawn on white with the font that comes with matplotlib, so that a chart is the same, byte for byte, on every
 machine.
@@ -23,7 +23,6 @@ from seediff.errors import SeediffError
 from seediff.files.sealed import read_csv
 from seediff.names import visible
 from seediff.workflow.reporting.findings import Findings, Pair, Verdict
-from seediff.workflow.reporting.mask_quality import is_baseline
 
 INK, MUTED, FAINT, ACCENT = "#1f2328", "#6b7280", "#cdd1d7", "#2a6f97"
 RED = "#b5482a"
@@ -199,39 +198,6 @@ def _curve_panel(axis: Axes, name: str, losses: Sequence[pd.Series], of_all: pd.
     axis.set_title(name.replace("/", "\n"), loc="left", fontsize=9)
     axis.tick_params(length=0)
     axis.set_ylim(bottom=0)
-
-
-def bar_chart(quality: Mapping[str, Any]) -> bytes:
-    """SVG of a mask quality file: IoU of every variant with its standard error, and its best IoU as a hollow dot.
-
-    ``quality`` is the content of ``mask_quality/<benchmark>.json``; baselines are grey and come last.
-    """
-    variants = dict(sorted(quality["variants"].items(), key=lambda item: is_baseline(item[0])))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 0.27 * len(variants) + 0.7), layout="constrained")
-        axis = figure.subplots()
-        for place, (name, variant) in enumerate(variants.items()):
-            _bar(
-                axis, place, variant, FAINT if is_baseline(name) else ACCENT, variant.get("objects", quality["images"])
-            )
-        axis.set_yticks(range(len(variants)), list(map(visible, variants)), fontsize=9, color=INK, parse_math=False)
-        axis.invert_yaxis()
-        axis.set_xlim(0, 100)
-        axis.set_xlabel(
-            "IoU in percent; line: standard error of the mean; ring: at the best single threshold", fontsize=8
-        )
-        axis.tick_params(length=0)
-        axis.spines["bottom"].set_visible(False)
-        return _svg(figure)
-
-
-def _bar(axis: Axes, place: int, variant: Mapping[str, Any], colour: str, count: int) -> None:
-    mean, error = 100 * variant["iou_mean"], 100 * variant["iou_std"] / math.sqrt(count)
-    best = 100 * variant["best_iou"]
-    axis.barh(place, mean, height=0.62, color=colour)
-    axis.plot([mean - error, mean + error], [place, place], color=INK, linewidth=1.1)
-    axis.plot(best, place, "o", markersize=4.5, markerfacecolor="white", markeredgecolor=MUTED)
-    axis.text(106, place, f"{mean:.1f}", ha="right", va="center", fontsize=9)
 
 
 def _svg(figure: Figure) -> bytes:

@@ -35,11 +35,14 @@ class _Stratum(BaseModel):
     best_iou: Annotated[list[Share], Field(min_length=1)]
 
 
+Strata = Annotated[dict[str, _Stratum], Field(min_length=1)]
+
+
 class _Judged(BaseModel):
-    rows: Annotated[dict[str, dict[str, _Stratum]], Field(min_length=1)]
+    rows: Annotated[dict[str, Strata], Field(min_length=1)]
 
 
-def read_judged(path: Path) -> dict[str, dict[str, _Stratum]]:
+def read_judged(path: Path) -> dict[str, Strata]:
     """Row -> stratum -> numbers of ``judged/<judge>.json``; ``SeediffError`` naming it unless it is whole."""
     if not path.is_file():
         raise SeediffError(f"There is no {path}.\nMake it: snakemake --cores all {shlex.quote(str(path))}")
@@ -50,9 +53,6 @@ def read_judged(path: Path) -> dict[str, dict[str, _Stratum]]:
         raise SeediffError(
             f"The judge's file {path} is broken (at {where!r}).\nDelete it and run the workflow again."
         ) from None
-
-
-Strata = dict[str, _Stratum]
 
 
 def judged_rows(spec: JudgedTable, results_folder: Path) -> dict[str, Strata]:

@@ -28,8 +28,6 @@ from scipy.stats import bootstrap, t
 
 LEVEL = 0.95
 RESAMPLES = 2000
-MANY = 10**6
-"""Degrees of freedom of a noise that is known."""
 AT_ONCE = 250
 """Resamples that are computed together."""
 
@@ -138,12 +136,6 @@ def difference_of_items(first: Sequence[float], second: Sequence[float]) -> Diff
     value, degrees = float(by_item.mean()), len(by_item) - 1
     half = _quantile(degrees) * float(by_item.std(ddof=1)) / sqrt(len(by_item))
     return Difference(value, value - half, value + half, degrees)
-
-
-def difference_of_means(value: float, first_error: float, second_error: float) -> Difference:
-    """Of two means with standard errors, as if they were independent; ``degrees`` counts as without limit."""
-    half = _quantile(0) * sqrt(first_error**2 + second_error**2)
-    return Difference(value, value - half, value + half, MANY)
 
 
 def leader(

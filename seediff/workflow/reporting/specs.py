@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args
+from typing import Annotated, get_args
 
 from pydantic import Field
 
@@ -96,16 +96,6 @@ class SegmenterTable(Spec):
         """The column by which rows are compared: the first mean, or else the first column."""
         means = [column for column in self.columns if column.kind in ("mean", "foreground", "harmonic")]
         return (means or list(self.columns))[0]
-
-
-class MaskQualityTable(Spec):
-    """A table of ``mask_quality/<benchmark>.json``: masks against exact annotation, without a segmenter."""
-
-    name: Literal["mask_quality"] = "mask_quality"
-    title: str
-    caption: str
-    benchmark: Name
-    study: Name
 
 
 class JudgedRow(Spec):

@@ -28,24 +28,19 @@ from seediff.workflow.reporting.judged import (
     judged_rows,
 )
 from seediff.workflow.reporting.layouts import segmentation_grid
-from seediff.workflow.reporting.mask_quality import mask_quality_findings, mask_quality_frame, mask_quality_grid
 from seediff.workflow.reporting.measurements import measure_rows, segmentation_frame
-from seediff.workflow.reporting.specs import JudgedTable, MaskQualityTable, SegmenterTable
+from seediff.workflow.reporting.specs import JudgedTable, SegmenterTable
 from seediff.workflow.reporting.stored import as_json
 from seediff.workflow.reporting.verdicts import find
 
 
-def write_table(spec: SegmenterTable | MaskQualityTable | JudgedTable, results_folder: Path, out_stem: Path) -> None:
+def write_table(spec: SegmenterTable | JudgedTable, results_folder: Path, out_stem: Path) -> None:
     """Write ``<out_stem>.csv``, ``.md``, ``.tex``, ``.html``, ``.json``, ``.verdicts.json`` and
     ``.grid.json``, each whole or not at all.
 
     ``results_folder`` is ``results/<study>``; paths in the csv and in commands begin with it, as it is given.
     """
-    if isinstance(spec, MaskQualityTable):
-        frame, findings = mask_quality_frame(spec, results_folder), mask_quality_findings(spec, results_folder)
-        grid = mask_quality_grid(spec, frame, findings)
-        numbers = dict(zip(frame["variant"], frame["iou"], strict=True))
-    elif isinstance(spec, JudgedTable):
+    if isinstance(spec, JudgedTable):
         judged = judged_rows(spec, results_folder)
         frame = judged_frame(spec, judged, below(results_folder, JUDGED, judge=spec.judge))
         findings = judged_findings(spec, judged)

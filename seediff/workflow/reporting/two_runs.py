@@ -15,12 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from seediff.errors import SeediffError
-from seediff.workflow import plan
-from seediff.workflow.layout import JUDGED, MASK_QUALITY, SNAPSHOT, below, results_folder
+from seediff.workflow.layout import JUDGED, SNAPSHOT, below, results_folder
 from seediff.workflow.reporting.judged import read_judged
-from seediff.workflow.reporting.mask_quality import read_mask_quality
 from seediff.workflow.reporting.measurements import measure_rows
-from seediff.workflow.reporting.specs import JudgedTable, MaskQualityTable, SegmenterTable
+from seediff.workflow.reporting.specs import JudgedTable, SegmenterTable
 from seediff.workflow.stages import tabulate
 from seediff.workflow.study import read_snapshot
 
@@ -114,29 +112,18 @@ def numbers_of(folder: Path) -> dict[Place, Sample]:
             "Name a study that was run, or its folder of results."
         )
     study = read_snapshot(snapshot)
-    tables = {name: tabulate.spec(study, name) for name in plan.table_names(study)}
+    tables = {name: tabulate.spec(study, name) for name in study.tables}
     return {place: sample for spec in tables.values() for place, sample in _numbers(spec, folder) if sample.count}
 
 
-def _numbers(spec: SegmenterTable | MaskQualityTable | JudgedTable, folder: Path) -> Iterator[tuple[Place, Sample]]:
-    if isinstance(spec, SegmenterTable):
-        return _of_segmenters(spec, folder)
-    return _of_mask_quality(spec, folder) if isinstance(spec, MaskQualityTable) else _judged(spec, folder)
+def _numbers(spec: SegmenterTable | JudgedTable, folder: Path) -> Iterator[tuple[Place, Sample]]:
+    return _of_segmenters(spec, folder) if isinstance(spec, SegmenterTable) else _judged(spec, folder)
 
 
 def _of_segmenters(spec: SegmenterTable, folder: Path) -> Iterator[tuple[Place, Sample]]:
     for measured in measure_rows(spec, folder):
         for column, cell in measured.cells.items():
             yield Place(spec.name, measured.row.label, column), sample_of(cell.runs)
-
-
-def _of_mask_quality(spec: MaskQualityTable, folder: Path) -> Iterator[tuple[Place, Sample]]:
-    path = below(folder, MASK_QUALITY, benchmark=spec.benchmark)
-    if path.is_file():
-        content = read_mask_quality(path)
-        for name, variant in content["variants"].items():
-            mean, std = 100 * variant["iou_mean"], 100 * variant["iou_std"]
-            yield Place(spec.name, name, "IoU"), Sample(mean, std, variant.get("objects", content["images"]))
 
 
 def _judged(spec: JudgedTable, folder: Path) -> Iterator[tuple[Place, Sample]]:

@@ -11,7 +11,6 @@ from seediff.workflow.stages import (
     figures,
     filter,
     judge,
-    mask_quality,
     predictions,
     prompts,
     refine,
@@ -26,7 +25,6 @@ from seediff.workflow.stages import (
 STAGES: dict[str, Stage] = {
     "prompts": prompts,
     "domain": domain,
-    "mask_quality": mask_quality,
     "adapter": adapter,
     "synthesize": synthesize,
     "replay": replay,

@@ -41,15 +41,14 @@ class Spec(BaseSpec):
 def spec(study: Study) -> Spec:
     shown = plan.FIGURES if study.figures else ()
     classes = strips.spec(study).prompts.classes
-    return Spec(study=study, tables=plan.table_names(study), strips=[*classes], figures=[*shown])
+    return Spec(study=study, tables=[*study.tables], strips=[*classes], figures=[*shown])
 
 
 def inputs(study: Study) -> Files:
     return {
-        "tables": [path for table in plan.table_names(study) for path in tabulate.files(study, table)],
+        "tables": [path for table in study.tables for path in tabulate.files(study, table)],
         "strips": strips.files(study),
         "figures": figures.files(study, ["png"]),
-        "mask_quality": plan.mask_quality_files(study),
         "judged": [*plan.judged_pictures(study).values()],
         "predictions": [*plan.prediction_pictures(study).values()],
         "diffusion": plan.diffusion_files(study),
@@ -77,7 +76,7 @@ def run(spec: Spec, results: Path, output: Path) -> None:
         tables=[_table(results, table) for table in spec.tables],
         strips=[(name, read_png(below(results, layout.STRIP, class_slug=slug(name)))) for name in spec.strips],
         figures=[*_predictions(study, results), *_figures(spec.figures, results), *_judged(study, results)],
-        curves=_charts(study, results),
+        curves=_curves(study, results),
         provenance=_software(provenance(study.diffusion.reference)),
         out=output,
     )
@@ -156,18 +155,13 @@ def _judged(study: Study, results: Path) -> list[tuple[str, str, bytes]]:
     return [(f"Masks that the judge '{name}' has compared", caption, read_png(path)) for name, path in files.items()]
 
 
-def _charts(study: Study, results: Path) -> dict[str, bytes]:
-    """Mask quality as bars, where the study measures it, and the training curves."""
-    from seediff.workflow.reporting.charts import bar_chart, training_curves
-    from seediff.workflow.reporting.mask_quality import read_mask_quality
+def _curves(study: Study, results: Path) -> dict[str, bytes]:
+    """The training curves by their caption."""
+    from seediff.workflow.reporting.charts import training_curves
 
     files, histories = layout.Results(study.name, results), dict[str, list[Path]]()
     for model in plan.models(study):
         history = files.path(plan.model_file(study, layout.HISTORY, model))
         histories.setdefault(model.rsplit("/", 1)[0], []).append(history)
     caption = "Training loss of every recipe, a line for each repeat; grey: the range of all runs of the same segmenter"
-    curves = {caption: training_curves(histories)}
-    if study.mask_quality is None:
-        return curves
-    quality = read_mask_quality(below(results, layout.MASK_QUALITY, benchmark=study.mask_quality.benchmark))
-    return {"Mask quality: IoU with exact masks, with its standard error": bar_chart(quality), **curves}
+    return {caption: training_curves(histories)}

@@ -8,17 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
-from seediff.names import MASK_QUALITY
 from seediff.workflow import layout, plan
 from seediff.workflow.layout import TABLE_SUFFIXES, fill
-from seediff.workflow.reporting.specs import (
-    JudgedRow,
-    JudgedTable,
-    MaskQualityTable,
-    SegmenterTable,
-    TableColumn,
-    TableRow,
-)
+from seediff.workflow.reporting.specs import JudgedRow, JudgedTable, SegmenterTable, TableColumn, TableRow
 from seediff.workflow.stage import Files, Work
 from seediff.workflow.study import Study
 
@@ -27,24 +19,16 @@ JOB, STATE, TIMED, GPUS = "{table}", "", False, 0
 
 
 def _kind(content: Any) -> str:
-    name = content.get("name") if isinstance(content, dict) else getattr(content, "name", None)
-    if name == MASK_QUALITY:
-        return "MaskQualityTable"
     is_judged = "judge" in content if isinstance(content, dict) else isinstance(content, JudgedTable)
     return "JudgedTable" if is_judged else "SegmenterTable"
 
 
 _SegmenterTable = Annotated[SegmenterTable, Tag("SegmenterTable")]
-_MaskQualityTable = Annotated[MaskQualityTable, Tag("MaskQualityTable")]
 _JudgedTable = Annotated[JudgedTable, Tag("JudgedTable")]
-Spec = Annotated[_MaskQualityTable | _JudgedTable | _SegmenterTable, Discriminator(_kind)]
+Spec = Annotated[_JudgedTable | _SegmenterTable, Discriminator(_kind)]
 
 
-def spec(study: Study, table: str) -> MaskQualityTable | JudgedTable | SegmenterTable:
-    if table == MASK_QUALITY:
-        assert study.mask_quality is not None
-        shown = study.mask_quality.model_dump(include={"benchmark", "title", "caption"})
-        return MaskQualityTable(study=study.name, **shown)
+def spec(study: Study, table: str) -> JudgedTable | SegmenterTable:
     if table in study.mask_tables:
         return _judged(study, table)
     section, columns = study.segmenter_tables[table], plan.table_columns(study, table)
@@ -90,8 +74,6 @@ def inputs(study: Study, table: str) -> Files:
         tested = [plan.run_of_reference(study.references[judge])] if judge in study.references else []
         metrics = [fill(layout.METRICS, study=study.name, **run.wildcards) for run in tested]
         return {"measurements": [fill(layout.JUDGED, study=study.name, judge=judge), *metrics]}
-    if table == MASK_QUALITY:
-        return {"measurements": plan.mask_quality_files(study)}
     section = study.segmenter_tables[table]
     runs = (run for row in section.rows for run in plan.runs_of(study, section, row))
     read = (layout.METRICS, layout.IMAGE_METRICS)
@@ -107,7 +89,7 @@ def outputs(study: Study) -> Files:
 
 
 def work(study: Study) -> Iterator[Work]:
-    yield from (Work({"table": name}) for name in plan.table_names(study))
+    yield from (Work({"table": name}) for name in study.tables)
 
 
 def run(spec: Spec, results: Path, output: Path) -> None:

@@ -21,7 +21,7 @@ from seediff.workflow.study.references import check_references
 from seediff.workflow.study.sections import REFUSED_SETTINGS, Study
 
 TAGS = (
-    "SyntheticRecipe", "RealRecipe", "SegmenterTable", "MaskQualityTable", "JudgedTable", "Table", "MaskTable",
+    "SyntheticRecipe", "RealRecipe", "SegmenterTable", "JudgedTable", "Table", "MaskTable",
     "SceneJudge", "ReferenceJudge",
 )  # fmt: skip
 """Kinds of sections that are not part of a place in what was written."""

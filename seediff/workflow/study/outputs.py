@@ -1,4 +1,4 @@
-"""The sections of a study that say what it shows: tables, mask quality and figures."""
+"""The sections of a study that say what it shows: tables, their judges of masks, and figures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from seediff.names import repeated
 from seediff.settings import MOST_TIMESTEPS, AtOnce
-from seediff.workflow.study.values import Count, Name, Names, Repeats, Section, Text, each_once
+from seediff.workflow.study.values import Name, Names, Repeats, Section, Text, each_once
 
 Kind = Literal["iou", "mean", "foreground", "merged", "harmonic"]
 
@@ -119,29 +119,6 @@ class Table(Section):
 Timesteps = Annotated[
     tuple[Annotated[int, Ge(0), Le(MOST_TIMESTEPS - 1)], ...], AfterValidator(each_once), Field(min_length=1)
 ]
-
-
-class MaskQuality(Section):
-    """A table of masks against exact annotation, without a segmenter.
-
-    Annotated images are noised, and the model's attention to them is recorded. The class words are those of the first
-    image set's prompt set.
-    """
-
-    title: str
-    """Its heading."""
-    caption: str
-    """What it shows."""
-    benchmark: Name
-    """The annotated images, an entry of ``benchmarks``."""
-    images: Count
-    """Number of images."""
-    timesteps: Timesteps
-    """The timesteps that each image is noised to."""
-    variants: Names
-    """The variants to compare."""
-    refinements: Names
-    """The refinements to compare, entries of ``refinements``."""
 
 
 class SceneJudge(Section):

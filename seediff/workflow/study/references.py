@@ -11,7 +11,7 @@ from seediff.datasets.registry import FORMATS
 from seediff.errors import SeediffError
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS
-from seediff.names import MASK_QUALITY, nearest, slug
+from seediff.names import nearest, slug
 from seediff.prompts.prompt_sets import too_few
 from seediff.prompts.synonyms.variety import vary
 from seediff.prompts.synonyms.vocabulary import shipped_words
@@ -33,7 +33,6 @@ from seediff.workflow.study.table_references import (
     check_mask_table,
     check_repeats,
     check_row,
-    check_tested,
     no_row_twice,
 )
 
@@ -75,13 +74,6 @@ def check_references(study: Study) -> None:
         _check_refinement(study, f"refinements.{name}", refinement)
     if study.figures:
         _check_figures(study, study.figures)
-    if study.mask_quality:
-        check_defined("benchmark", study.mask_quality.benchmark, study.benchmarks, "mask_quality")
-        check_tested(study, study.mask_quality.benchmark, study.classes, "mask_quality")
-        for variant in study.mask_quality.variants:
-            check_defined("variant", variant, {**VARIANTS, **study.variants}, "mask_quality.variants")
-        for name in study.mask_quality.refinements:
-            check_defined("refinement", name, study.refinements, "mask_quality.refinements")
 
 
 def _check_case(study: Study) -> None:
@@ -99,16 +91,14 @@ def _names_of_files(study: Study) -> Iterator[tuple[str, Iterable[str]]]:
     """Each kind of names that share a folder; classes as they are written in paths."""
     sections = (
         "adaptations", "prompt_sets", "image_sets", "passes", "filters", "recipes", "segmenters", "benchmarks",
+        "tables",
     )  # fmt: skip
     yield from ((section, getattr(study, section)) for section in sections)
-    yield "tables", [*study.tables, MASK_QUALITY]
     yield "classes", map(slug, study.every_class())
 
 
 def _check_names(study: Study) -> None:
-    """No name may stand for two things, in the study or in its results."""
-    if MASK_QUALITY in study.tables:
-        raise SeediffError(f"tables.{MASK_QUALITY}: this name belongs to the section 'mask_quality'. Choose another.")
+    """No name may stand for two variants."""
     for name in study.variants_by_class:
         if name in {**VARIANTS, **study.variants}:
             raise SeediffError(f"variants_by_class.{name}: a variant has this name already. Choose another.")

@@ -20,7 +20,7 @@ from seediff.masks.refinement import Refinement
 from seediff.masks.variants import Steps, named_steps, resolve
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, RobustTraining, SegmenterSettings, segmenter_settings
 from seediff.settings import AtOnce, Share, Threshold, Timesteps
-from seediff.workflow.study.outputs import AnyTable, Figures, Judge, MaskQuality, MaskTable, ReferenceJudge, Table
+from seediff.workflow.study.outputs import AnyTable, Figures, Judge, MaskTable, ReferenceJudge, Table
 from seediff.workflow.study.values import AnyNames, Count, Name, Names, Repeats, Section, Text
 
 _UNLESS_EMPTY: Any = Field(exclude_if=lambda value: not value)
@@ -317,7 +317,6 @@ class Study(Section):
     benchmarks: dict[Name, Benchmark]
     judges: Annotated[dict[Name, Judge], _UNLESS_EMPTY] = {}
     tables: Annotated[dict[Name, AnyTable], Field(min_length=1)]
-    mask_quality: MaskQuality | None = None
     figures: Figures | None = None
 
     _fingerprints: dict[str, str] = PrivateAttr(default_factory=dict)
