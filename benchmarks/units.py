@@ -64,6 +64,8 @@ segmenters:
   mask2former_short: {backbone: resnet-mini, iterations: 4}
   mask2former: {backbone: resnet-mini, iterations: 60}
   mask2former_small: {backbone: resnet-mini, iterations: 60, batch_size: 2}
+  frozen: &frozen {backbone: resnet-mini, pretrained: assets/backbones/resnet-mini, freeze_at: 5, iterations: 60}
+  frozen_large: {<<: *frozen, batch_size: 16, points: 256}
   swin: {backbone: swin-mini, iterations: 60}
   swin_small: {backbone: swin-mini, iterations: 60, batch_size: 2}
   pixel: {backbone: resnet-mini, architecture: pixel, iterations: 200}
@@ -88,6 +90,8 @@ tables:
       - {label: "5", recipe: good, segmenter: swin_small, benchmark: small}
       - {label: "6", recipe: many, segmenter: pixel, benchmark: large}
       - {label: "7", recipe: adapted, segmenter: pixel_small, benchmark: small}
+      - {label: "8", recipe: many, segmenter: frozen, benchmark: small}
+      - {label: "9", recipe: few, segmenter: frozen_large, benchmark: large}
 """
 COMMAND = re.compile(r"^Shell command: (seediff (.*) > (\S+) 2>&1)$", re.MULTILINE)
 

@@ -85,6 +85,18 @@ def test_a_per_pixel_network_is_no_mask2former() -> None:
     assert plain.training < masks.training / 2 and plain.parameters < masks.parameters
 
 
+def test_a_frozen_backbone_is_not_learnt() -> None:
+    """Of the three passes through the backbone, forward and twice that backward, one is left."""
+    paper = load_study(ROOT / "config/studies/paper.yaml")
+    frozen = {**paper.segmenters, "resnet": replace(paper.segmenters["resnet"], freeze_at=5)}
+    study = paper.model_copy(update={"segmenters": frozen})
+    jobs = [job for job in jobs_of(paper) if job.stage == "train" and job.wildcards["segmenter"] == "resnet"]
+    crops = 160_000 * 16
+    for (_, whole), (_, head) in zip(job_costs(paper, jobs), job_costs(study, jobs), strict=True):
+        assert whole.gpu_tflop == pytest.approx(0.397 * crops)
+        assert head.gpu_tflop == pytest.approx((0.397 - 2 * 0.043) * crops, rel=0.01)
+
+
 def test_a_mask_set_is_refined_once(costs: dict[str, list[StageCost]]) -> None:
     (refine,) = costs["refine"]
     assert refine.core_seconds == pytest.approx((14 * 60_000 + 4 * 168_680 + 3 * 100_002) * 0.2)
@@ -136,7 +148,7 @@ def test_only_the_jobs_of_a_table_are_billed() -> None:
 def test_networks_without_prices_are_named() -> None:
     study = load_study(ROOT / "config/studies/paper.yaml")
     with pytest.raises(
-        SeediffError, match=r"'mask2former resnet-50' is not among those of python -m benchmarks\.units"
+        SeediffError, match=r"'crop learnt by mask2former resnet-50' is not among those of python -m benchmarks\.units"
     ):
         job_costs(study.model_copy(update={"embedded": True}), jobs_of(study))
 

@@ -125,8 +125,8 @@ def test_blocks_are_judged_apart_and_the_best_of_a_later_against_the_first(resul
     assert ("d", "e") not in [(pair.first, pair.second) for pair in found.pairs] and len(found.pairs) == 4
     (overtaking,) = found.overtakings
     assert (overtaking.block, overtaking.row, overtaking.overtaken) == ("Late", "f", "b")
-    assert "b is ahead of all other rows of the first block, of the next" in found.shows
-    assert "f of 'Late' is ahead of all rows of the first block, of its best, b, by" in found.shows
+    assert "b is ahead of all other rows in the first block, of the next" in found.shows
+    assert "f is ahead of all rows in the first block, of the best, b, by" in found.shows
     worse = table_findings(table([*rows[:4], row("e", block="Late")]), results)
     assert worse.overtakings == () and "Late" not in worse.shows
     texts = written(spec, results)

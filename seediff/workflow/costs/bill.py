@@ -10,7 +10,7 @@ from seediff.names import nearest
 from seediff.workflow.costs import full_size
 from seediff.workflow.costs.embedded import COMMAND, read_unit_costs
 from seediff.workflow.costs.prices import Cost
-from seediff.workflow.costs.work import Work, network_name, work_of
+from seediff.workflow.costs.work import Work, learnt_name, network_name, work_of
 from seediff.workflow.graph import Job, every_job, needed, study_jobs
 from seediff.workflow.stages import tabulate
 from seediff.workflow.study import Study
@@ -49,9 +49,10 @@ def _cost(work: Work, prices: Mapping[str, Cost]) -> Cost:
 
 
 def _prices(study: Study) -> dict[str, Cost]:
-    used = {network_name(segmenter) for segmenter in study.segmenters.values()}
+    used = {f"crop seen by {network_name(segmenter)}" for segmenter in study.segmenters.values()}
+    used |= {f"crop learnt by {learnt_name(segmenter)}" for segmenter in study.segmenters.values()}
     prices = read_unit_costs().prices if study.embedded else full_size.PRICES
-    if unknown := sorted(name for name in used if f"crop seen by {name}" not in prices):
+    if unknown := sorted(used - prices.keys()):
         where = f"of {COMMAND} (seediff/workflow/costs/unit_costs.json)" if study.embedded else "of full size"
         raise SeediffError(
             f"The costs of study {study.name!r} are not known: {unknown[0]!r} is not among those {where}."

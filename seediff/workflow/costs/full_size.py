@@ -48,6 +48,13 @@ NETWORKS = {
 }
 """By architecture and backbone."""
 
+
+def _of_head(name: str) -> float:
+    """TFLOP of training the head alone: the backbone, which a per-pixel classifier is all but, learns nothing."""
+    backbone = _PER_PIXEL[name.split()[-1]]
+    return NETWORKS[name].training - (backbone.training - backbone.forward)
+
+
 PRICES = {
     "UNet call": Cost(gpu_tflop=UNET_TFLOP * RECORDING),
     "prompt": Cost(gpu_tflop=TEXT_TFLOP),
@@ -61,6 +68,7 @@ PRICES = {
     "stored mask": Cost(bytes=MASK_BYTES),
     "stored adapter rank": Cost(bytes=4 * ADAPTER_PARAMETERS),
     **{f"crop learnt by {name}": Cost(gpu_tflop=network.training) for name, network in NETWORKS.items()},
+    **{f"crop learnt by head of {name}": Cost(gpu_tflop=_of_head(name)) for name in NETWORKS},
     **{f"crop seen by {name}": Cost(gpu_tflop=network.forward) for name, network in NETWORKS.items()},
     **{f"stored network {name}": Cost(bytes=4 * network.parameters) for name, network in NETWORKS.items()},
 }

@@ -21,6 +21,8 @@ from seediff.workflow.study import Study
 from seediff.workflow.study.mask_sets import Filtered, MaskSet, compared
 from seediff.workflow.study.outputs import SceneJudge
 
+EVERY_STAGE = 5
+"""Of a ResNet, its stem counted as the first."""
 STORED = "stored "
 """How units begin that take up room on the disk, and no time beyond that of making them."""
 
@@ -43,6 +45,12 @@ def work_of(study: Study, job: Job) -> Work:
 def network_name(segmenter: SegmenterSettings) -> str:
     """A kind of network, as units name it."""
     return f"{segmenter.architecture} {segmenter.backbone}"
+
+
+def learnt_name(segmenter: SegmenterSettings) -> str:
+    """What of the network is learnt, as units name it: all of it, or its head, if the whole backbone is frozen."""
+    name = network_name(segmenter)
+    return f"head of {name}" if segmenter.freeze_at == EVERY_STAGE else name
 
 
 def crop_area(segmenter: SegmenterSettings) -> float:
@@ -116,7 +124,7 @@ def _train(study: Study, job: Job) -> Work:
     crops = networks * segmenter.iterations * segmenter.batch_size * crop_area(segmenter)
     units = {
         f"iteration of {name}": networks * segmenter.iterations,
-        f"crop learnt by {name}": crops,
+        f"crop learnt by {learnt_name(segmenter)}": crops,
         f"crop seen by {name}": crops if networks > 1 else 0.0,
         f"stored network {name}": float(networks),
     }

@@ -27,7 +27,7 @@ def _clauses(findings: Findings) -> list[str]:
     told = {frozenset((pair.first, pair.second)) for pair in judged}
     told |= {frozenset((convergence.row, convergence.longer)) for convergence in findings.convergences}
     found += [_standing(standing, findings) for standing in findings.standings if frozenset(standing.rows) not in told]
-    found += [_overtaking(overtaking) for overtaking in findings.overtakings]
+    found += [_overtaking(overtaking, findings.blocks[0]) for overtaking in findings.overtakings]
     return [*found, *_converged(findings.convergences)]
 
 
@@ -74,7 +74,7 @@ def _size(difference: Difference) -> str:
 
 def _standing(standing: Standing, findings: Findings) -> str:
     best, second, *others = standing.rows
-    where = _of_block(standing.block, findings)
+    where = f" in {_named(standing.block)}" if len(findings.blocks) > 1 else ""
     if not standing.level and not others:
         return f"{best} is ahead of {second} by {_size(standing.lead)}"
     if not standing.level:
@@ -85,11 +85,9 @@ def _standing(standing: Standing, findings: Findings) -> str:
     return f"{best} leads{where}, but is not told apart from {_rows(standing.level)}"
 
 
-def _of_block(block: str, findings: Findings) -> str:
-    """Needed where the table has several."""
-    if len(findings.blocks) < 2:
-        return ""
-    return f" of {block!r}" if block else " of the first block"
+def _named(block: str) -> str:
+    """Only the first block can do without a name."""
+    return repr(block) if block else "the first block"
 
 
 def _tested(findings: Findings) -> str:
@@ -98,15 +96,15 @@ def _tested(findings: Findings) -> str:
     return " of its benchmark" if len(blocks) > len({*blocks}) else ""
 
 
-def _overtaking(overtaking: Overtaking) -> str:
+def _overtaking(overtaking: Overtaking, first_block: str) -> str:
     return (
-        f"{overtaking.row} of {overtaking.block!r} is ahead of all rows of the first block, of its best, "
-        f"{overtaking.overtaken}, by {_size(overtaking.difference)}"
+        f"{overtaking.row} is ahead of all rows in {_named(first_block)}, of the best, {overtaking.overtaken}, by "
+        f"{_size(overtaking.difference)}"
     )
 
 
 def _converged(convergences: Sequence[Convergence]) -> Iterator[str]:
-    """'X and Y have converged; Z has not: more iterations change it by +1.3, with a standard deviation of 0.6'."""
+    """'X and Y have converged', and of each that has not, how more iterations change it."""
     if reached := [convergence.row for convergence in convergences if convergence.reached]:
         yield f"{_rows(reached)} {'has' if len(reached) == 1 else 'have'} converged"
     for convergence in convergences:

@@ -14,7 +14,7 @@ from seediff.workflow.reporting.specs import JudgedRow, JudgedTable, SegmenterTa
 from seediff.workflow.stage import Files, Work
 from seediff.workflow.study import Study
 
-VERSION = 7
+VERSION = 8
 JOB, STATE, TIMED, GPUS = "{table}", "", False, 0
 
 
