@@ -37,7 +37,7 @@ name: units
 title: Jobs of different sizes
 embedded: true
 classes: [car, bus]
-diffusion: {model: assets/pictograms, num_inference_steps: 4, guidance_scale: 2.0, batch_size: 10}
+diffusion: {model: assets/pictograms, num_inference_steps: 10, guidance_scale: 2.0, batch_size: 10}
 prompt_sets:
   few: {per_class: 2, classes: [car]}
   many: {per_class: 20, classes: [car]}
