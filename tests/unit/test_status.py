@@ -96,7 +96,7 @@ def test_what_an_edit_puts_out_of_date_is_missing(folder: Folder) -> None:
 
 def test_an_empty_folder_misses_every_job(tmp_path: Path) -> None:
     assert {row.state for row in study_status(STUDY, tmp_path, NOW).jobs} == {State.MISSING}
-    assert "; 33 jobs take unknown time" in status_text(STUDY, tmp_path, NOW)  # those that Snakemake would measure
+    assert "; 32 jobs take unknown time" in status_text(STUDY, tmp_path, NOW)  # those that Snakemake would measure
 
 
 def test_a_table_line_counts_a_stage(folder: Folder) -> None:

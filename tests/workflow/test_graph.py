@@ -20,10 +20,10 @@ def test_job_counts_of_the_mini_study(workspace: Workspace) -> None:
     jobs = workspace.planned(study="mini")
     assert jobs["synthesize"] == 10 * 3 + 10 * 2 + 4 * 2 + 4 * 2  # a shard for each class and draw
     assert jobs["adapter"] == jobs["filter"] == jobs["judge"] == 1
-    assert jobs["refine"] == 45
-    assert jobs["assemble"] == 59
-    assert jobs["train"] == 170
-    assert jobs["evaluate"] == 192
+    assert jobs["refine"] == 40
+    assert jobs["assemble"] == 54
+    assert jobs["train"] == 156
+    assert jobs["evaluate"] == 178
     assert jobs["tabulate"] == 16
     assert jobs["predictions"] == 2
 
