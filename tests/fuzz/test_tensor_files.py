@@ -55,6 +55,8 @@ FILES: dict[str, tuple[bytes, Callable[[Path], Any]]] = {
     "score": (save({"caa": torch.rand(4, 4).half()}), lambda path: read_score(path.read_bytes(), "x", "caa")),
 }
 DEEP = "[" * 100_000
+WORD = "format"
+"""The key whose value transformers wants as a word, not as JSON."""
 
 
 def parts(content: bytes) -> tuple[Any, bytes]:
@@ -62,14 +64,17 @@ def parts(content: bytes) -> tuple[Any, bytes]:
     end = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:end])
     about = header.get("__metadata__", {})
-    header["__metadata__"] = {key: json.loads(value) for key, value in about.items()}
+    header["__metadata__"] = {key: value if key == WORD else json.loads(value) for key, value in about.items()}
     return header, content[end:]
 
 
 def whole(header: Any, rest: bytes) -> bytes:
     if isinstance(header, dict) and isinstance(header.get("__metadata__"), dict):
         about = header["__metadata__"]
-        header = {**header, "__metadata__": {key: json.dumps(value) for key, value in about.items()}}
+        written = {
+            key: value if (key, type(value)) == (WORD, str) else json.dumps(value) for key, value in about.items()
+        }
+        header = {**header, "__metadata__": written}
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text + rest
 

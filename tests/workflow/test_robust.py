@@ -26,7 +26,7 @@ def with_robust_recipe(workspace: Workspace) -> Workspace:
 @pytest.mark.slow
 def test_a_robust_recipe_runs_its_own_chain_alone(copy_of_finished: Workspace) -> None:
     workspace = with_robust_recipe(copy_of_finished)
-    jobs = dict.fromkeys(["refine", "assemble", "train", "evaluate", "tabulate", "report", "all"], 1)
+    jobs = dict.fromkeys(["refine", "assemble", "train", "evaluate", "tabulate", "predictions", "report", "all"], 1)
     assert workspace.planned() == jobs
     run = workspace.snakemake(METRICS)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -34,4 +34,4 @@ def test_a_robust_recipe_runs_its_own_chain_alone(copy_of_finished: Workspace) -
     assert isinstance(load_segmenter(results / "models/careful/resnet/0").model, CoTrained)
     metrics = json.loads((workspace.folder / METRICS).read_text())
     assert len(metrics["confusion"]) == 3
-    assert workspace.planned() == dict.fromkeys(["tabulate", "report", "all"], 1)
+    assert workspace.planned() == dict.fromkeys(["tabulate", "predictions", "report", "all"], 1)
