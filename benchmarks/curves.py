@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from math import isqrt
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +19,7 @@ from benchmarks.masks import recorded_maps
 from benchmarks.sampling import embedded_shard
 from benchmarks.timing import Row, compare
 from benchmarks.training import batch_of, step
-from seediff.attention.accumulator import Accumulator
+from seediff.attention.accumulator import SELF, Accumulator, Layout
 from seediff.attention.calls import ALL
 from seediff.attention.head_sums import attend
 from seediff.masks.variants import VARIANTS, apply, calls_of, resolve
@@ -48,10 +49,10 @@ def _by_side() -> list[Row]:
 
 
 def _recorded(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
-    accumulator = Accumulator()
-    accumulator.begin(torch.Size((1, 4, 1, 1)), frozenset([ALL]))
     _, fill = attend(query, key, value)
-    accumulator.add("self", 1, query.shape[1], (query.shape[2], key.shape[2]), query.device, fill)
+    positions, side = slice(0, query.shape[2]), isqrt(query.shape[2])
+    layout = Layout(0, (side, side), positions, {SELF: positions})
+    Accumulator().add(frozenset([ALL]), [layout], query.shape[1], key.shape[2], query.device, fill)
 
 
 def _by_batch() -> list[Row]:

@@ -20,10 +20,10 @@ SIDES = (8, 16, 32, 64)
 def recorded_maps() -> AttentionMaps:
     """Random maps that fall with distance, so that seeds are regions."""
     generator = torch.Generator().manual_seed(0)
-    cross = {side: torch.rand(side * side, 77, generator=generator) for side in SIDES}
+    cross = {(side, side): torch.rand(side * side, 77, generator=generator) for side in SIDES}
     tokens = ("<|startoftext|>", "cat</w>", *["<|endoftext|>"] * 75)
     prompt = TokenizedPrompt("cat", tokens, (NOTHING, (0, 3), *[NOTHING] * 75))
-    return AttentionMaps(prompt, cross, {s: _near(s) for s in SIDES}, 64)
+    return AttentionMaps(prompt, cross, {(side, side): _near(side) for side in SIDES}, (64, 64))
 
 
 def _near(side: int) -> torch.Tensor:

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Subset
 from seediff.adaptation.denoising import denoising_losses, image_side, noised_views, square
 from seediff.datasets.images import Array
 from seediff.datasets.unlabelled import Unlabelled, folder_images
-from seediff.diffusion.outputs import checked_unet, checked_vae, encode_text
+from seediff.diffusion.outputs import checked_denoiser, checked_vae, encode_text
 from seediff.diffusion.synthesis import load
 from seediff.files.sealed import partial
 from seediff.rng import derive_seed
@@ -41,14 +41,14 @@ def held_out_losses(
     views = noised_views(pipe, images, len(prompts), derive_seed(rng_seed, "held out"))
     text = encode_text(pipe, prompts)
     batches = DataLoader(Subset(views, range(times * len(images))), 8)
-    with checked_unet(pipe.unet):
+    with checked_denoiser(pipe.unet):
         return np.concatenate([denoising_losses(pipe, batch, text).cpu().numpy() for batch in batches])
 
 
 def drawn(pipe: StableDiffusionPipeline, prompts: Sequence[str], steps: int, scale: float, rng_seed: int) -> Array:
     """One row of ``COLUMNS`` images, the prompts in turn: (COLUMNS, H, W, 3)."""
     seeds = [derive_seed(rng_seed, "comparison", column) for column in range(COLUMNS)]
-    with checked_unet(pipe.unet), checked_vae(pipe.vae):
+    with checked_denoiser(pipe.unet), checked_vae(pipe.vae):
         images = pipe(
             [prompts[column % len(prompts)] for column in range(COLUMNS)],
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],

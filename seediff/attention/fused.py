@@ -1,9 +1,9 @@
 """Summing heads on a GPU in one kernel, from the log-sum-exp that fused attention computes anyway.
 
-    total = sum_h exp(Q_h K_h^T / sqrt(d) - lse_h)
+    total = sum_h exp(scale Q_h K_h^T + bias - lse_h)
 
-The products never leave the chip: only the (n, m) sum and its maximum are written. Needs Triton, which comes with GPU
-builds of torch.
+The products never leave the chip: only the (n, m) sum and its columns' maxima are written. A kernel of its own gives
+the log-sum-exp where fused attention does not: under a mask. Needs Triton, which comes with GPU builds of torch.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from torch.nn import functional as F
 from torch.nn.attention import SDPBackend
 
-from seediff.attention import head_sums
-from seediff.attention.accumulator import Fill
+from seediff.attention.head_sums import Fill
 
 LOG2_E = 1.4426950408889634
 BLOCK = 128
@@ -30,20 +30,24 @@ def attend(
     attn_mask: Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
-    **rest: Any,
+    scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> tuple[Tensor, Fill]:
-    """As ``head_sums.attend``, with the kernel that ``scaled_dot_product_attention`` would choose.
+    """As ``head_sums.attend``, with the kernel that ``scaled_dot_product_attention`` would choose."""
+    options: dict[str, Any] = {"scale": scale, "enable_gqa": enable_gqa}
+    chosen = torch._fused_sdp_choice(query, key, value, attn_mask, dropout_p, is_causal, **options)
+    kernel = None if attn_mask is not None or enable_gqa else KERNELS.get(chosen)
+    lse = None
+    if kernel is not None:
+        output, lse = kernel(query, key, value, dropout_p, is_causal, scale=scale)
+    else:
+        output = F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, **options)
+    mask = None if attn_mask is None else attn_mask.broadcast_to(*query.shape[:3], key.shape[2])
 
-    Kernels that do not return their log-sum-exp, and calls with a bias, are left to ``head_sums``.
-    """
-    chosen = torch._fused_sdp_choice(query, key, value, attn_mask, dropout_p, is_causal, **rest)
-    kernel = KERNELS.get(chosen)
-    if kernel is None or attn_mask is not None or query.shape[-1] % 8:
-        return head_sums.attend(query, key, value, attn_mask, dropout_p, is_causal, **rest)
-    output, lse = kernel(query, key, value, dropout_p, is_causal, **rest)
-
-    def fill(row: int, total: Tensor) -> Tensor:
-        return sum_heads_from_lse(query[row], key[row], lse[row], total)
+    def fill(row: int, queries: slice, total: Tensor) -> Tensor:
+        bias = None if mask is None else mask[row, :, queries]
+        norm = None if lse is None else lse[row, :, queries]
+        return sum_heads(query[row, :, queries], key[row], bias, total, scale, norm)
 
     return output, fill
 
@@ -67,45 +71,105 @@ def efficient(
 KERNELS = {SDPBackend.FLASH_ATTENTION.value: flash, SDPBackend.EFFICIENT_ATTENTION.value: efficient}
 
 
-def sum_heads_from_lse(query: Tensor, key: Tensor, lse: Tensor, total: Tensor) -> Tensor:
-    """Fill ``total`` (n, m), float32, with the sum over heads; returns its maximum, a scalar.
-
-    ``query``: (heads, n, d); ``key``: (heads, m, d), with any strides; ``lse``: (heads, n).
-    """
+def sum_heads(
+    query: Tensor,
+    key: Tensor,
+    bias: Tensor | None,
+    total: Tensor,
+    scale: float | None = None,
+    lse: Tensor | None = None,
+) -> Tensor:
+    """As ``head_sums.sum_heads``; ``lse``: (heads, n), the log-sum-exp of each query's logits, if it is known."""
     heads, positions, width = query.shape
-    tokens = key.shape[1]
-    peak = torch.zeros((), device=total.device)
-    _sum_heads[(triton.cdiv(positions, BLOCK), triton.cdiv(tokens, BLOCK))](
-        query, key, lse, total, peak,
-        heads, positions, tokens, width, width**-0.5,
-        *query.stride(), *key.stride(), *lse.stride(), total.stride(0),
-        block=BLOCK, padded=max(16, triton.next_power_of_2(width)), log2_e=LOG2_E, num_warps=8,
-    )  # fmt: skip
-    return peak
+    tokens, shared = key.shape[1], heads // len(key)
+    scale = width**-0.5 if scale is None else scale
+    masked, biased = (bias is not None and (bias.dtype == torch.bool) == boolean for boolean in (True, False))
+    bias = total if bias is None else bias.view(torch.uint8) if masked else bias
+    strides = *query.stride(), *key.stride(), *(bias.stride() if masked or biased else (0, 0, 0))
+    sizes = heads, positions, tokens, width, shared, scale
+    options: dict[str, Any] = {"masked": masked, "biased": biased, "block": BLOCK, "log2_e": LOG2_E, "num_warps": 8}
+    options["padded"] = max(16, triton.next_power_of_2(width))
+    rows = triton.cdiv(positions, BLOCK)
+    if lse is None:
+        lse = torch.empty(heads, positions, device=total.device)
+        _log_sum_exp[(rows, heads)](query, key, bias, lse, *sizes, *strides, *lse.stride(), **options)
+    peaks = torch.zeros(tokens, device=total.device)
+    grid = rows, triton.cdiv(tokens, BLOCK)
+    _sum_heads[grid](query, key, bias, lse, total, peaks, *sizes, *strides, *lse.stride(), total.stride(0), **options)
+    return peaks
+
+
+@triton.jit
+def _logits(
+    query, key, bias, head, rows, columns, positions, tokens, width, shared, scale,
+    query_head, query_row, query_column, key_head, key_row, key_column, bias_head, bias_row, bias_column,
+    masked: tl.constexpr, biased: tl.constexpr, padded: tl.constexpr,
+):  # fmt: skip
+    """One (block, block) tile of a head's logits; -inf outside the keys."""
+    channels = tl.arange(0, padded)
+    inside_rows, inside_columns, inside_width = rows < positions, columns < tokens, channels < width
+    inside = inside_rows[:, None] & inside_columns[None, :]
+    query += head * query_head + rows[:, None] * query_row + channels[None, :] * query_column
+    key += (head // shared) * key_head + columns[None, :] * key_row + channels[:, None] * key_column
+    left = tl.load(query, mask=inside_rows[:, None] & inside_width[None, :], other=0.0)
+    right = tl.load(key, mask=inside_columns[None, :] & inside_width[:, None], other=0.0)
+    logits = tl.dot(left, right, input_precision="ieee") * scale
+    offsets = head * bias_head + rows[:, None].to(tl.int64) * bias_row + columns[None, :] * bias_column
+    if biased:
+        logits += tl.load(bias + offsets, mask=inside, other=0.0).to(tl.float32)
+    if masked:
+        logits = tl.where(tl.load(bias + offsets, mask=inside, other=0) != 0, logits, float("-inf"))
+    return tl.where(inside_columns[None, :], logits, float("-inf"))
+
+
+@triton.jit
+def _log_sum_exp(
+    query, key, bias, lse,
+    heads, positions, tokens, width, shared, scale,
+    query_head, query_row, query_column, key_head, key_row, key_column, bias_head, bias_row, bias_column,
+    lse_head, lse_row,
+    masked: tl.constexpr, biased: tl.constexpr, block: tl.constexpr, padded: tl.constexpr, log2_e: tl.constexpr,
+):  # fmt: skip
+    """The log-sum-exp of a block of a head's queries."""
+    head = tl.program_id(1)
+    rows = tl.program_id(0) * block + tl.arange(0, block)
+    largest = tl.full((block,), float("-inf"), tl.float32)
+    total = tl.zeros((block,), tl.float32)
+    for start in range(0, tokens, block):
+        logits = _logits(
+            query, key, bias, head, rows, start + tl.arange(0, block), positions, tokens, width, shared, scale,
+            query_head, query_row, query_column, key_head, key_row, key_column, bias_head, bias_row, bias_column,
+            masked, biased, padded,
+        )  # fmt: skip
+        larger = tl.maximum(largest, tl.max(logits, 1))
+        # A row that has seen no key yet has nothing to rescale.
+        shift = tl.where(larger == float("-inf"), 0.0, larger)
+        total = total * tl.exp2((largest - shift) * log2_e) + tl.sum(tl.exp2((logits - shift[:, None]) * log2_e), 1)
+        largest = larger
+    tl.store(lse + head * lse_head + rows * lse_row, largest + tl.log2(total) / log2_e, mask=rows < positions)
 
 
 @triton.jit
 def _sum_heads(
-    query, key, lse, total, peak,
-    heads, positions, tokens, width, scale,
-    query_head, query_row, query_column, key_head, key_row, key_column, lse_head, lse_row, total_row,
-    block: tl.constexpr, padded: tl.constexpr, log2_e: tl.constexpr,
+    query, key, bias, lse, total, peaks,
+    heads, positions, tokens, width, shared, scale,
+    query_head, query_row, query_column, key_head, key_row, key_column, bias_head, bias_row, bias_column,
+    lse_head, lse_row, total_row,
+    masked: tl.constexpr, biased: tl.constexpr, block: tl.constexpr, padded: tl.constexpr, log2_e: tl.constexpr,
 ):  # fmt: skip
     """One (block, block) tile of ``total``, all heads."""
     rows = tl.program_id(0) * block + tl.arange(0, block)
     columns = tl.program_id(1) * block + tl.arange(0, block)
-    channels = tl.arange(0, padded)
-    inside_rows, inside_columns, inside_width = rows < positions, columns < tokens, channels < width
-    query += rows[:, None] * query_row + channels[None, :] * query_column
-    key += columns[None, :] * key_row + channels[:, None] * key_column
+    inside = (rows < positions)[:, None] & (columns < tokens)[None, :]
     sums = tl.zeros((block, block), dtype=tl.float32)
     for head in range(heads):
-        left = tl.load(query + head * query_head, mask=inside_rows[:, None] & inside_width[None, :], other=0.0)
-        right = tl.load(key + head * key_head, mask=inside_columns[None, :] & inside_width[:, None], other=0.0)
-        norm = tl.load(lse + head * lse_head + rows * lse_row, mask=inside_rows, other=0.0)
-        products = tl.dot(left, right, input_precision="ieee")
-        sums += tl.exp2((products * scale - norm[:, None]) * log2_e)
-    inside = inside_rows[:, None] & inside_columns[None, :]
+        logits = _logits(
+            query, key, bias, head, rows, columns, positions, tokens, width, shared, scale,
+            query_head, query_row, query_column, key_head, key_row, key_column, bias_head, bias_row, bias_column,
+            masked, biased, padded,
+        )  # fmt: skip
+        norm = tl.load(lse + head * lse_head + rows * lse_row, mask=rows < positions, other=0.0)
+        sums += tl.exp2((logits - norm[:, None]) * log2_e)
     sums = tl.where(inside, sums, 0.0)
     tl.store(total + rows[:, None].to(tl.int64) * total_row + columns[None, :], sums, mask=inside)
-    tl.atomic_max(peak, tl.max(sums))
+    tl.atomic_max(peaks + columns, tl.max(sums, 0), mask=columns < tokens)

@@ -1,6 +1,6 @@
 """Attention probabilities summed over heads, computed again because the fused kernel does not return them.
 
-    total = sum_h softmax(Q_h K_h^T / sqrt(d) + bias)
+    total = sum_h softmax(scale Q_h K_h^T + bias)
 
 A CPU works in tiles that fit into its cache, so a tile costs only one addition beyond its product and exponentials.
 """
@@ -8,70 +8,105 @@ A CPU works in tiles that fit into its cache, so a tile costs only one addition 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seediff.attention.accumulator import Fill
+Fill = Callable[[int, slice, Tensor], Tensor]
+"""Fills a map (queries, keys) with the attention of a batch row's queries, summed over heads; returns the maximum of
+each key's column."""
 
 CACHE_TILE = 1 << 18
 """Probabilities a CPU works on at a time: 1 MiB, about the second-level cache of a core."""
+LEAST_SUM = 1e-15
+"""What Sana adds to the sum that it divides by."""
 DEVICE_TILE = 1 << 24
 """The same elsewhere, where few large kernels are fast: 64 MiB."""
 
 
 def attend(
-    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *args: Any, **kwargs: Any
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
 ) -> tuple[Tensor, Fill]:
     """What ``scaled_dot_product_attention`` returns, and a function that fills a map with its probabilities."""
+    output = F.scaled_dot_product_attention(
+        query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+    )
+    mask = None if attn_mask is None else attn_mask.broadcast_to(*query.shape[:3], key.shape[2])
 
-    def fill(row: int, total: Tensor) -> Tensor:
-        bias = None if attn_mask is None else attn_mask.expand(len(query), -1, -1, -1)[row]
-        return sum_heads(query[row], key[row], bias, total)
+    def fill(row: int, queries: slice, total: Tensor) -> Tensor:
+        bias = None if mask is None else mask[row, :, queries]
+        return sum_heads(query[row, :, queries], key[row], bias, total, scale)
 
-    return F.scaled_dot_product_attention(query, key, value, attn_mask, *args, **kwargs), fill
+    return output, fill
 
 
-def sum_heads(query: Tensor, key: Tensor, bias: Tensor | None, total: Tensor) -> Tensor:
-    """Fill ``total`` (n, m), float32, with the sum over heads; returns its maximum, a scalar.
+def linear(query: Tensor, key: Tensor) -> Fill:
+    """The same for linear attention (Sana): q_i k_j / sum_j q_i k_j of rectified (batch, heads, n, d)."""
 
-    ``query``: (heads, n, d); ``key``: (heads, m, d); ``bias``: (heads or 1, n or 1, m). Any floating type; computed
-    in float32.
+    def fill(row: int, queries: slice, total: Tensor) -> Tensor:
+        total.zero_()
+        for of_query, of_key in zip(query[row, :, queries].float(), key[row].float(), strict=True):
+            products = _product(of_query.contiguous(), of_key.contiguous())
+            total += products / (products.sum(-1, keepdim=True) + LEAST_SUM)
+        return total.amax(0)
+
+    return fill
+
+
+def sum_heads(query: Tensor, key: Tensor, bias: Tensor | None, total: Tensor, scale: float | None = None) -> Tensor:
+    """Fill ``total`` (n, m), float32, with the sum over heads; returns each column's maximum, (m,).
+
+    ``query``: (heads, n, d); ``key``: (heads, m, d), or fewer heads, each for as many of the query's; ``bias``: (heads,
+    n, m), added to the logits or, if it is boolean, True where a key is seen; ``scale``: d ** -0.5 if not given. Any
+    floating type; computed in float32.
     """
-    heads, positions, width = query.shape
-    query, key = (query.to(total.dtype) * width**-0.5).contiguous(), key.to(total.dtype).contiguous()
-    biases = None if bias is None else bias.to(total.dtype).expand(heads, positions, -1)
+    scale = query.shape[2] ** -0.5 if scale is None else scale
+    query, key = (query.to(total.dtype) * scale).contiguous(), key.to(total.dtype).contiguous()
     fill = _fill_by_head if total.device.type == "cpu" else _fill_all_heads
-    return fill(query, key, biases, total)
+    return fill(query, key, bias, total)
 
 
 def _fill_by_head(query: Tensor, key: Tensor, bias: Tensor | None, total: Tensor) -> Tensor:
-    rows = max(1, CACHE_TILE // total.shape[1])
+    rows, shared = max(1, CACHE_TILE // total.shape[1]), len(query) // len(key)
     peaks = []
     for start in range(0, len(total), rows):
         here = slice(start, start + rows)
         part = total[here].zero_()
         for head in range(len(query)):
-            logits = _product(query[head, here], key[head])
+            logits = _product(query[head, here], key[head // shared])
             if bias is not None:
-                logits += bias[head, here]
+                _add_bias(logits, bias[head, here])
             part += logits.softmax(-1)
-        peaks.append(part.amax())
-    return torch.stack(peaks).amax()
+        peaks.append(part.amax(0))
+    return torch.stack(peaks).amax(0)
 
 
 def _fill_all_heads(query: Tensor, key: Tensor, bias: Tensor | None, total: Tensor) -> Tensor:
-    columns = key.transpose(1, 2)
+    columns = key.repeat_interleave(len(query) // len(key), 0).transpose(1, 2)
     rows = max(1, DEVICE_TILE // (len(query) * total.shape[1]))
     for start in range(0, len(total), rows):
         here = slice(start, start + rows)
         logits = query[:, here] @ columns
         if bias is not None:
-            logits += bias[:, here]
+            _add_bias(logits, bias[:, here])
         torch.sum(logits.softmax(-1), 0, out=total[here])
-    return total.amax()
+    return total.amax(0)
+
+
+def _add_bias(logits: Tensor, bias: Tensor) -> None:
+    if bias.dtype == torch.bool:
+        logits.masked_fill_(~bias, -torch.inf)
+    else:
+        logits += bias
 
 
 def _by_onednn(rows: Tensor, columns: Tensor) -> Tensor:

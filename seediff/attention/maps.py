@@ -1,7 +1,8 @@
 """The recorded attention maps of an image, their file, and the view of them for one class word.
 
-Sides r are those of the square attention maps, in latent pixels (64, 32, 16, 8 for a 512-pixel image of
-Stable Diffusion). Mask steps name them as fractions of the latents' side, so that smaller models fit too.
+Sizes are those of the attention maps, (h, w) in latent pixels: (64, 64), (32, 32), (16, 16) and (8, 8) for a square
+512-pixel image of Stable Diffusion. Mask steps name them as fractions of the latents' size, so that other images and
+smaller models fit too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from functools import cached_property
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -25,42 +28,56 @@ from seediff.files.tensors import read_tensors
 from seediff.finite import first_not_finite
 from seediff.prompts.words import Span
 
+Size = tuple[int, int]
+"""(height, width) in positions."""
+SAME_SUM = 1e-3
+"""Sums of rows that differ by less, as a share, differ by rounding."""
+
 
 @dataclass(frozen=True, eq=False)
 class ClassMaps:
     """The attention of one image for one class word: what mask steps are given.
 
-    ``cross_attention``: r -> (r, r) float32 in [0, 1], the mean over the word's tokens.
-    ``self_attention``: r -> (r*r, r*r) float32 in [0, 1]; row i says where position i (row-major) looks.
-    ``latent_side``: side of the latents; the resolution that mask steps call "1".
+    ``cross_attention``: (h, w) -> (h, w) float32 in [0, 1], the mean over the word's tokens.
+    ``self_attention``: (h, w) -> (h*w, h*w) float32 in [0, 1]; row i says where position i (row-major) looks. All rows
+    have the same sum.
+    ``latent_size``: (height, width) of the latents; the resolution that mask steps call "1".
     ``calls``: the calls of the UNet that they are the mean of.
     ``rivals``: the cross-attention of the image's other class words, if it has any (``competing``).
     """
 
-    cross_attention: Mapping[int, Tensor]
-    self_attention: Mapping[int, Tensor]
-    latent_side: int
+    cross_attention: Mapping[Size, Tensor]
+    self_attention: Mapping[Size, Tensor]
+    latent_size: Size
     calls: Calls = ALL
-    rivals: Sequence[Mapping[int, Tensor]] = ()
+    rivals: Sequence[Mapping[Size, Tensor]] = ()
 
-    def class_map(self, side: int) -> Tensor:
-        """The cross-attention at one side, (side, side) float32, min-max normalised to [0, 1]."""
-        return normalize(self.cross_attention[side])
+    def class_map(self, size: Size) -> Tensor:
+        """The cross-attention at one size, (h, w) float32, min-max normalised to [0, 1]."""
+        return normalize(self.cross_attention[size])
 
-    def side(self, fraction: Fraction | str) -> int:
-        """The recorded side that is ``fraction`` of the latents' ('1/4' of 64: 16)."""
+    def size(self, fraction: Fraction | str) -> Size:
+        """The recorded size that is ``fraction`` of the latents' ('1/4' of (64, 96): (16, 24)).
+
+        A side that halving does not divide is rounded up, as the model's own convolutions round it.
+        """
         try:
-            side = Fraction(fraction) * self.latent_side
+            share = Fraction(fraction)
         except (ValueError, ZeroDivisionError) as error:
             raise SeediffError(f"Resolution {fraction!r} is not a fraction. Write '1/4', '1/2' or '1'.") from error
-        recorded = sorted(self.cross_attention.keys() & self.self_attention.keys())
-        if side not in recorded:
-            known = ", ".join(f"{Fraction(r, self.latent_side)} (side {r})" for r in recorded)
+        recorded = {fraction_of(size, self.latent_size): size for size in self._recorded}
+        if share not in recorded:
+            known = ", ".join(f"{part} ({size[0]} x {size[1]})" for part, size in sorted(recorded.items()))
             raise SeediffError(
-                f"No attention was recorded at {fraction} of the latents' side ({self.latent_side}).\n"
+                f"No attention was recorded at {fraction} of the latents' size"
+                f" ({self.latent_size[0]} x {self.latent_size[1]}).\n"
                 f"Recorded: {known or 'nothing'}. Choose one of these resolutions."
             )
-        return int(side)
+        return recorded[share]
+
+    @property
+    def _recorded(self) -> list[Size]:
+        return sorted(self.cross_attention.keys() & self.self_attention.keys())
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,16 +85,17 @@ class AttentionMaps:
     """Attention of one image, averaged (Eq. 5) over heads, layers of one resolution, and calls of the UNet.
 
     ``text``: the prompt and its tokens, with the characters that each token stands for.
-    ``cross_attention``: r -> (r*r, len(tokens)) float32 in [0, 1].
-    ``self_attention``: r -> (r*r, r*r) float32 in [0, 1].
-    ``latent_side``: side of the latents.
+    ``cross_attention``: (h, w) -> (h*w, len(tokens)) float32 in [0, 1], positions row-major.
+    ``self_attention``: (h, w) -> (h*w, h*w) float32 in [0, 1]; in joint attention, what each position has left for the
+    image.
+    ``latent_size``: (height, width) of the latents; of a transformer, those of its patches.
     ``calls``: which calls were recorded: all timesteps of a denoising run, some, or another look at its image.
     """
 
     text: TokenizedPrompt
-    cross_attention: Mapping[int, Tensor]
-    self_attention: Mapping[int, Tensor]
-    latent_side: int
+    cross_attention: Mapping[Size, Tensor]
+    self_attention: Mapping[Size, Tensor]
+    latent_size: Size
     calls: Calls = ALL
 
     @property
@@ -102,14 +120,18 @@ class AttentionMaps:
         if not (isinstance(starts, Sequence) and all(isinstance(start, int) for start in starts)):
             raise SeediffError(f"starts is {starts!r}, but must be a list of positions in the prompt, such as [18].")
         indices = list(self.text.indices(word, starts))
-        cross = {r: maps[:, indices].mean(1).view(r, r) for r, maps in self.cross_attention.items()}
-        return ClassMaps(cross, self.self_attention, self.latent_side, self.calls)
+        cross = {size: maps[:, indices].mean(1).view(size) for size, maps in self.cross_attention.items()}
+        return ClassMaps(cross, self._evened, self.latent_size, self.calls)
+
+    @cached_property
+    def _evened(self) -> dict[Size, Tensor]:
+        return {size: evened(maps) for size, maps in self.self_attention.items()}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file, which appears under its name only when it is complete."""
-        tensors = {f"cross_attention.{r}": maps for r, maps in self.cross_attention.items()}
-        tensors |= {f"self_attention.{r}": maps for r, maps in self.self_attention.items()}
-        words = {"prompt": asdict(self.text), "latent_side": self.latent_side, "calls": write_calls(self.calls)}
+        tensors = {f"cross_attention.{h}x{w}": maps for (h, w), maps in self.cross_attention.items()}
+        tensors |= {f"self_attention.{h}x{w}": maps for (h, w), maps in self.self_attention.items()}
+        words = {"prompt": asdict(self.text), "latent_size": self.latent_size, "calls": write_calls(self.calls)}
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         with partial(Path(path)) as unfinished:
             unfinished.write_bytes(save(contiguous, {"attention_maps": json.dumps(words)}))
@@ -128,15 +150,25 @@ class AttentionMaps:
 
     @classmethod
     def _read(cls, path: str | os.PathLike[str]) -> AttentionMaps:
-        maps: dict[str, dict[int, Tensor]] = {"cross_attention": {}, "self_attention": {}}
+        maps: dict[str, dict[Size, Tensor]] = {"cross_attention": {}, "self_attention": {}}
         tensors, words = read_tensors(Path(path), "attention_maps")
+        text = _read_text(words["prompt"])
+        if "latent_side" in words:
+            raise ValueError("an earlier version of seediff wrote it, for square images alone")
         for name, tensor in tensors.items():
-            kind, side = name.split(".")
-            maps[kind][int(side)] = tensor
+            kind, size = name.split(".")
+            maps[kind][_read_size(size.split("x"))] = tensor
         calls = read_calls(*words.get("calls", write_calls(ALL)))
-        read = cls(_read_text(words["prompt"]), latent_side=int(words["latent_side"]), calls=calls, **maps)
+        read = cls(text, latent_size=_read_size(words["latent_size"]), calls=calls, **maps)
         _check_tensors(read)
         return read
+
+
+def _read_size(written: Sequence[Any]) -> Size:
+    height, width = map(int, written)
+    if min(height, width) < 1:
+        raise ValueError(f"the size of a map is {height} x {width}")
+    return height, width
 
 
 def _read_text(written: Any) -> TokenizedPrompt:
@@ -158,15 +190,34 @@ def _read_spans(written: Any, text: str) -> tuple[Span, ...]:
 
 
 def _check_tensors(maps: AttentionMaps) -> None:
-    expected = [(tensor, (r * r, len(maps.tokens))) for r, tensor in maps.cross_attention.items()]
-    expected += [(tensor, (r * r, r * r)) for r, tensor in maps.self_attention.items()]
-    if maps.latent_side < 1:
-        raise ValueError(f"the side of its latents is {maps.latent_side}")
+    expected = [(tensor, (h * w, len(maps.tokens))) for (h, w), tensor in maps.cross_attention.items()]
+    expected += [(tensor, (h * w, h * w)) for (h, w), tensor in maps.self_attention.items()]
     for tensor, shape in expected:
         if tensor.shape != shape or tensor.dtype != float32:
             raise ValueError(f"a map is {tuple(tensor.shape)} {tensor.dtype}, not {shape} float32")
         if first_not_finite(tensor) is not None:
             raise ValueError("a map is not finite")
+
+
+def evened(self_attention: Tensor) -> Tensor:
+    """Rows (n, n) scaled to the largest row's sum, as mask steps want them.
+
+    Softmax rows have one sum, and so do their averages: these stay as they are. In joint attention a position divides
+    its attention between text and image, so what is left for the image differs: a row then says how the position
+    divides that.
+    """
+    sums = self_attention.sum(1, keepdim=True)
+    low, high = sums.aminmax()
+    return self_attention if high - low <= SAME_SUM * high else self_attention * (high / sums)
+
+
+def fraction_of(size: Size, whole: Size) -> Fraction:
+    """The share of ``whole`` that ``size`` is: 1, 1/2, 1/4 ... if halving and rounding up leads there."""
+    for level in range(max(whole).bit_length() + 1):
+        share = Fraction(1, 2**level)
+        if size == tuple(ceil(side * share) for side in whole):
+            return share
+    return Fraction(size[0], whole[0])
 
 
 def competing(words: Sequence[ClassMaps]) -> list[ClassMaps]:

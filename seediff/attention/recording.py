@@ -1,189 +1,128 @@
-"""Record a UNet's attention while it samples (Eq. 3-5), at little more than the cost of sampling.
+"""Record a denoiser's attention while a pipeline samples (Eq. 3-5), at little more than the cost of sampling.
 
     with record_attention(pipe) as recording:
         image = pipe("a photo of a cat").images[0]
-    score = recording.maps[0].for_word("cat").class_map(16)
+    score = recording.maps[0].for_word("cat").class_map((16, 16))
 
 ``timesteps`` says which timesteps are recorded; a finished image is looked at again by ``diffusion.looking``.
 
-Every attention layer keeps its own processor, so its output and the image do not change. Recording wraps the fused
-kernel that the processor calls: the probabilities of the conditional half are computed again (``head_sums``; on a GPU
-``fused``) and summed over heads, layers and timesteps at once (``accumulator``).
+Every attention layer keeps its own code, so its output and the image do not change (``listening``). The probabilities
+of the images' own rows are computed again (``head_sums``; on a GPU ``fused``) and summed over heads, layers and
+timesteps at once (``accumulator``). Which rows these are, the text says that the denoiser is given with them: it has to
+be what the pipeline's encode_prompt made of the prompts (``spoken``).
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import cache
-from importlib.util import find_spec
+from operator import sub
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from diffusers.models.attention_processor import Attention, AttnProcessor2_0, FusedAttnProcessor2_0
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
-from seediff.attention import head_sums
-from seediff.attention.accumulator import Accumulator, Fill, Recordings
+from seediff.attention.accumulator import Recordings
 from seediff.attention.calls import ALL, Calls, Record, read_calls
+from seediff.attention.families import Family, family_of
+from seediff.attention.listening import Listener, Wanted, listen
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.tokens import TokenizedPrompt, tokenize
-from seediff.diffusion.outputs import check_text, checked_unet, checked_vae, replaced
+from seediff.attention.spoken import Spoken, Vectors
+from seediff.attention.tokens import (
+    Heard,
+    Pieces,
+    TokenizedPrompt,
+    hearing,
+    joined,
+    read_prompts,
+    without_tokens,
+)
+from seediff.diffusion.outputs import call_replaced, check_text, checked_vae, replaced
 from seediff.errors import SeediffError
 from seediff.finite import NotFiniteError, naming
 
-
-class _Tap(TorchFunctionMode):
-    """While active, hands the queries and keys of fused attention to the accumulator."""
-
-    def __init__(self, accumulator: Accumulator, kind: str) -> None:
-        super().__init__()
-        self.accumulator = accumulator
-        self.kind = kind
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is not F.scaled_dot_product_attention:
-            return func(*args, **(kwargs or {}))
-        return self._attend(*args, **(kwargs or {}))
-
-    def _attend(self, query: Tensor, key: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        output, fill = _attention(query.device.type)(query, key, *args, **kwargs)
-        with torch.autocast(query.device.type, enabled=False):
-            batch, heads, positions, _ = query.shape
-            self.accumulator.add(self.kind, batch, heads, (positions, key.shape[2]), query.device, fill)
-        return output
-
-
-@cache
-def _attention(device: str) -> Callable[..., tuple[Tensor, Fill]]:
-    """Attention that can be recorded: in one kernel on a GPU with Triton."""
-    if device == "cuda" and find_spec("triton"):
-        from seediff.attention import fused
-
-        return fused.attend
-    return head_sums.attend
-
-
-class _RecordingProcessor:
-    """A layer's own processor, with its attention recorded."""
-
-    def __init__(self, processor: Any, accumulator: Accumulator) -> None:
-        self.processor = processor
-        self.accumulator = accumulator
-
-    def __call__(
-        self,
-        attn: Attention,
-        hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        temb: Tensor | None = None,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Tensor:
-        # Named as in diffusers' processors: Attention.forward drops keywords that a processor does not name.
-        if not self.accumulator.is_wanted:
-            return self.processor(attn, hidden_states, encoder_hidden_states, attention_mask, temb, *args, **kwargs)
-        with _Tap(self.accumulator, "self" if encoder_hidden_states is None else "cross"):
-            return self.processor(attn, hidden_states, encoder_hidden_states, attention_mask, temb, *args, **kwargs)
-
-
-def _all(timestep: Any) -> Recordings:
-    return frozenset([ALL])
+DENOISERS = ("unet", "transformer")
+"""What pipelines call their denoiser."""
 
 
 @contextmanager
-def record_unet(unet: Any, wanted_by: Callable[[Any], Recordings] = _all) -> Iterator[Accumulator]:
-    """Record calls of a UNet2DConditionModel inside the with-block, the whole batch taken as conditional.
+def record_denoiser(
+    denoiser: Any, wanted_by: Callable[[Any], Recordings] = lambda timestep: frozenset([ALL])
+) -> Iterator[Listener]:
+    """Record calls of a denoiser by hand inside the with-block, every row of the batch being an image.
 
-    ``wanted_by``: the recordings that a call counts for, by the timestep that the UNet is given. Averages run over all
-    calls of a recording; ``Accumulator.restart`` begins another batch. ``SeediffError`` if the UNet is being recorded
-    already, computes attention in a way that cannot be recorded, or gives what is not finite.
+    ``wanted_by``: the recordings that a call counts for, by the timestep that the denoiser is given. Averages run over
+    all calls of a recording; ``Listener.restart`` begins another batch. Errors as in ``listen``.
     """
-    _check_plain(unet)
-    accumulator = Accumulator()
-    before = unet.attn_processors
-    during = {name: _listen(name, processor, accumulator) for name, processor in before.items()}
+    family = family_of(denoiser)
 
-    def begin(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        timestep = args[1] if len(args) > 1 else kwargs["timestep"]
-        latents = args[0] if args else kwargs["sample"]
-        accumulator.begin(latents.shape, wanted_by(timestep))
+    def wanted(arguments: Mapping[str, Any]) -> Wanted:
+        return range(len(arguments[next(iter(family.text))])), wanted_by(arguments[family.timestep])
 
-    hook = unet.register_forward_pre_hook(begin, with_kwargs=True)
-    try:
-        unet.set_attn_processor(during)
-        with checked_unet(unet):
-            yield accumulator
-    finally:
-        unet.set_attn_processor(dict(before))
-        hook.remove()
-
-
-def _check_plain(unet: Any) -> None:
-    """Refuse a compiled UNet: its code bypasses the recording."""
-    if not isinstance(unet, nn.Module) or not hasattr(unet, "attn_processors"):
-        raise SeediffError(f"A {type(unet).__name__} has no attention processors: its attention cannot be recorded.")
-    if any(hasattr(part, "_orig_mod") or part._compiled_call_impl is not None for part in unet.modules()):
-        raise SeediffError(
-            "A compiled UNet's attention cannot be recorded.\nRecord the plain one, without torch.compile."
-        )
-
-
-def _listen(name: str, processor: Any, accumulator: Accumulator) -> Any:
-    """The processor to install at ``name``; layers outside transformer blocks keep their own."""
-    if not name.endswith(("attn1.processor", "attn2.processor")):
-        return processor
-    if isinstance(processor, _RecordingProcessor):
-        raise SeediffError("This model's attention is being recorded already.\nEnd that with-block first.")
-    if type(processor) not in (AttnProcessor2_0, FusedAttnProcessor2_0):
-        raise SeediffError(
-            f"Attention computed by {type(processor).__name__} (at {name}) cannot be recorded.\n"
-            "Unload adapters, disable slicing and xFormers, then unet.set_attn_processor(AttnProcessor2_0())."
-        )
-    return _RecordingProcessor(processor, accumulator)
+    with listen(denoiser, wanted) as listener:
+        yield listener
 
 
 class _Schedule:
-    """Which recordings want a timestep, by the schedule that the pipeline's scheduler has at that time."""
+    """Which recordings want a call, by the place of its timestep in the schedule of the pipeline's scheduler."""
 
-    def __init__(self, pipe: Any, recordings: Collection[Record]) -> None:
-        self._pipe, self._recordings = pipe, frozenset(recordings)
-        self._timesteps: Tensor | None = None
-        self._wanted: dict[Record, frozenset[float]] = {}
+    def __init__(self, pipe: Any, family: Family, recordings: Sequence[Record]) -> None:
+        self._pipe, self._family, self._recordings = pipe, family, recordings
+        self.restart()
 
-    def __call__(self, timestep: Any) -> Recordings:
-        if all(record.timesteps == ALL.timesteps for record in self._recordings):
-            return self._recordings
-        if self._timesteps is not self._pipe.scheduler.timesteps:
-            self._timesteps = self._pipe.scheduler.timesteps
-            schedule = self._timesteps.tolist()
-            self._wanted = {record: record.of(schedule) for record in self._recordings}
-        present = torch.as_tensor(timestep).flatten()[0].item()
-        return frozenset(
-            record for record, wanted in self._wanted.items() if record.timesteps == ALL.timesteps or present in wanted
-        )
+    def restart(self) -> None:
+        self._next: int | None = None
+
+    def __call__(self, given: Any) -> Recordings:
+        """``given``: what the denoiser is given as its timestep; ``SeediffError`` if it is not the schedule's next."""
+        timesteps = torch.as_tensor(self._pipe.scheduler.timesteps)
+        schedule = timesteps.tolist()
+        value = torch.as_tensor(given).flatten()[0]
+        present = self._family.clock(value.item())
+        if self._next is None:  # a picture to picture pipeline begins in the middle
+            self._next = min(range(len(schedule)), key=lambda at: abs(schedule[at] - present))
+        expected = schedule[self._next] if self._next < len(schedule) else None
+        if expected is None or abs(expected - present) > _tolerance(value.dtype):
+            wanted = "no further call" if expected is None else f"timestep {expected:g}"
+            raise SeediffError(
+                f"The denoiser was called with the prompt at timestep {present:g}, where {wanted} was expected.\n"
+                "Several calls at a timestep, as of windows of a panorama, cannot be recorded."
+            )
+        self._next += 1
+        at = self._next - 1
+        return frozenset(record for record in self._recordings if at in _places(record, schedule))
+
+
+def _places(record: Record, schedule: Sequence[float]) -> Sequence[int]:
+    """The places in the schedule that a recording wants."""
+    if record.timesteps == ALL.timesteps:
+        return range(len(schedule))
+    wanted = record.of(schedule)
+    return [at for at, timestep in enumerate(schedule) if timestep in wanted]
+
+
+def _tolerance(dtype: torch.dtype) -> float:
+    """How far a timestep of the scheduler's, which counts to 1,000, may be rounded."""
+    return max(0.5, 1000 * torch.finfo(dtype).eps) if dtype.is_floating_point else 0.5
 
 
 class Recording:
     """The attention of a pipeline's last call. ``maps`` may be read during and after the with-block."""
 
-    def __init__(self, accumulator: Accumulator, recordings: Sequence[Record]) -> None:
-        self._accumulator = accumulator
-        self._recordings = recordings
+    def __init__(
+        self, pipe: Any, family: Family, recordings: Sequence[Record], prompts: Sequence[str] | None = None
+    ) -> None:
+        self._pipe, self._family, self._recordings, self._given = pipe, family, recordings, prompts
+        self._schedule = _Schedule(pipe, family, recordings)
+        self._spoken: Spoken | None = None
+        self._copies = 1
         self._prompts: list[TokenizedPrompt] = []
-
-    def begin(self, prompts: list[TokenizedPrompt]) -> None:
-        """Start again, with one prompt for each image to come."""
-        self._prompts = prompts
-        self._accumulator.restart(images=len(prompts))
+        self._listener: Listener | None = None
+        self._why_nothing = "Run the pipeline inside the with-block before asking for maps."
 
     @property
     def maps(self) -> list[AttentionMaps]:
-        """One ``AttentionMaps`` per image, in the images' order, averaged over the recorded UNet calls so far.
+        """One ``AttentionMaps`` per image, in the images' order, averaged over the recorded calls so far.
 
         Computed at each access, on the pipeline's device. ``SeediffError`` if nothing was recorded yet.
         """
@@ -191,7 +130,9 @@ class Recording:
 
     def of(self, calls: Calls) -> list[AttentionMaps]:
         """``maps`` of one of several recordings."""
-        return self._accumulator.maps(self._prompts, calls)
+        if self._listener is None or self._listener.latent_size is None:
+            raise SeediffError(f"No attention has been recorded yet.\n{self._why_nothing}")
+        return self._listener.maps(self._prompts, calls)
 
     @contextmanager
     def naming(self) -> Iterator[None]:
@@ -202,68 +143,164 @@ class Recording:
             with naming([f"image of {prompt.text!r}" for prompt in self._prompts]):
                 raise error from None
 
+    def call(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """A call of the pipeline, from its begin to its end."""
+        bound = inspect.signature(call).bind(*args, **kwargs)
+        bound.apply_defaults()
+        self._copies = bound.arguments.get("num_images_per_prompt") or 1
+        self._restart("The pipeline's last call has not reached its denoiser yet.")
+        self._prompts = []
+        self._spoken = Spoken([*self._family.text])
+        try:
+            drawn = call(*args, **kwargs)
+            self._check_recorded()
+        except BaseException:
+            self._restart("The pipeline's last call was stopped before its end.")
+            raise
+        finally:
+            self._spoken = None
+        return drawn
+
+    def _check_recorded(self) -> None:
+        if self._listener is not None and self._listener.latent_size is None:
+            raise SeediffError(
+                "The pipeline was called, but not the denoiser that it had when the with-block began, with a prompt.\n"
+                "Begin the with-block after the pipeline's parts have been put in place."
+            )
+
+    def _restart(self, why_nothing: str) -> None:
+        self._why_nothing = why_nothing
+        self._schedule.restart()
+        if self._listener is not None:
+            self._listener.restart()
+
+    def encode(self, encode_prompt: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """A call of the pipeline's encode_prompt: the first ones of a call of the pipeline have its prompts."""
+        if self._spoken is None:
+            return encode_prompt(*args, **kwargs)
+        bound = inspect.signature(encode_prompt).bind(*args, **kwargs)
+        texts = self._texts(bound.arguments)
+        with hearing(self._pipe, self._family.tokenizers) as heard:
+            encoded = encode_prompt(*args, **kwargs)
+        if (argument := self._spoken.next_argument) is not None:
+            if bound.arguments.get("prompt") is None:
+                with hearing(self._pipe, self._family.tokenizers) as heard:
+                    encode_prompt(list(texts))
+            self._read(texts, self._family.text[argument], heard, encoded[0])
+        check_text(encoded[0])
+        self._spoken.add(encoded, len(self._prompts))
+        return encoded
+
+    def _texts(self, arguments: Mapping[str, Any]) -> list[str]:
+        """The prompts of a call of encode_prompt; some pipelines write into the list that they are given."""
+        given = self._given if arguments.get("prompt") is None else arguments["prompt"]
+        if given is None:
+            raise SeediffError(
+                "The words of an image are unknown when the pipeline is given prompt_embeds only.\n"
+                "Pass the text as prompt, or beside: record_attention(pipe, prompts=['a photo of a cat'])."
+            )
+        for further in ("prompt_2", "prompt_3"):
+            if arguments.get(further) not in (None, given):
+                raise SeediffError(
+                    f"The pipeline was given another text as {further}: which words its tokens stand for is unknown.\n"
+                    f"Leave {further} out."
+                )
+        return [given] if isinstance(given, str) else list(given)
+
+    def _read(
+        self, texts: Sequence[str], pieces: Sequence[Pieces], heard: Mapping[str, Sequence[Heard]], vectors: Vectors
+    ) -> None:
+        """Add the tokens of one argument of the denoiser to the prompts of the images to come, in their order."""
+        lengths = [len(vectors[at * len(vectors) // len(texts)]) for at in range(len(texts))]
+        parts = [
+            read_prompts(self._pipe, texts, piece, heard[piece.tokenizer], lengths)
+            for piece in pieces
+            if piece.tokenizer in heard
+        ]
+        if len(parts) < len(pieces):
+            counts = [sum(len(part[at].tokens) for part in parts) for at in range(len(texts))]
+            parts.append([without_tokens(*of) for of in zip(texts, map(sub, lengths, counts), strict=True)])
+        read = [joined(of_prompt) for of_prompt in zip(*parts, strict=True)]
+        images = [prompt for prompt in read for _ in range(self._copies)]
+        self._prompts = [joined(pair) for pair in zip(self._prompts, images, strict=True)] if self._prompts else images
+
+    def wanted(self, arguments: Mapping[str, Any]) -> Wanted:
+        """The rows of a call of the denoiser that are the images' own, and the recordings that want it."""
+        if self._spoken is None:
+            raise SeediffError(
+                "The denoiser was called by something else than the pipeline that is being recorded.\n"
+                "End the with-block before another pipeline uses the same denoiser."
+            )
+        rows = self._spoken.rows([arguments[name] for name in self._family.text])
+        if not rows or arguments.get(self._family.perturbed) is not None:
+            return (), frozenset()
+        self._check_tokens(arguments, rows)
+        return rows, self._schedule(arguments[self._family.timestep])
+
+    def _check_tokens(self, arguments: Mapping[str, Any], rows: Sequence[int]) -> None:
+        for row, prompt in zip(rows, self._prompts, strict=True):
+            attended = self._family.place(denoiser_of(self._pipe), arguments, row).tokens
+            if attended != len(prompt.tokens):
+                raise SeediffError(
+                    f"The denoiser attends to {attended} vectors for the prompt {prompt.text!r}, which has"
+                    f" {len(prompt.tokens)} tokens: which words these stand for is unknown.\n"
+                    "Use the pipeline's own encode_prompt, without vectors that are added to its text."
+                )
+
 
 def record_attention(
-    pipe: Any, timesteps: str | float | Sequence[int] = "all", divide: bool = True
+    pipe: Any,
+    timesteps: str | float | Sequence[int] = "all",
+    divide: bool = True,
+    prompts: Sequence[str] | None = None,
 ) -> AbstractContextManager[Recording]:
-    """Record each call of a text-to-image pipeline with a UNet; every call starts the recording afresh.
+    """Record each call of a text-to-image pipeline; every call starts the recording afresh.
 
     ``timesteps``: 'all' (Eq. 5), 'late' (the second half of the denoising run, at low noise), the share of the run that
     is recorded, from its end, or timesteps of the scheduler's. ``divide``: divide each layer's map by its maximum (Eq.
-    5). Only the conditional half of classifier-free guidance counts. ``SeediffError`` for a pipeline without UNet, a
-    recording inside another, a call without the text of its prompt, images that are not square, timesteps that the run
-    does not have, and the first value of text encoder, UNet or VAE that is not finite.
+    5). ``prompts``: the texts of the images if the pipeline is given ``prompt_embeds``. Only the images' own rows
+    count, not those of guidance. ``SeediffError`` for a denoiser of no known family, a recording inside another, a call
+    without the text of its prompt, timesteps that the run does not have, what the denoiser should not have been given,
+    and the first value of text encoder, denoiser or VAE that is not finite.
     """
     calls = read_calls("record", {"timesteps": timesteps, "divide": divide})
     assert isinstance(calls, Record)
-    return record_denoising(pipe, [calls])
+    return record_denoising(pipe, [calls], prompts)
 
 
 @contextmanager
-def record_denoising(pipe: Any, recordings: Sequence[Record]) -> Iterator[Recording]:
+def record_denoising(
+    pipe: Any, recordings: Sequence[Record], prompts: Sequence[str] | None = None
+) -> Iterator[Recording]:
     """``record_attention`` for several recordings of the same run, which cost as much as one; or for none."""
-    missing = [part for part in ("unet", "tokenizer", "encode_prompt") if getattr(pipe, part, None) is None]
+    denoiser = denoiser_of(pipe)
+    family = family_of(denoiser)
+    missing = [part for part in (family.tokenizers[0], "encode_prompt") if getattr(pipe, part, None) is None]
     if missing:
         raise SeediffError(
             f"{type(pipe).__name__} has no {missing[0]}: its attention cannot be recorded.\n"
-            "Use a pipeline with a UNet and a text prompt, such as StableDiffusionPipeline."
+            "Use a pipeline with a text prompt, such as StableDiffusionPipeline."
         )
+    recording = Recording(pipe, family, recordings, prompts)
+    encode_prompt = pipe.encode_prompt
     with ExitStack() as stack:
-        accumulator = stack.enter_context(record_unet(pipe.unet, _Schedule(pipe, recordings)))
-        recording = Recording(accumulator, recordings)
-        stack.enter_context(replaced(pipe, "encode_prompt", _announcing(pipe, recording)))
+        recording._listener = stack.enter_context(listen(denoiser, recording.wanted))
+        stack.enter_context(call_replaced(pipe, recording.call))
+        encode = lambda *args, **kwargs: recording.encode(encode_prompt, *args, **kwargs)  # noqa: E731
+        stack.enter_context(replaced(pipe, "encode_prompt", encode))
         if getattr(pipe, "vae", None) is not None:
             stack.enter_context(checked_vae(pipe.vae))
         stack.enter_context(recording.naming())
         yield recording
 
 
-def _announcing(pipe: Any, recording: Recording) -> Callable[..., Any]:
-    """The pipeline's encode_prompt, which each call runs once before sampling; it tells the recording the prompts."""
-    encode_prompt = pipe.encode_prompt
-    signature = inspect.signature(encode_prompt)
-
-    def encode_and_begin(*args: Any, **kwargs: Any) -> Any:
-        bound = signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        if getattr(pipe, "do_perturbed_attention_guidance", False):
-            raise SeediffError(
-                "Perturbed-attention guidance (PAG) gives the UNet latents besides those of the prompt: it cannot be"
-                " recorded.\nCall the pipeline with pag_scale=0, or use one without PAG."
-            )
-        prompts = tokenize(pipe, _prompts(bound.arguments["prompt"]))
-        copies = bound.arguments["num_images_per_prompt"]
-        recording.begin([prompt for prompt in prompts for _ in range(copies)])
-        encoded = encode_prompt(*args, **kwargs)
-        check_text(encoded[0])
-        return encoded
-
-    return encode_and_begin
-
-
-def _prompts(prompt: str | list[str] | None) -> list[str]:
-    if prompt is None:
-        raise SeediffError(
-            "The words of an image are unknown when the pipeline is given prompt_embeds only.\nPass the text as prompt."
-        )
-    return [prompt] if isinstance(prompt, str) else list(prompt)
+def denoiser_of(pipe: Any) -> Any:
+    """The network of a pipeline that attends; ``SeediffError`` if it has none."""
+    for name in DENOISERS:
+        denoiser = getattr(pipe, name, None)
+        if denoiser is not None:
+            return getattr(denoiser, "_orig_mod", denoiser)  # of a compiled network
+    raise SeediffError(
+        f"{type(pipe).__name__} has no {' or '.join(DENOISERS)}: its attention cannot be recorded.\n"
+        "Use a pipeline that draws images from a text prompt, such as StableDiffusionPipeline."
+    )

@@ -6,11 +6,14 @@ inversion. How tokens are spelled does not matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, takewhile
 from typing import Any
 
+from seediff.diffusion.outputs import call_replaced
 from seediff.errors import SeediffError
 from seediff.prompts.words import Span, meet, place_word
 
@@ -57,22 +60,122 @@ class TokenizedPrompt:
 
 
 def tokenize(pipe: Any, prompts: Sequence[str]) -> list[TokenizedPrompt]:
-    """Each prompt with as many tokens as the pipeline's text encoder is given, padding included.
+    """Each prompt as a pipeline with CLIP's tokenizer reads it, padding included, before the pipeline is called.
 
     Raises ``SeediffError`` for a prompt that is no text, and for a tokenizer that does not tell where its tokens are or
     how many it keeps.
     """
     for prompt in prompts:
         _check_prompt(prompt)
-    tokenizer = pipe.tokenizer
-    length = _length(tokenizer)
-    expanded = [_expand(pipe, prompt) for prompt in prompts]
-    texts = [text.text for text in expanded]
+    texts = [_expand(pipe, prompt).text for prompt in prompts]
+    tokenizer, length = pipe.tokenizer, pipe.tokenizer.model_max_length
+    _check_fast(tokenizer)
+    _check_length(length)
     encodings = tokenizer(texts, padding="max_length", max_length=length, truncation=True).encodings
-    return [
-        _read(prompt, text.origins, encoding, tokenizer)
-        for prompt, text, encoding in zip(prompts, expanded, encodings, strict=True)
-    ]
+    heard = map(Heard, texts, encodings)
+    return [_read(pipe, prompt, item, tokenizer, Pieces(), length) for prompt, item in zip(prompts, heard, strict=True)]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A text that a tokenizer was given, and what it made of it."""
+
+    text: str
+    encoding: Any
+
+
+def whole(encoding: Any, length: int) -> Sequence[int | None]:
+    """Every token has a vector, padding included."""
+    return range(len(encoding.ids))
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The tokens that vectors of a text stand for.
+
+    ``tokenizer``: the pipeline's, by the name of its attribute. ``columns``: of an encoding and the number of vectors:
+    for each that is attended to, the place of its token; None for one without a token. ``template``: whether the
+    pipeline writes a text of its own around the prompt.
+    """
+
+    tokenizer: str = "tokenizer"
+    columns: Callable[[Any, int], Sequence[int | None]] = whole
+    template: bool = False
+
+
+@contextmanager
+def hearing(pipe: Any, tokenizers: Sequence[str]) -> Iterator[dict[str, list[Heard]]]:
+    """All that the pipeline's tokenizers are given inside the with-block, by their names."""
+    heard: dict[str, list[Heard]] = {}
+    with ExitStack() as stack:
+        for name in tokenizers:
+            if (tokenizer := tokenizer_of(pipe, name)) is not None:
+                heard[name] = []
+                stack.enter_context(call_replaced(tokenizer, partial(_hear, heard[name])))
+        yield heard
+
+
+def tokenizer_of(pipe: Any, name: str) -> Any:
+    """A tokenizer of the pipeline, if it has it: that of a processor where one stands in its place."""
+    found = getattr(pipe, name, None)
+    return getattr(found, "tokenizer", found)
+
+
+def _hear(heard: list[Heard], call: Callable[..., Any], text: Any, *args: Any, **kwargs: Any) -> Any:
+    _check_length(kwargs.get("max_length"))
+    encoded = call(text, *args, **kwargs)
+    texts = [text] if isinstance(text, str) else text
+    if encoded.encodings is not None:
+        heard += map(Heard, texts, encoded.encodings)
+    return encoded
+
+
+def read_prompts(
+    pipe: Any, prompts: Sequence[str], pieces: Pieces, heard: Sequence[Heard], lengths: Sequence[int]
+) -> list[TokenizedPrompt]:
+    """Each prompt with the tokens that its vectors stand for, from what a tokenizer was given for it.
+
+    ``lengths``: the numbers of vectors. ``SeediffError`` if the tokenizer was not given the prompt, or does not tell
+    where its tokens are.
+    """
+    for prompt in prompts:
+        _check_prompt(prompt)
+    tokenizer = tokenizer_of(pipe, pieces.tokenizer)
+    _check_fast(tokenizer)
+    read, following = list[TokenizedPrompt](), iter(heard)
+    for prompt, length in zip(prompts, lengths, strict=True):
+        item = next((item for item in following if _fits(pipe, prompt, item, pieces, length)), None)
+        if item is None:
+            given = f", but {heard[0].text!r}" if heard else ""
+            raise SeediffError(
+                f"No tokenizer was given the prompt {prompt!r} as it is, for {length} vectors{given}: where its words"
+                " are is unknown.\nGive the pipeline the prompt as its tokenizer should read it, without cleaning."
+            )
+        read.append(_read(pipe, prompt, item, tokenizer, pieces, length))
+    return read
+
+
+def _fits(pipe: Any, prompt: str, item: Heard, pieces: Pieces, length: int) -> bool:
+    """Whether these are the tokens of the prompt that the vectors stand for."""
+    is_long_enough = len(pieces.columns(item.encoding, length)) <= length
+    return is_long_enough and bool(_origins(pipe, prompt, item.text, pieces.template))
+
+
+def joined(parts: Sequence[TokenizedPrompt]) -> TokenizedPrompt:
+    """One prompt's tokens of several tokenizers, side by side. What a single one keeps is not cut."""
+    cuts = [part.cut for part in parts]
+    return TokenizedPrompt(
+        parts[0].text,
+        tokens=tuple(token for part in parts for token in part.tokens),
+        spans=tuple(span for part in parts for span in part.spans),
+        names=tuple(sorted({name for part in parts for name in part.names})),
+        cut=max(cuts) if all(cut != NOTHING for cut in cuts) else NOTHING,
+    )
+
+
+def without_tokens(prompt: str, length: int) -> TokenizedPrompt:
+    """Vectors that no tokenizer stands behind, as where an encoder has been left out."""
+    return TokenizedPrompt(prompt, ("",) * length, (NOTHING,) * length)
 
 
 def _check_prompt(prompt: Any) -> None:
@@ -82,18 +185,12 @@ def _check_prompt(prompt: Any) -> None:
         raise SeediffError(f"The prompt {prompt!r} holds half a character, which no tokenizer reads.")
 
 
-def _length(tokenizer: Any) -> int:
-    if not tokenizer.is_fast:
+def _check_length(length: int | None) -> None:
+    if length is not None and length > MOST_TOKENS:
         raise SeediffError(
-            f"{type(tokenizer).__name__} does not tell where in the prompt its tokens are.\n"
-            "Load the pipeline with the tokenizer's fast version."
-        )
-    if tokenizer.model_max_length > MOST_TOKENS:
-        raise SeediffError(
-            f"The tokenizer does not say how many tokens it keeps (model_max_length is {tokenizer.model_max_length}).\n"
+            f"The tokenizer does not say how many tokens it keeps (model_max_length is {length}).\n"
             "Set pipe.tokenizer.model_max_length to what the text encoder reads, 77 in Stable Diffusion."
         )
-    return int(tokenizer.model_max_length)
 
 
 @dataclass(frozen=True)
@@ -138,24 +235,59 @@ def _vectors(token: str, added: Mapping[str, int]) -> Iterator[str]:
     yield from takewhile(added.__contains__, (f"{token}_{number}" for number in count(1)) if token in added else ())
 
 
-def _read(prompt: str, origins: Sequence[Span], encoding: Any, tokenizer: Any) -> TokenizedPrompt:
-    """A prompt's encoding, with places in the prompt as it was given."""
+def _check_fast(tokenizer: Any) -> None:
+    if not tokenizer.is_fast:
+        raise SeediffError(
+            f"{type(tokenizer).__name__} does not tell where in the prompt its tokens are.\n"
+            "Load the pipeline with the tokenizer's fast version."
+        )
+
+
+def _origins(pipe: Any, prompt: str, text: str, template: bool = False) -> tuple[Span, ...]:
+    """For each character of a text that a tokenizer was given, those of the prompt that it stands for, if any.
+
+    Nothing at all if the text does not have the prompt, or at several places. Some pipelines strip prompts or write
+    them in small letters; some put a template around them.
+    """
+    if text == (expanded := _expand(pipe, prompt)).text:
+        return expanded.origins or (NOTHING,)
+    stripped = prompt.strip()
+    before = len(prompt) - len(prompt.lstrip())
+    for written in (stripped, stripped.lower()):
+        if not written or len(written) != len(stripped) or (text != written and not template):
+            continue
+        if text.endswith(written):
+            place = len(text) - len(written)
+        elif text.count(written) == 1:
+            place = text.index(written)
+        else:
+            continue
+        own = [(before + at, before + at + 1) for at in range(len(written))]
+        return (*[NOTHING] * place, *own, *[NOTHING] * (len(text) - place - len(written)))
+    return ()
+
+
+def _read(pipe: Any, prompt: str, heard: Heard, tokenizer: Any, pieces: Pieces, length: int) -> TokenizedPrompt:
+    """A prompt's tokens, with places in the prompt as it was given."""
+    encoding, origins = heard.encoding, _origins(pipe, prompt, heard.text, pieces.template)
     added = {*tokenizer.added_tokens_encoder.values()} - {tokenizer.unk_token_id}
     kept = _spans(encoding, origins)
     beyond = [span for part in encoding.overflowing for span in _spans(part, origins)]
     ids = [token for part in (encoding, *encoding.overflowing) for token in part.ids]
     names = {span for token, span in zip(ids, kept + beyond, strict=True) if token in added and span != NOTHING}
+    tokens = tokenizer.convert_ids_to_tokens(encoding.ids)
+    taken = pieces.columns(encoding, length)
     return TokenizedPrompt(
         prompt,
-        tokens=tuple(tokenizer.convert_ids_to_tokens(encoding.ids)),
-        spans=tuple(kept),
+        tokens=tuple("" if at is None else tokens[at] for at in taken),
+        spans=tuple(NOTHING if at is None else kept[at] for at in taken),
         names=tuple(sorted(names)),
         cut=_around([span for span in beyond if span != NOTHING]),
     )
 
 
 def _spans(encoding: Any, origins: Sequence[Span]) -> list[Span]:
-    return [(origins[s][0], origins[e - 1][1]) if s < e else NOTHING for s, e in encoding.offsets]
+    return [_around([span for span in origins[start:end] if span != NOTHING]) for start, end in encoding.offsets]
 
 
 def _around(spans: Sequence[Span]) -> Span:

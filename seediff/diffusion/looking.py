@@ -20,7 +20,7 @@ from torch import Tensor
 
 from seediff.attention.calls import Calls, LookAgain
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.recording import record_unet
+from seediff.attention.recording import record_denoiser
 from seediff.attention.tokens import tokenize
 from seediff.datasets.images import pixels_of
 from seediff.diffusion.outputs import encode_images, encode_text
@@ -72,13 +72,13 @@ def look(
     text = encode_text(pipe, prompts)
     pixels = torch.tensor(np.ascontiguousarray(images)).movedim(-1, 1)  # last digits follow from the order in memory
     latents = encode_images(pipe, pixels.to(pipe.device, text.dtype) / 127.5 - 1)
-    with record_unet(pipe.unet, _wanted_by(recordings)) as accumulator:
+    with record_denoiser(pipe.unet, _wanted_by(recordings)) as listener:
         for timestep, of_images in seeds.items():
             noise = torch.stack([_noise(latents.shape[1:], seed) for seed in of_images])
             steps = torch.full((len(images),), timestep, device=latents.device)
             noised = pipe.scheduler.add_noise(latents, noise.to(latents), steps)
             pipe.unet(noised, steps, encoder_hidden_states=text)
-    return {calls: accumulator.maps(tokenized, calls) for calls in recordings}
+    return {calls: listener.maps(tokenized, calls) for calls in recordings}
 
 
 def _wanted_by(recordings: Mapping[Calls, Collection[int]]) -> Callable[[Tensor], frozenset[Calls]]:

@@ -1,9 +1,11 @@
-"""What a diffusion model's parts give, checked to be finite: text encoder, UNet and VAE, each as it is called."""
+"""What a diffusion model's parts give, checked to be finite: text encoder, denoiser and VAE, each as it is called."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,9 +17,12 @@ if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
 
-def check_text(embeddings: Tensor) -> None:
-    """Raise ``NotFiniteError`` unless what the text encoder makes of prompts, (n, tokens, width), is finite."""
-    check_finite(embeddings, "the text encoder's output", remedy(embeddings.dtype, "another model"))
+def check_text(embeddings: Tensor | Sequence[Tensor]) -> None:
+    """Raise ``NotFiniteError`` unless what the text encoder makes of prompts is finite: (n, tokens, width), or (tokens,
+    width) of each."""
+    for row, of_prompt in enumerate(embeddings):
+        if first_not_finite(of_prompt[None]) is not None:
+            raise NotFiniteError("the text encoder's output", row, remedy(of_prompt.dtype, "another model"))
 
 
 def check_latents(latents: Tensor) -> None:
@@ -26,22 +31,27 @@ def check_latents(latents: Tensor) -> None:
 
 
 @contextmanager
-def checked_unet(unet: Any) -> Iterator[None]:
-    """Inside the with-block the UNet raises ``NotFiniteError``, with the timestep, for the first such prediction."""
-    hook = unet.register_forward_hook(_check_prediction, with_kwargs=True)
+def checked_denoiser(denoiser: Any, timestep: str = "timestep") -> Iterator[None]:
+    """Inside the with-block the denoiser raises ``NotFiniteError``, with the timestep, for the first such prediction.
+
+    ``timestep``: the argument of its forward that holds it.
+    """
+    signature = inspect.signature(type(denoiser).forward)
+
+    def check(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        predicted = output[0]
+        rows = predicted if isinstance(predicted, Tensor) else torch.stack([*predicted])
+        row = first_not_finite(rows)
+        if row is not None:
+            given = signature.bind(denoiser, *args, **kwargs).arguments[timestep]
+            part = f"the denoiser's output at timestep {torch.as_tensor(given).flatten()[0].item():g}"
+            raise NotFiniteError(part, row, remedy(rows.dtype, "another model"))
+
+    hook = denoiser.register_forward_hook(check, with_kwargs=True)
     try:
         yield
     finally:
         hook.remove()
-
-
-def _check_prediction(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-    predicted = output[0]
-    row = first_not_finite(predicted)
-    if row is not None:
-        timestep = torch.as_tensor(args[1] if len(args) > 1 else kwargs["timestep"]).flatten()[0].item()
-        part = f"the UNet's output at timestep {timestep:g}"
-        raise NotFiniteError(part, row, remedy(predicted.dtype, "another model"))
 
 
 @contextmanager
@@ -86,3 +96,23 @@ def encode_images(pipe: StableDiffusionPipeline, pixels: Tensor) -> Tensor:
     latents: Tensor = pipe.vae.encode(pixels).latent_dist.mean * pipe.vae.config.scaling_factor
     check_latents(latents)
     return latents
+
+
+@contextmanager
+def call_replaced(owner: Any, around: Callable[..., Any]) -> Iterator[None]:
+    """Calling ``owner`` means ``around(call, *args, **kwargs)`` inside the with-block, where ``call`` is what it meant.
+
+    Python looks ``__call__`` up in a class, so the owner gets a class of its own, which bears the same name.
+    """
+    kind = type(owner)
+
+    @wraps(kind.__call__)
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return around(partial(kind.__call__, self), *args, **kwargs)
+
+    same = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
+    owner.__class__ = type(kind.__name__, (kind,), {"__call__": call, **same})
+    try:
+        yield
+    finally:
+        owner.__class__ = kind

@@ -24,7 +24,7 @@ def make_score(
     starts: Sequence[int] = (),
     others: Sequence[str] = (),
 ) -> NDArray[np.float32]:
-    """How much each position belongs to ``word``: (latent side, latent side) float32 in [0, 1].
+    """How much each position belongs to ``word``: (h, w) float32 in [0, 1], of the latents' size.
 
     ``variant``: a name in ``VARIANTS``, or a list of mask steps. ``alpha``: the threshold for seeds (Eq. 6, 9).
     ``starts``: the characters, counted from 0, at which the word begins in the prompt, such as [18]; if none are given,
@@ -53,15 +53,11 @@ def make_mask(
 
     ``image``: a PIL image or (H, W, 3) uint8. ``variant``, ``alpha``, ``starts``, ``others``: as in ``make_score``.
     ``beta``: the threshold (Eq. 12), if ``refinement`` has none. Without refinement (None) the score is upsampled and
-    cut. ``SeediffError`` as in ``make_score``, for an image that is not square, and as in ``pixels_of``.
+    cut. ``SeediffError`` as in ``make_score``, for an image of another shape than the maps', and as in ``pixels_of``.
     """
     _check_maps(maps)
     pixels = pixels_of(image)
-    if pixels.ndim == 3 and pixels.shape[0] != pixels.shape[1]:
-        size = f"{pixels.shape[1]} x {pixels.shape[0]}"
-        raise SeediffError(
-            f"Attention is recorded for square images only, but this image is {size}.\nPass the image that was drawn."
-        )
+    _check_shape(maps, pixels)
     refinement = (refinement or Refinement(pamr=None)).with_default_threshold(beta)
     score = apply(resolve(named_steps(variant), alpha=alpha), _class_maps(maps, word, starts, others))
     return to_mask(refine(score, pixels, refinement), label, refinement.final_threshold, refinement.uncertain_from)
@@ -76,4 +72,14 @@ def _check_maps(maps: AttentionMaps) -> None:
     if not isinstance(maps, AttentionMaps):
         raise SeediffError(
             f"Pass the maps of a single image, such as recording.maps[0], instead of a {type(maps).__name__}."
+        )
+
+
+def _check_shape(maps: AttentionMaps, pixels: NDArray[np.uint8]) -> None:
+    """Raise ``SeediffError`` if the image is higher or wider, in proportion, than the latents that were recorded."""
+    (height, width), (rows, columns) = maps.latent_size, pixels.shape[:2]
+    if rows * width != columns * height:
+        raise SeediffError(
+            f"The image is {columns} pixels wide and {rows} high, but the maps are of one {width} : {height}.\n"
+            "Pass the image that was drawn, and draw it without use_resolution_binning, which crops."
         )

@@ -1,9 +1,9 @@
 """The mask steps: how attention becomes a score, and one score the next.
 
-A mask step is a pure function ``(score, maps, *, parameters) -> score``. A score is an (r, r) float32 map in [0, 1],
-where r is the side of an attention map. The first step of a variant, a source, gets no score and makes one from the
-cross-attention. Every other step continues from a score of any side, and returns one at the side of its resolution.
-Resolutions are fractions of the latents' side: '1/4', '1/2' and '1' are the paper's 16, 32 and 64. Equations are
+A mask step is a pure function ``(score, maps, *, parameters) -> score``. A score is an (h, w) float32 map in [0, 1] of
+the size of an attention map. The first step of a variant, a source, gets no score and makes one from the
+cross-attention. Every other step continues from a score of any size, and returns one at the size of its resolution.
+Resolutions are fractions of the latents' size: '1/4', '1/2' and '1' are the paper's 16, 32 and 64. Equations are
 numbered as in the SeeDiff paper (AAAI 2025).
 
 To add a step, write it here and enter it in ``SOURCES`` or ``STEPS``. A parameter with a new name also needs an entry
@@ -25,7 +25,7 @@ from seediff.errors import SeediffError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from seediff.attention.maps import ClassMaps
+    from seediff.attention.maps import ClassMaps, Size
 
 # --- what the steps share --------------------------------------------------------------------------------------------
 
@@ -38,14 +38,14 @@ def normalize(score: Tensor) -> Tensor:
 
 
 def resize(score: Tensor, size: tuple[int, int], mode: Literal["bilinear", "bicubic"] = "bilinear") -> Tensor:
-    """The score (r, r) at ``size`` = (height, width) (Eq. 8), corners not aligned; bicubic can overshoot [0, 1]."""
+    """The score (h, w) at ``size`` = (height, width) (Eq. 8), corners not aligned; bicubic can overshoot [0, 1]."""
     from torch.nn.functional import interpolate
 
     return interpolate(score[None, None], size=size, mode=mode, align_corners=False)[0, 0]
 
 
 def seed_region(score: Tensor, alpha: float) -> Tensor:
-    """Positions with score >= alpha (Eq. 6, 9), (r, r) bool; if there are none, those of the maximum.
+    """Positions with score >= alpha (Eq. 6, 9), (h, w) bool; if there are none, those of the maximum.
 
     The paper does not say what happens without seeds. It can happen for a large ``alpha``, as upsampling flattens
     peaks.
@@ -54,7 +54,7 @@ def seed_region(score: Tensor, alpha: float) -> Tensor:
 
 
 def spread(seeds: Tensor, self_attention: Tensor) -> Tensor:
-    """Mean of the self-attention rows at the seeds (Eq. 7), min-max: (r, r) bool -> (r, r)."""
+    """Mean of the self-attention rows at the seeds (Eq. 7), min-max: (h, w) bool -> (h, w)."""
     weights = seeds.flatten().to(self_attention.dtype)
     return normalize(weights / weights.sum() @ self_attention).view_as(seeds)
 
@@ -64,14 +64,14 @@ def spread(seeds: Tensor, self_attention: Tensor) -> Tensor:
 
 def cross_attention(score: None, maps: ClassMaps, *, resolution: str) -> Tensor:
     """Source: the class map at one resolution, from which Eq. 6 takes its seeds (a row of Table 4 by itself)."""
-    return maps.class_map(maps.side(resolution))
+    return maps.class_map(maps.size(resolution))
 
 
 def expand(score: Tensor, maps: ClassMaps, *, resolution: str, alpha: float) -> Tensor:
     """One round of IRE (Eq. 7-9): upsample the score, take its seeds, spread them by self-attention."""
-    side = maps.side(resolution)
-    seeds = seed_region(resize(score, (side, side)), alpha)
-    return spread(seeds, maps.self_attention[side])
+    size = maps.size(resolution)
+    seeds = seed_region(resize(score, size), alpha)
+    return spread(seeds, maps.self_attention[size])
 
 
 def background(score: Tensor, maps: ClassMaps, *, resolution: str = "1", alpha: float) -> Tensor:
@@ -79,8 +79,8 @@ def background(score: Tensor, maps: ClassMaps, *, resolution: str = "1", alpha: 
 
     A simple prompt gives an even background, which self-attention finds well.
     """
-    side = maps.side(resolution)
-    score = resize(score, (side, side))
+    size = maps.size(resolution)
+    score = resize(score, size)
     behind = expand(1 - score, maps, resolution=resolution, alpha=alpha)
     return normalize((1 - behind) * score)
 
@@ -96,10 +96,10 @@ def compete(score: Tensor, maps: ClassMaps, *, resolution: str) -> Tensor:
     score of an image with one class word is only resized. This step is not from a paper. The usual argmax over words at
     the end gives equally good masks on the embedded model, but needs the scores of all words at once.
     """
-    side = maps.side(resolution)
-    score, own = resize(score, (side, side)), maps.class_map(side)
+    size = maps.size(resolution)
+    score, own = resize(score, size), maps.class_map(size)
     for rival in maps.rivals:
-        score = score * (own >= normalize(rival[side]))
+        score = score * (own >= normalize(rival[size]))
     return score
 
 
@@ -111,24 +111,25 @@ def mean_cross_attention(score: None, maps: ClassMaps, *, resolutions: Sequence[
 
     ``resolutions``: which ones; all that were recorded if none are given.
     """
-    return _mean([maps.class_map(side) for side in _sides(maps, resolutions)], maps.latent_side)
+    return _mean([maps.class_map(size) for size in _sizes(maps, resolutions)], maps.latent_size)
 
 
 def guided_expansion(score: None, maps: ClassMaps, *, resolutions: Sequence[str] = (), alpha: float) -> Tensor:
     """Source: CRE (Table 2): at each resolution, expand the class map's own seeds (Eq. 6-7); then as CAA."""
-    seeds = {side: seed_region(maps.class_map(side), alpha) for side in _sides(maps, resolutions)}
-    return _mean([spread(region, maps.self_attention[side]) for side, region in seeds.items()], maps.latent_side)
+    seeds = {size: seed_region(maps.class_map(size), alpha) for size in _sizes(maps, resolutions)}
+    return _mean([spread(region, maps.self_attention[size]) for size, region in seeds.items()], maps.latent_size)
 
 
 def summed_cross_attention(score: None, maps: ClassMaps, *, layers: Mapping[str, int]) -> Tensor:
     """Source: DAAM (Tang et al., ACL 2023), attn2mask's map: the sum over all cross-attention layers, min-max.
 
     ``layers``: how many layers the model has at each resolution. Each layer counts once, resized bicubically to the
-    latents' side, with overshoots below 0 cut off. The recorded maps are means over the layers of a resolution, its
+    latents' size, with overshoots below 0 cut off. The recorded maps are means over the layers of a resolution, its
     heads and timesteps. As resizing is linear, their weighted sum is the sum over layers. Only this sum is normalised.
     """
-    size = maps.latent_side, maps.latent_side
-    resized = {at: resize(maps.cross_attention[maps.side(at)], size, "bicubic").clamp(min=0) for at in layers}
+    resized = {
+        at: resize(maps.cross_attention[maps.size(at)], maps.latent_size, "bicubic").clamp(min=0) for at in layers
+    }
     first, *others = [layers[at] * mean for at, mean in resized.items()]
     return normalize(sum(others, first))
 
@@ -137,8 +138,8 @@ def centre_disc(score: None, maps: ClassMaps) -> Tensor:
     """Source: a disc in the centre that looks at nothing, 1 in the middle, falling linearly to 0 in the corners."""
     from torch import arange, hypot
 
-    offsets = arange(maps.latent_side) - (maps.latent_side - 1) / 2
-    distance = hypot(offsets[:, None], offsets[None, :])
+    down, right = (arange(side) - (side - 1) / 2 for side in maps.latent_size)
+    distance = hypot(down[:, None], right[None, :])
     return 1 - distance / distance.max()
 
 
@@ -150,13 +151,13 @@ def propagate(score: Tensor, maps: ClassMaps, *, resolution: str = "1/2", power:
     would not change it either: recorded rows all have the same sum (Eq. 5 averages softmax rows, each divided by one
     number per layer).
     """
-    side = maps.side(resolution)
-    self_attention = maps.self_attention[side]
+    size = maps.size(resolution)
+    self_attention = maps.self_attention[size]
     largest = self_attention.sum(1).amax()
-    column = resize(score, (side, side)).flatten()
+    column = resize(score, size).flatten()
     for _ in range(power):
         column = self_attention @ column / largest
-    return normalize(column).view(side, side)
+    return normalize(column).view(size)
 
 
 def expand_nearby(score: Tensor, maps: ClassMaps, *, resolution: str, alpha: float) -> Tensor:
@@ -170,28 +171,28 @@ def background_nearby(score: Tensor, maps: ClassMaps, *, resolution: str = "1", 
 
 
 REACH = 1 / 8
-"""The distance, as a share of the side, at which nearness has fallen to 1/e."""
+"""The distance, as a share of the shorter side, at which nearness has fallen to 1/e."""
 
 
 def _near_sighted(maps: ClassMaps, resolution: str) -> ClassMaps:
     """The same cross-attention, with self-attention that knows only how far two positions are apart."""
     from torch import arange, hypot
 
-    side = maps.side(resolution)
-    at = arange(side, device=maps.self_attention[side].device)
-    apart = (at[:, None] - at).float()
-    distance = hypot(apart[:, None, :, None], apart[None, :, None, :])
-    nearness = (-distance / (REACH * side)).exp().reshape(side**2, side**2)
-    return replace(maps, self_attention={side: nearness})
+    size = maps.size(resolution)
+    places = [arange(side, device=maps.self_attention[size].device) for side in size]
+    down, right = ((at[:, None] - at).float() for at in places)
+    distance = hypot(down[:, None, :, None], right[None, :, None, :])
+    nearness = (-distance / (REACH * min(size))).exp().flatten(2).flatten(0, 1)
+    return replace(maps, self_attention={size: nearness})
 
 
-def _sides(maps: ClassMaps, resolutions: Sequence[str]) -> list[int]:
-    return [maps.side(fraction) for fraction in resolutions] or sorted(maps.cross_attention)
+def _sizes(maps: ClassMaps, resolutions: Sequence[str]) -> list[Size]:
+    return [maps.size(fraction) for fraction in resolutions] or sorted(maps.cross_attention)
 
 
-def _mean(scores: Sequence[Tensor], side: int) -> Tensor:
-    """Mean of the scores, each bilinearly resized to (side, side); min-max."""
-    first, *others = [resize(score, (side, side)) for score in scores]
+def _mean(scores: Sequence[Tensor], size: Size) -> Tensor:
+    """Mean of the scores, each bilinearly resized to ``size``; min-max."""
+    first, *others = [resize(score, size) for score in scores]
     return normalize(sum(others, first) / len(scores))
 
 
@@ -211,16 +212,16 @@ def _mean(scores: Sequence[Tensor], side: int) -> Tensor:
 
 def expand_similar(score: Tensor, maps: ClassMaps, *, resolution: str) -> Tensor:
     """Released code, first round: from the Otsu seeds of the squared score to positions with similar self-attention."""
-    side = maps.side(resolution)
-    seeds = otsu_region(resize(score, (side, side), "bicubic").square())
-    return spread_similar(seeds, maps.self_attention[side])
+    size = maps.size(resolution)
+    seeds = otsu_region(resize(score, size, "bicubic").square())
+    return spread_similar(seeds, maps.self_attention[size])
 
 
 def suppress_background(score: Tensor, maps: ClassMaps, *, resolution: str) -> Tensor:
     """Released code, later rounds: expand all but the Otsu seeds, invert, weight the score by the result; min-max."""
-    side = maps.side(resolution)
-    score = resize(score, (side, side), "bicubic")
-    behind = spread_similar(~otsu_region(score.square()), maps.self_attention[side])
+    size = maps.size(resolution)
+    score = resize(score, size, "bicubic")
+    behind = spread_similar(~otsu_region(score.square()), maps.self_attention[size])
     return normalize(normalize(1 - behind) * score)
 
 
@@ -318,8 +319,8 @@ PARAMETERS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "alpha": (_share, "a number from 0 to 1"),
     "layers": (_layers, "the number of layers by resolution such as {'1/4': 5, '1/2': 5}"),
     "power": (_count, f"a whole number from 1 to {MOST:,}"),
-    "resolution": (_fraction, "a fraction of the latents' side such as '1/4', at most '1'"),
-    "resolutions": (_fractions, "a list of fractions of the latents' side such as ['1/4', '1/2']"),
+    "resolution": (_fraction, "a fraction of the latents' size such as '1/4', at most '1'"),
+    "resolutions": (_fractions, "a list of fractions of the latents' size such as ['1/4', '1/2']"),
 }
 """Parameter -> how its value is read, which raises an error if it is not valid, and what it must be.
 

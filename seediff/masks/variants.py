@@ -113,7 +113,7 @@ def mask_steps(steps: Sequence[Sequence[Any]]) -> Sequence[Sequence[Any]]:
 
 
 def scores_by_step(steps: Sequence[Sequence[Any]], maps: ClassMaps) -> list[Tensor]:
-    """The score after each of the resolved steps: (r, r) float32 in [0, 1], r the step's own side.
+    """The score after each of the resolved steps: (h, w) float32 in [0, 1], of the step's own size.
 
     Raises ``SeediffError`` for maps of other calls of the UNet than the steps are made from, and ``NotFiniteError`` for
     the first step whose score is not finite.
@@ -132,9 +132,8 @@ def scores_by_step(steps: Sequence[Sequence[Any]], maps: ClassMaps) -> list[Tens
 
 
 def apply(steps: Sequence[Sequence[Any]], maps: ClassMaps) -> Tensor:
-    """Run resolved steps: the score at the latents' side, (side, side) float32 in [0, 1]."""
-    score = scores_by_step(steps, maps)[-1]
-    return resize(score, (maps.latent_side, maps.latent_side)).clamp(0, 1)
+    """Run resolved steps: the score at the latents' size, (height, width) float32 in [0, 1]."""
+    return resize(scores_by_step(steps, maps)[-1], maps.latent_size).clamp(0, 1)
 
 
 def resolve(steps: Sequence[Step], *, alpha: float = ALPHA) -> Steps:

@@ -42,8 +42,8 @@ def state() -> bytes:
 
 def maps() -> bytes:
     text = {"text": "a cat", "tokens": ["a", "cat"], "spans": [[0, 1], [2, 5]], "names": [], "cut": [0, 0]}
-    words = {"prompt": text, "latent_side": 2}
-    tensors = {"cross_attention.2": torch.rand(4, 2), "self_attention.2": torch.rand(4, 4)}
+    words = {"prompt": text, "latent_size": [2, 2]}
+    tensors = {"cross_attention.2x2": torch.rand(4, 2), "self_attention.2x2": torch.rand(4, 4)}
     return save(tensors, {"attention_maps": json.dumps(words)})
 
 

@@ -243,7 +243,7 @@ def test_diffusers_itself_loads_the_adapter(adapter: Path) -> None:
 def test_an_adapted_model_is_recorded_like_any_other(adapter: Path) -> None:
     pipe = seediff.load(MODEL, adapter=adapter / WEIGHTS)
     (drawn,) = draw(pipe, make_prompts("city", ["car"], 1), Sampling(2, 2.0, 1))
-    assert sorted(drawn.recorded[ALL].cross_attention) == [8, 16, 32]
+    assert sorted(drawn.recorded[ALL].cross_attention) == [(8, 8), (16, 16), (32, 32)]
 
 
 def test_the_adapter_says_where_it_comes_from(adapter: Path, images: Unlabelled) -> None:

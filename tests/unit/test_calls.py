@@ -73,8 +73,8 @@ def test_maps_are_divided_by_the_maximum_of_each_layer_only_if_asked(pipe: Stabl
         sample(pipe, PROMPTS, latents(2), num_inference_steps=STEPS)
     for image, maps in enumerate(recorded.maps):
         assert maps.calls == Record(0.5, divide=False)
-        recorded_maps = {("self", side): ours for side, ours in maps.self_attention.items()}
-        recorded_maps |= {("cross", side): ours for side, ours in maps.cross_attention.items()}
+        recorded_maps = {("self", h): ours for (h, _), ours in maps.self_attention.items()}
+        recorded_maps |= {("cross", h): ours for (h, _), ours in maps.cross_attention.items()}
         for at, ours in recorded_maps.items():
             plain = torch.stack([layer[2 + image] for layer in of_calls(layers, [2, 3, 4])[at]]).mean(0)
             torch.testing.assert_close(ours.double(), plain, atol=1e-5, rtol=0)
@@ -110,7 +110,7 @@ def test_timesteps_of_another_scheduler_are_its_own(pipe: StableDiffusionPipelin
 def test_nothing_is_added_in_calls_that_no_recording_wants(pipe: StableDiffusionPipeline) -> None:
     with record_denoising(pipe, []) as recorded:
         sample(pipe, "a cat", latents(1))
-    assert not recorded._accumulator._sums
+    assert not recorded._listener.accumulator._sums
     with pytest.raises(SeediffError, match="No attention has been recorded"):
         recorded.of(ALL)
 

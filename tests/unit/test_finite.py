@@ -57,7 +57,7 @@ NAN, LARGEST = math.nan, 3e38
 
 PARTS = {
     "text_encoder.final_layer_norm.bias": "the text encoder's output",
-    "unet.conv_out.weight": r"the UNet's output at timestep \d+",
+    "unet.conv_out.weight": r"the denoiser's output at timestep \d+",
     "vae.decoder.conv_out.weight": "the VAE's output",
 }
 """A weight of each part, and how the part is named."""
@@ -130,9 +130,9 @@ def test_the_image_of_the_batch_is_named(pipe: Any, prompts: list[Prompt]) -> No
 
     pipe.unet.forward = spoil_the_last
     try:
-        with pytest.raises(SeediffError, match=r"^train-000000 \('a photo of a train'\): the UNet"):
+        with pytest.raises(SeediffError, match=r"^train-000000 \('a photo of a train'\): the denoiser"):
             list(draw(pipe, prompts, Sampling(1, 2.0, 2)))
-        with record_attention(pipe), pytest.raises(SeediffError, match=r"The UNet's output at timestep \d+ is not"):
+        with record_attention(pipe), pytest.raises(SeediffError, match=r"The denoiser's output at timestep \d+ is not"):
             pipe(["a photo of a cat", "a photo of a bus"], num_inference_steps=1)
     finally:
         del pipe.unet.forward
@@ -188,7 +188,7 @@ def test_generate_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ("weight", "part"),
     [
         ("text_encoder.final_layer_norm.bias", "the text encoder's output"),
-        ("unet.conv_out.weight", "the UNet's output at timestep 200"),
+        ("unet.conv_out.weight", "the denoiser's output at timestep 200"),
         ("vae.encoder.conv_out.bias", "the latents that the VAE makes of it"),
     ],
 )
@@ -205,10 +205,10 @@ def test_judging_scenes_ends_with_the_image(pipe: Any, benchmark: Benchmark, wei
 def some_maps(value: float) -> AttentionMaps:
     tokens = ("<|startoftext|>", "a</w>", "cat</w>", "<|endoftext|>")
     prompt = TokenizedPrompt("a cat", tokens, ((0, 0), (0, 1), (2, 5), (0, 0)))
-    cross = {side: torch.rand(side**2, 4) for side in (2, 4, 8)}
-    attention = {side: torch.rand(side**2, side**2) for side in (2, 4, 8)}
-    cross[2][1, 2] = value
-    return AttentionMaps(prompt, cross, attention, 8)
+    cross = {(side, side): torch.rand(side**2, 4) for side in (2, 4, 8)}
+    attention = {(side, side): torch.rand(side**2, side**2).softmax(1) for side in (2, 4, 8)}
+    cross[2, 2][1, 2] = value
+    return AttentionMaps(prompt, cross, attention, (8, 8))
 
 
 @pytest.mark.parametrize("value", [NAN, math.inf])
@@ -221,7 +221,7 @@ def test_no_mask_is_made_of_such_maps(value: float, variant: str) -> None:
 
 
 def test_the_first_step_that_fails_is_named() -> None:
-    maps = ClassMaps({4: torch.rand(4, 4)}, {4: torch.zeros(16, 16)}, 4)  # no row has a direction: 0 / 0
+    maps = ClassMaps({(4, 4): torch.rand(4, 4)}, {(4, 4): torch.zeros(16, 16)}, (4, 4))  # no row has a direction: 0 / 0
     steps = resolve([("cross_attention", {"resolution": "1"}), ("expand_similar", {"resolution": "1"})])
     with pytest.raises(SeediffError, match="The score after mask step 'expand_similar' is not finite"):
         apply(steps, maps)

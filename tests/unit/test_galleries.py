@@ -38,13 +38,14 @@ def drawn(name: str, seeds: list[tuple[int, int]], noise: float = 0.0) -> Drawn:
     cross, self_ = {}, {}
     for r in SIDES:
         kind, found = (flat.kron(torch.ones(r // 4, r // 4)).flatten() for flat in (OBJECT, marks))
-        cross[r] = torch.stack([torch.ones(r * r), torch.ones(r * r), found, torch.ones(r * r)], 1)
+        cross[r, r] = torch.stack([torch.ones(r * r), torch.ones(r * r), found, torch.ones(r * r)], 1)
         same = (kind[:, None] == kind[None]).float()
-        self_[r] = same + noise * torch.rand(same.shape, generator=generator)
+        self_[r, r] = same + noise * torch.rand(same.shape, generator=generator)
     tokens = ("<|startoftext|>", "a</w>", "cat</w>", "<|endoftext|>")
     image = np.random.default_rng(len(name)).integers(0, 256, (PIXELS, PIXELS, 3), dtype=np.uint8)
     prompt = TokenizedPrompt("a cat", tokens, ((0, 0), (0, 1), (2, 5), (0, 0)))
-    return Drawn(Prompt(name, name, 0, "a cat", "cat", 0), image, {ALL: AttentionMaps(prompt, cross, self_, LATENTS)})
+    maps = AttentionMaps(prompt, cross, self_, (LATENTS, LATENTS))
+    return Drawn(Prompt(name, name, 0, "a cat", "cat", 0), image, {ALL: maps})
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def test_scores_and_masks_are_those_of_the_library(two: list[Drawn]) -> None:
 
 def test_figure_3_shows_the_class_maps(two: list[Drawn]) -> None:
     *_, last = tiles("figure3", two[0]).values()
-    assert (last == two[0].recorded[ALL].for_word("cat").class_map(16).numpy()).all()
+    assert (last == two[0].recorded[ALL].for_word("cat").class_map((16, 16)).numpy()).all()
 
 
 def test_figure_6_weighs_the_score_before_by_the_background(two: list[Drawn]) -> None:
@@ -141,7 +142,7 @@ def test_the_dot_is_where_the_coarse_class_map_is_largest(two: list[Drawn]) -> N
     assert rows.mean() / image.height == pytest.approx(2.5 / 4, abs=0.01)
     assert columns.mean() / image.width == pytest.approx(1.5 / 4, abs=0.01)
     for look, (r, at) in zip(looks, {4: (2, 1), 8: (5, 3), 16: (10, 6)}.items(), strict=True):
-        expected = two[1].recorded[ALL].self_attention[r][at[0] * r + at[1]].view(r, r).clone()
+        expected = two[1].recorded[ALL].self_attention[r, r][at[0] * r + at[1]].view(r, r).clone()
         expected[at] = 0
         expected[at] = expected.max()
         assert np.allclose(look, normalize(expected)), r

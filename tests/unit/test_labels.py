@@ -38,10 +38,10 @@ def attention_maps(seed: int = 0) -> AttentionMaps:
     """A prompt of four words, latents of side 16, maps at 2, 4, 8 and 16."""
     tokens = ("<|startoftext|>", "a</w>", "photo</w>", "of</w>", "cat</w>", "<|endoftext|>")
     generator = torch.Generator().manual_seed(seed)
-    cross = {r: torch.rand(r * r, len(tokens), generator=generator) for r in (2, 4, 8, 16)}
-    rows = {r: torch.randn(r * r, r * r, generator=generator).softmax(1) for r in (2, 4, 8, 16)}
+    cross = {(r, r): torch.rand(r * r, len(tokens), generator=generator) for r in (2, 4, 8, 16)}
+    rows = {(r, r): torch.randn(r * r, r * r, generator=generator).softmax(1) for r in (2, 4, 8, 16)}
     prompt = TokenizedPrompt("a photo of cat", tokens, ((0, 0), (0, 1), (2, 7), (8, 10), (11, 14), (0, 0)))
-    return AttentionMaps(prompt, cross, rows, 16)
+    return AttentionMaps(prompt, cross, rows, (16, 16))
 
 
 def test_without_pamr_the_score_is_only_upsampled() -> None:
@@ -166,7 +166,7 @@ def test_make_score_runs_the_variant(variant: str) -> None:
 def test_words_compete_where_others_are_named() -> None:
     maps, steps = attention_maps(), ["ca_64", {"compete": {"resolution": "1"}}]
     alone, beside = (make_score(maps, "cat", steps, others=others) for others in ([], ["photo"]))
-    own, other = (maps.for_word(word).class_map(16).numpy() for word in ("cat", "photo"))
+    own, other = (maps.for_word(word).class_map((16, 16)).numpy() for word in ("cat", "photo"))
     assert np.array_equal(alone, own)
     assert np.array_equal(beside, np.where(own >= other, own, 0)) and not np.array_equal(alone, beside)
     with pytest.raises(SeediffError, match="dog"):
@@ -176,7 +176,7 @@ def test_words_compete_where_others_are_named() -> None:
 def test_make_score_takes_steps_of_one_s_own() -> None:
     steps = (("cross_attention", {"resolution": "1"}),)
     score = make_score(attention_maps(), "cat", steps)
-    assert np.array_equal(score, attention_maps().for_word("cat").class_map(16).numpy())
+    assert np.array_equal(score, attention_maps().for_word("cat").class_map((16, 16)).numpy())
 
 
 def test_make_mask_is_the_whole_chain() -> None:
@@ -192,10 +192,10 @@ def test_a_repeated_word_counts_at_every_place_or_at_one() -> None:
     maps = attention_maps()
     prompt = TokenizedPrompt("cat on on cat", maps.tokens, ((0, 0), (0, 3), (4, 6), (7, 9), (10, 13), (0, 0)))
     maps, image, steps = replace(maps, text=prompt), random_image(4, 16, 16), [{"cross_attention": {"resolution": "1"}}]
-    both = maps.cross_attention[16][:, [1, 4]].mean(1).view(16, 16)
+    both = maps.cross_attention[16, 16][:, [1, 4]].mean(1).view(16, 16)
     assert np.allclose(make_score(maps, "cat", steps), ((both - both.min()) / (both.max() - both.min())).numpy())
     for start, column in ((0, 1), (10, 4)):
-        attention = maps.cross_attention[16][:, column].view(16, 16)
+        attention = maps.cross_attention[16, 16][:, column].view(16, 16)
         score = make_score(maps, "cat", steps, starts=[start])
         assert np.allclose(score, ((attention - attention.min()) / (attention.max() - attention.min())).numpy())
         assert np.array_equal(make_mask(maps, "cat", image, steps, refinement=None, starts=[start]), score >= 0.3)
@@ -212,8 +212,8 @@ def test_an_unknown_variant_names_the_nearest() -> None:
         make_score(attention_maps(), "cat", "seedif")
 
 
-def test_make_mask_wants_the_square_image_that_was_drawn() -> None:
-    with pytest.raises(SeediffError, match="this image is 16 x 20"):
+def test_make_mask_wants_the_image_that_was_drawn() -> None:
+    with pytest.raises(SeediffError, match="image is 16 pixels wide and 20 high, but the maps are of one 16 : 16"):
         make_mask(attention_maps(), "cat", random_image(5, 20, 16))
 
 

@@ -18,7 +18,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from seediff.attention.maps import AttentionMaps, competing, normalize
+from seediff.attention.maps import AttentionMaps, ClassMaps, competing, fraction_of, normalize
 from seediff.attention.tokens import TokenizedPrompt
 from seediff.errors import SeediffError
 
@@ -29,22 +29,34 @@ PROMPT = TokenizedPrompt("a traffic light and a cat", PIECES, SPANS, names=((22,
 
 def make_maps(rng_seed: int = 0, sides: tuple[int, ...] = (8, 4, 2)) -> AttentionMaps:
     generator = torch.Generator().manual_seed(rng_seed)
-    cross = {r: torch.rand(r * r, len(PIECES), generator=generator) for r in sides}
-    own = {r: torch.rand(r * r, r * r, generator=generator) for r in sides}
-    return AttentionMaps(PROMPT, cross, own, latent_side=8)
+    cross = {(r, 2 * r): torch.rand(2 * r * r, len(PIECES), generator=generator) for r in sides}
+    own = {(r, 2 * r): torch.randn(2 * r * r, 2 * r * r, generator=generator).softmax(1) for r in sides}
+    return AttentionMaps(PROMPT, cross, own, latent_size=(8, 16))
 
 
 def test_a_class_map_is_the_normalised_mean_over_the_words_tokens() -> None:
     maps = make_maps()
     seen = maps.for_word("traffic light")
     for r, tensor in maps.cross_attention.items():
-        mean = [[float(sum(tensor[y * r + x, k] for k in (2, 3, 4))) / 3 for x in range(r)] for y in range(r)]
+        h, w = r
+        mean = [[float(sum(tensor[y * w + x, k] for k in (2, 3, 4))) / 3 for x in range(w)] for y in range(h)]
         low, high = min(map(min, mean)), max(map(max, mean))
         expected = torch.tensor([[(value - low) / (high - low) for value in row] for row in mean])
         torch.testing.assert_close(seen.cross_attention[r], torch.tensor(mean))
         torch.testing.assert_close(seen.class_map(r), expected)
         assert seen.self_attention[r] is maps.self_attention[r]
-    assert seen.latent_side == 8
+    assert seen.latent_size == (8, 16)
+
+
+@given(st.integers(0, 99), st.floats(0.1, 0.9))
+def test_rows_of_joint_attention_say_how_a_position_divides_what_it_has_for_the_image(seed: int, least: float) -> None:
+    maps = make_maps(seed)
+    shares = {
+        size: torch.linspace(least, 1, len(rows))[:, None].roll(seed, 0) for size, rows in maps.self_attention.items()
+    }
+    joint = replace(maps, self_attention={at: rows * shares[at] for at, rows in maps.self_attention.items()})
+    for size, rows in joint.for_word("cat").self_attention.items():
+        torch.testing.assert_close(rows, maps.self_attention[size])
 
 
 def test_words_that_compete_know_the_cross_attention_of_the_others() -> None:
@@ -56,29 +68,41 @@ def test_words_that_compete_know_the_cross_attention_of_the_others() -> None:
     assert competing([cat])[0].rivals == cat.rivals == ()
 
 
-def test_sides_are_fractions_of_the_latent_side() -> None:
+def test_sizes_are_fractions_of_the_latents() -> None:
     seen = make_maps().for_word("cat")
-    assert (seen.side("1"), seen.side("1/2"), seen.side(Fraction(1, 4))) == (8, 4, 2)
+    assert (seen.size("1"), seen.size("1/2"), seen.size(Fraction(1, 4))) == ((8, 16), (4, 8), (2, 4))
 
 
-@pytest.mark.parametrize("fraction", ["1/8", "1/3", "2", "3/4"])
+@given(st.integers(1, 200), st.integers(1, 200))
+def test_sides_are_rounded_as_convolutions_of_stride_two_round_them(height: int, width: int) -> None:
+    sizes, halve = [(height, width)], torch.nn.Conv2d(1, 1, 3, stride=2, padding=1)
+    while max(sizes[-1]) > 1:
+        sizes.append(tuple(halve(torch.zeros(1, 1, *sizes[-1])).shape[-2:]))
+    for level, size in enumerate(sizes):
+        assert fraction_of(size, (height, width)) == Fraction(1, 2**level)
+    maps = {size: torch.zeros(0) for size in sizes}
+    seen = ClassMaps(maps, maps, (height, width))
+    assert [seen.size(f"1/{2**level}") for level in range(len(sizes))] == sizes
+
+
+@pytest.mark.parametrize("fraction", ["1/8", "1/3", "2", "3/4", "15/16"])
 def test_a_side_not_recorded_is_an_error_that_names_those_recorded(fraction: str) -> None:
-    with pytest.raises(SeediffError, match=r"Recorded: 1/4 \(side 2\), 1/2 \(side 4\), 1 \(side 8\)"):
-        make_maps().for_word("cat").side(fraction)
+    with pytest.raises(SeediffError, match=r"Recorded: 1/4 \(2 x 4\), 1/2 \(4 x 8\), 1 \(8 x 16\)"):
+        make_maps().for_word("cat").size(fraction)
 
 
 def test_a_side_of_one_kind_of_attention_alone_is_not_recorded() -> None:
     seen = make_maps().for_word("cat")
     for kind in ("cross_attention", "self_attention"):
-        less = {r: maps for r, maps in getattr(seen, kind).items() if r != 8}
-        with pytest.raises(SeediffError, match=r"Recorded: 1/4 \(side 2\), 1/2 \(side 4\)\."):
-            replace(seen, **{kind: less}).side("1")
+        less = {r: maps for r, maps in getattr(seen, kind).items() if r != (8, 16)}
+        with pytest.raises(SeediffError, match=r"Recorded: 1/4 \(2 x 4\), 1/2 \(4 x 8\)\."):
+            replace(seen, **{kind: less}).size("1")
 
 
 @pytest.mark.parametrize("fraction", ["half", "1/0", ""])
 def test_a_side_that_is_no_fraction_is_an_error(fraction: str) -> None:
     with pytest.raises(SeediffError, match="is not a fraction"):
-        make_maps().for_word("cat").side(fraction)
+        make_maps().for_word("cat").size(fraction)
 
 
 finite = st.floats(-(2.0**100), 2.0**100, width=32, allow_subnormal=False)
@@ -105,7 +129,7 @@ def test_maps_survive_their_file(tmp_path: Path) -> None:
     maps = make_maps()
     maps.save(tmp_path / "maps.safetensors")
     read = AttentionMaps.load(tmp_path / "maps.safetensors")
-    assert (read.text, read.latent_side) == (maps.text, maps.latent_side)
+    assert (read.text, read.latent_size) == (maps.text, maps.latent_size)
     assert (read.prompt, read.tokens) == ("a traffic light and a cat", PIECES)
     for kind in ("cross_attention", "self_attention"):
         assert getattr(read, kind).keys() == getattr(maps, kind).keys()
@@ -152,12 +176,12 @@ def test_places_that_are_no_list_of_numbers_are_an_error(starts: Any) -> None:
 def metadata(**changes: Any) -> dict[str, str]:
     """What is written beside the tensors for a prompt of one token."""
     text = {"text": "a", "tokens": ["a"], "spans": [[0, 1]], "names": [], "cut": [0, 0]} | changes
-    return {"attention_maps": json.dumps({"prompt": text, "latent_side": 2})}
+    return {"attention_maps": json.dumps({"prompt": text, "latent_size": [2, 2]})}
 
 
 def test_maps_that_do_not_say_what_their_tokens_stand_for_are_refused(tmp_path: Path) -> None:
-    words = {"prompt": "a", "tokens": ["a"], "latent_side": 2}
-    tensors = {"cross_attention.2": torch.zeros(4, 1), "self_attention.2": torch.zeros(4, 4)}
+    words = {"prompt": "a", "tokens": ["a"], "latent_size": [2, 2]}
+    tensors = {"cross_attention.2x2": torch.zeros(4, 1), "self_attention.2x2": torch.zeros(4, 4)}
     save_file(tensors, tmp_path / "now", metadata=metadata())
     assert AttentionMaps.load(tmp_path / "now").tokens == ("a",)
     save_file(tensors, tmp_path / "before", metadata={"attention_maps": json.dumps(words)})
@@ -165,24 +189,34 @@ def test_maps_that_do_not_say_what_their_tokens_stand_for_are_refused(tmp_path: 
         AttentionMaps.load(tmp_path / "before")
 
 
+def test_maps_of_square_images_alone_are_refused(tmp_path: Path) -> None:
+    written = {key: json.dumps({**json.loads(words), "latent_side": 2}) for key, words in metadata().items()}
+    save_file({"cross_attention.2": torch.zeros(4, 1)}, tmp_path / "before", metadata=written)
+    with pytest.raises(SeediffError, match=r"an earlier version of seediff wrote it, for square images(.|\n)*again"):
+        AttentionMaps.load(tmp_path / "before")
+
+
 @pytest.mark.parametrize(
     ("name", "tensor", "metadata"),
     [
-        ("cross_attention.2", torch.zeros(4, 1), None),
-        ("cross_attention.2", torch.zeros(4, 1), {"attention_maps": "{"}),
-        ("cross_attention.2", torch.zeros(4, 1), {"attention_maps": "[]"}),
-        ("cross_attention.2", torch.zeros(4, 1), {"attention_maps": '{"prompt": "a"}'}),
-        ("cross_attention.2", torch.zeros(4, 1), {"attention_maps": '{"prompt": ["a"], "latent_side": 2}'}),
-        ("cross_attention.2", torch.zeros(4, 2), metadata()),
-        ("self_attention.2", torch.zeros(4, 3), metadata()),
-        ("self_attention.2", torch.zeros(4, 4).half(), metadata()),
-        ("weights.2", torch.zeros(4, 4), metadata()),
-        ("cross_attention.2", torch.zeros(4, 1), metadata(spans=[])),
-        ("cross_attention.2", torch.zeros(4, 1), metadata(spans=[[0, 2]])),
-        ("cross_attention.2", torch.zeros(4, 1), metadata(spans=[[-1, 0]])),
-        ("cross_attention.2", torch.zeros(4, 1), metadata(spans=[["a", "b"]])),
-        ("cross_attention.2", torch.zeros(4, 1), metadata(names=[[0, 10**18]])),
-        ("cross_attention.2", torch.zeros(4, 1), metadata(cut=[1, 0])),
+        ("cross_attention.2x0", torch.zeros(0, 1), metadata()),
+        ("cross_attention.2", torch.zeros(4, 1), metadata()),
+        ("cross_attention.2x2x1", torch.zeros(4, 1), metadata()),
+        ("cross_attention.2x2", torch.zeros(4, 1), None),
+        ("cross_attention.2x2", torch.zeros(4, 1), {"attention_maps": "{"}),
+        ("cross_attention.2x2", torch.zeros(4, 1), {"attention_maps": "[]"}),
+        ("cross_attention.2x2", torch.zeros(4, 1), {"attention_maps": '{"prompt": "a"}'}),
+        ("cross_attention.2x2", torch.zeros(4, 1), {"attention_maps": '{"prompt": ["a"], "latent_size": [2, 2]}'}),
+        ("cross_attention.2x2", torch.zeros(4, 2), metadata()),
+        ("self_attention.2x2", torch.zeros(4, 3), metadata()),
+        ("self_attention.2x2", torch.zeros(4, 4).half(), metadata()),
+        ("weights.2x2", torch.zeros(4, 4), metadata()),
+        ("cross_attention.2x2", torch.zeros(4, 1), metadata(spans=[])),
+        ("cross_attention.2x2", torch.zeros(4, 1), metadata(spans=[[0, 2]])),
+        ("cross_attention.2x2", torch.zeros(4, 1), metadata(spans=[[-1, 0]])),
+        ("cross_attention.2x2", torch.zeros(4, 1), metadata(spans=[["a", "b"]])),
+        ("cross_attention.2x2", torch.zeros(4, 1), metadata(names=[[0, 10**18]])),
+        ("cross_attention.2x2", torch.zeros(4, 1), metadata(cut=[1, 0])),
     ],
 )
 def test_a_file_of_something_else_is_an_error(

@@ -38,6 +38,7 @@ from seediff.errors import SeediffError
 from seediff.filtering.measures import load_clip
 from seediff.segmenter.backbones import load_pretrained
 from seediff.segmenter.settings import segmenter_settings
+from tests.unit.test_recording import assert_equal_to_oracle, sharpened, softmax_oracle
 
 TOKENIZER = build_tokenizer()
 
@@ -164,10 +165,15 @@ def compiled_in_parts() -> Any:
     return pipe
 
 
-@pytest.mark.parametrize("build", [compiled, compiled_in_place, compiled_in_parts])
-def test_a_compiled_unet(build: Callable[[], Any]) -> None:
-    with pytest.raises(SeediffError, match="A compiled UNet's attention cannot be recorded"):
-        draw(build())
+@pytest.mark.parametrize("build", [plain, compiled, compiled_in_place, compiled_in_parts])
+def test_a_compiled_unet_runs_as_it_was_written_while_it_is_recorded(build: Callable[[], Any]) -> None:
+    torch.manual_seed(0)
+    pipe = build()
+    (maps,) = draw(pipe, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    (expected,) = draw(plain(), generator=torch.Generator().manual_seed(0))
+    assert maps.self_attention.keys() == expected.self_attention.keys() != set()
+    assert all(torch.equal(maps.self_attention[size], ours) for size, ours in expected.self_attention.items())
 
 
 def test_a_video_has_no_maps() -> None:
@@ -175,7 +181,7 @@ def test_a_video_has_no_maps() -> None:
     adapter = MotionAdapter(**motion, motion_norm_num_groups=4)
     pipe = AnimateDiffPipeline(vae(), build_text_encoder(TOKENIZER), TOKENIZER, unet(), adapter, build_scheduler())
     pipe.set_progress_bar_config(disable=True)
-    with pytest.raises(SeediffError, match="recorded for images only; the latents have 5 dimensions"):
+    with pytest.raises(SeediffError, match="attention of a UNetMotionModel cannot be recorded"):
         draw(pipe, num_frames=2)
 
 
@@ -187,35 +193,50 @@ def test_a_pipeline_without_a_tokenizer_of_its_own() -> None:
 def test_a_unet_that_is_none() -> None:
     pipe = plain()
     pipe.unet = torch.nn.Linear(1, 1)
-    with pytest.raises(SeediffError, match="A Linear has no attention processors"):
+    with pytest.raises(SeediffError, match="attention of a Linear cannot be recorded"):
         draw(pipe)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
-def test_perturbed_attention_guidance_is_named(guidance: float) -> None:
-    """Without other guidance its two latents look like those with and without a prompt."""
-    pipe = plain(StableDiffusionPAGPipeline)
-    with pytest.raises(SeediffError, match=r"\(PAG\).*cannot be recorded"):
-        draw(pipe, guidance_scale=guidance)
-    assert len(draw(pipe, guidance_scale=guidance, pag_scale=0)) == 1
+def test_perturbed_rows_are_not_the_images_own(guidance: float) -> None:
+    """Perturbed-attention guidance (PAG) adds rows that have the prompt, and look at nothing but themselves."""
+    pipe = plain(StableDiffusionPAGPipeline, sharpened(unet()))
+    options = {"guidance_scale": guidance, "prompt": ["a cat", "a bus"], "num_inference_steps": 1}
+    noise = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    with softmax_oracle(pipe.unet) as layers, record_attention(pipe) as recording:
+        pipe(latents=noise, pag_scale=3.0, output_type="latent", **options)
+    first = 2 if guidance > 1 else 0
+    assert len(layers["cross", 16][0]) == first + 4
+    own = {at: [layer[first : first + 2] for layer in found] for at, found in layers.items()}
+    for image, maps in enumerate(recording.maps):
+        assert_equal_to_oracle(maps, own, image)
 
 
-def test_other_processors_within_the_block_are_said() -> None:
+def test_processors_may_be_replaced_within_the_block() -> None:
     pipe = plain()
     with record_attention(pipe) as recording:
         pipe.unet.set_attn_processor(AttnProcessor2_0())
         pipe("a photo of a cat", num_inference_steps=1, output_type="latent")
-    with pytest.raises(SeediffError, match=r"The UNet ran, but .*\nChange processors before the with-block"):
-        _ = recording.maps
+    assert recording.maps
 
 
 def test_another_unet_within_the_block_is_said() -> None:
     pipe = plain()
-    with record_attention(pipe) as recording:
+    with record_attention(pipe):
         pipe.unet = unet()
+        with pytest.raises(SeediffError, match="called, but not the denoiser that it had when the with-block began"):
+            pipe("a photo of a cat", num_inference_steps=1, output_type="latent")
+
+
+def test_another_pipeline_with_the_same_unet_is_refused() -> None:
+    pipe, other = plain(), plain()
+    other.unet = pipe.unet
+    with record_attention(pipe) as recording:
         pipe("a photo of a cat", num_inference_steps=1, output_type="latent")
-    with pytest.raises(SeediffError, match="called, but without the UNet that it had when the with-block began"):
-        _ = recording.maps
+        alone = recording.maps[0]
+        with pytest.raises(SeediffError, match="called by something else than the pipeline that is being recorded"):
+            other("a photo of a bus", num_inference_steps=1, output_type="latent")
+    assert all(torch.equal(alone.self_attention[size], ours) for size, ours in recording.maps[0].self_attention.items())
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from diffusers.models.attention_processor import Attention, AttnProcessor, AttnP
 from torch import Tensor
 
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.recording import record_attention, record_unet
+from seediff.attention.recording import record_attention, record_denoiser
 from seediff.attention.tokens import tokenize
 from seediff.embedded.pipeline import TEXT_WIDTH, build_scheduler, build_text_encoder, build_tokenizer
 from seediff.errors import SeediffError
@@ -125,8 +125,8 @@ def averaged(layers: Layers, kind: str, side: int, row: int) -> Tensor:
 
 
 def assert_equal_to_oracle(maps: AttentionMaps, layers: Layers, row: int, tolerance: float = 1e-5) -> None:
-    recorded = {("cross", r): m for r, m in maps.cross_attention.items()}
-    recorded |= {("self", r): m for r, m in maps.self_attention.items()}
+    recorded = {("cross", h): m for (h, _), m in maps.cross_attention.items()}
+    recorded |= {("self", h): m for (h, _), m in maps.self_attention.items()}
     assert recorded.keys() == layers.keys()
     for (kind, side), tensor in recorded.items():
         assert tensor.dtype == torch.float32 and tensor.min() >= 0 and tensor.max() <= 1 + 1e-6
@@ -135,7 +135,7 @@ def assert_equal_to_oracle(maps: AttentionMaps, layers: Layers, row: int, tolera
 
 
 def assert_same_maps(first: AttentionMaps, second: AttentionMaps, tolerance: float = 1e-5) -> None:
-    assert (first.text, first.latent_side) == (second.text, second.latent_side)
+    assert (first.text, first.latent_size) == (second.text, second.latent_size)
     for kind in ("cross_attention", "self_attention"):
         ours, theirs = getattr(first, kind), getattr(second, kind)
         assert ours.keys() == theirs.keys()
@@ -163,7 +163,7 @@ def test_maps_equal_an_explicit_softmax(pipe: StableDiffusionPipeline, side: int
     first = 2 if guidance > 1 else 0  # diffusers puts the unconditional half first
     assert layers["self", side // 2][0].shape[0] == first + 2
     for image, maps in enumerate(recorded.maps):
-        assert maps.prompt == prompts[image] and maps.latent_side == side
+        assert maps.prompt == prompts[image] and maps.latent_size == (side, side)
         assert_equal_to_oracle(maps, layers, first + image)
 
 
@@ -195,8 +195,8 @@ def test_tokens_are_the_pieces_of_the_text_encoder(plain_pipe: StableDiffusionPi
     (maps,) = recorded.maps
     assert maps.tokens[:4] == ("<|startoftext|>", "a</w>", "z", "e")
     assert maps.tokens[6:8] == ("a</w>", "cat</w>") and set(maps.tokens[8:]) == {"<|endoftext|>"}
-    assert all(tensor.shape == (r * r, len(maps.tokens)) for r, tensor in maps.cross_attention.items())
-    assert maps.for_word("zebra").cross_attention[8].shape == (8, 8)
+    assert all(tensor.shape == (h * w, len(maps.tokens)) for (h, w), tensor in maps.cross_attention.items())
+    assert maps.for_word("zebra").cross_attention[8, 8].shape == (8, 8)
 
 
 @pytest.mark.parametrize("vectors", [1, 2, 4])
@@ -211,7 +211,7 @@ def test_a_textual_inversion_has_the_maps_of_all_its_vectors(vectors: int) -> No
     for word, columns in (("<cat-toy>", range(2, 2 + vectors)), ("cat", range(4 + vectors, 5 + vectors))):
         expected = averaged(layers, "cross", 8, 1)[:, columns].mean(1)
         torch.testing.assert_close(
-            maps.for_word(word).cross_attention[8].flatten().double(), expected, atol=1e-5, rtol=0
+            maps.for_word(word).cross_attention[8, 8].flatten().double(), expected, atol=1e-5, rtol=0
         )
 
 
@@ -256,10 +256,10 @@ def test_a_unet_run_by_hand_is_recorded_whole(pipe: StableDiffusionPipeline) -> 
     prompts = ["a cat", "a bus", "a sheep"]
     tokenized = tokenize(pipe, prompts)
     text = torch.randn(3, len(tokenized[0].tokens), TEXT_WIDTH, generator=torch.Generator().manual_seed(0))
-    with softmax_oracle(pipe.unet) as layers, record_unet(pipe.unet) as accumulator, torch.inference_mode():
+    with softmax_oracle(pipe.unet) as layers, record_denoiser(pipe.unet) as listener, torch.inference_mode():
         for timestep in (100, 700):
             pipe.unet(latents(3), timestep, encoder_hidden_states=text)
-    for image, maps in enumerate(accumulator.maps(tokenized)):
+    for image, maps in enumerate(listener.maps(tokenized)):
         assert maps.prompt == prompts[image]
         assert_equal_to_oracle(maps, layers, image)
 
@@ -269,9 +269,9 @@ def test_attention_masks_are_part_of_the_softmax(pipe: StableDiffusionPipeline) 
     text = torch.randn(2, len(tokenized[0].tokens), TEXT_WIDTH, generator=torch.Generator().manual_seed(0))
     mask = torch.ones(2, len(tokenized[0].tokens))
     mask[0, 5:] = 0
-    with softmax_oracle(pipe.unet) as layers, record_unet(pipe.unet) as accumulator, torch.no_grad():
+    with softmax_oracle(pipe.unet) as layers, record_denoiser(pipe.unet) as listener, torch.no_grad():
         output = pipe.unet(latents(2), 5, encoder_hidden_states=text, encoder_attention_mask=mask).sample
-    for image, maps in enumerate(accumulator.maps(tokenized)):
+    for image, maps in enumerate(listener.maps(tokenized)):
         assert_equal_to_oracle(maps, layers, image)
         assert all(bool(m[:, 5:].any()) == (image == 1) for m in maps.cross_attention.values())
     with torch.no_grad():
@@ -281,12 +281,12 @@ def test_attention_masks_are_part_of_the_softmax(pipe: StableDiffusionPipeline) 
 
 def test_inference_mode_and_gradients_may_alternate(plain_pipe: StableDiffusionPipeline) -> None:
     text = torch.zeros(1, 24, TEXT_WIDTH)
-    with record_unet(plain_pipe.unet) as accumulator:
+    with record_denoiser(plain_pipe.unet) as listener:
         with torch.inference_mode():
             plain_pipe.unet(latents(1), 5, encoder_hidden_states=text)
         plain_pipe.unet(latents(1), 5, encoder_hidden_states=text).sample.mean().backward()
     plain_pipe.unet.zero_grad()
-    assert not accumulator.maps(tokenize(plain_pipe, ["a cat"]))[0].self_attention[8].requires_grad
+    assert not listener.maps(tokenize(plain_pipe, ["a cat"]))[0].self_attention[8, 8].requires_grad
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -294,34 +294,58 @@ def test_half_precision_models_accumulate_in_float32(dtype: torch.dtype) -> None
     torch.manual_seed(0)
     pipe = build_pipe(even_unet()).to(dtype)
     text = torch.randn(2, 24, TEXT_WIDTH, generator=torch.Generator().manual_seed(0)).to(dtype)
-    with softmax_oracle(pipe.unet) as layers, record_unet(pipe.unet) as accumulator, torch.no_grad():
+    with softmax_oracle(pipe.unet) as layers, record_denoiser(pipe.unet) as listener, torch.no_grad():
         for timestep in (0, 300, 600, 900):
             pipe.unet(latents(2).to(dtype), timestep, encoder_hidden_states=text)
-    for image, maps in enumerate(accumulator.maps(tokenize(pipe, ["a cat"] * 2))):
+    for image, maps in enumerate(listener.maps(tokenize(pipe, ["a cat"] * 2))):
         assert_equal_to_oracle(maps, layers, image, tolerance=5e-5)  # the half kernels' exp has 20 bits
 
 
 def test_no_map_is_kept_for_a_layer_or_a_step(plain_pipe: StableDiffusionPipeline) -> None:
     with record_attention(plain_pipe) as recorded:
         sample(plain_pipe, "a cat", latents(1), num_inference_steps=3)
-        held = recorded._accumulator
+        held = recorded._listener.accumulator
         shapes = sorted(tuple(sums.shape) for sums in held._sums.values())
-        assert shapes == sorted((1, r * r, m) for r in (4, 8, 16) for m in (r * r, 24))
+        assert shapes == sorted((r * r, m) for r in (4, 8, 16) for m in (r * r, 24))
         assert held._scratch.numel() == 256 * 256
 
 
-def processors(unet: UNet2DConditionModel) -> dict[str, int]:
-    return {name: id(processor) for name, processor in unet.attn_processors.items()}
+def parts_of(pipe: StableDiffusionPipeline) -> dict[str, Any]:
+    """All that a recording touches: forwards, hooks and processors of every module, and the classes that it swaps."""
+    unet = pipe.unet
+    forwards = {name: vars(module).get("forward") for name, module in unet.named_modules()}
+    hooks = {
+        name: (len(module._forward_pre_hooks), len(module._forward_hooks)) for name, module in unet.named_modules()
+    }
+    processors = {name: id(processor) for name, processor in unet.attn_processors.items()}
+    kinds = type(pipe), type(pipe.tokenizer), "encode_prompt" in vars(pipe), "decode" in vars(pipe.vae)
+    return {"forwards": forwards, "hooks": hooks, "processors": processors, "kinds": kinds}
 
 
-def test_everything_is_put_back_even_after_an_exception(plain_pipe: StableDiffusionPipeline) -> None:
-    before, hooks = processors(plain_pipe.unet), len(plain_pipe.unet._forward_pre_hooks)
-    with pytest.raises(ZeroDivisionError), record_attention(plain_pipe):
-        assert processors(plain_pipe.unet) != before
-        raise ZeroDivisionError
-    assert processors(plain_pipe.unet) == before
-    assert len(plain_pipe.unet._forward_pre_hooks) == hooks
-    assert "encode_prompt" not in vars(plain_pipe)
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_everything_is_put_back_even_after_an_exception(
+    plain_pipe: StableDiffusionPipeline, error: type[BaseException]
+) -> None:
+    before = parts_of(plain_pipe)
+    with pytest.raises(error), record_attention(plain_pipe):
+        during = parts_of(plain_pipe)
+        assert all(during[key] != before[key] for key in ("forwards", "hooks", "kinds"))
+        raise error
+    assert parts_of(plain_pipe) == before
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_a_call_that_was_stopped_has_no_maps(plain_pipe: StableDiffusionPipeline, error: type[BaseException]) -> None:
+    def stop(*_: Any) -> dict[str, Any]:
+        raise error
+
+    with record_attention(plain_pipe) as recorded:
+        with pytest.raises(error):
+            sample(plain_pipe, "a cat", latents(1), callback_on_step_end=stop)
+        with pytest.raises(SeediffError, match="stopped before its end"):
+            _ = recorded.maps
+        sample(plain_pipe, "a cat", latents(1), num_inference_steps=1)
+        assert recorded.maps
 
 
 def test_a_pipelines_own_encode_prompt_is_put_back(plain_pipe: StableDiffusionPipeline) -> None:
@@ -336,7 +360,7 @@ def test_one_recording_inside_another_is_an_error(plain_pipe: StableDiffusionPip
     with record_attention(plain_pipe) as recorded:
         with pytest.raises(SeediffError, match="being recorded already"), record_attention(plain_pipe):
             pass
-        with pytest.raises(SeediffError, match="being recorded already"), record_unet(plain_pipe.unet):
+        with pytest.raises(SeediffError, match="being recorded already"), record_denoiser(plain_pipe.unet):
             pass
         sample(plain_pipe, "a cat", latents(1), num_inference_steps=1)
         assert recorded.maps
@@ -353,44 +377,61 @@ def test_embeddings_without_text_are_an_error(plain_pipe: StableDiffusionPipelin
         sample(plain_pipe, None, latents(1), prompt_embeds=embeds, negative_prompt_embeds=embeds)
 
 
-def test_an_image_that_is_not_square_is_an_error(plain_pipe: StableDiffusionPipeline) -> None:
-    with record_attention(plain_pipe), pytest.raises(SeediffError, match="8 high and 32 wide"):
-        plain_pipe("a cat", height=8, width=32, num_inference_steps=1)  # 256 positions, yet no 16 x 16 map
+@pytest.mark.parametrize(("height", "width"), [(8, 32), (22, 17), (30, 9)])
+def test_images_of_any_size_equal_an_explicit_softmax(
+    pipe: StableDiffusionPipeline, height: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = torch.randn(2, 4, height, width, generator=torch.Generator().manual_seed(3))
+    options = {"latents": noise, "height": 8 * height, "width": 8 * width, "num_inference_steps": 2}
+    monkeypatch.setattr(pipe, "vae_scale_factor", 8)  # or latents of such sides could not be asked for
+    with softmax_oracle(pipe.unet) as layers, record_attention(pipe) as recorded:
+        pipe(["a cat", "a bus on sand"], output_type="latent", **options)
+    halves = [(-(-height // 2**level), -(-width // 2**level)) for level in range(3)]
+    for image, maps in enumerate(recorded.maps):
+        assert maps.latent_size == (height, width) and {*maps.self_attention} <= {*halves}
+        for kind, found in (("cross", maps.cross_attention), ("self", maps.self_attention)):
+            for (h, w), ours in found.items():
+                expected = averaged(layers, kind, round((h * w) ** 0.5), 2 + image)
+                torch.testing.assert_close(ours.double(), expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("shape", "message"), [((2, 32), "one size at a time"), ((4, 16), "one batch at a time")])
 def test_another_batch_in_one_recording_is_an_error(
     plain_pipe: StableDiffusionPipeline, shape: tuple[int, int], message: str
 ) -> None:
-    with record_unet(plain_pipe.unet) as accumulator, torch.no_grad():
+    with record_denoiser(plain_pipe.unet) as listener, torch.no_grad():
         plain_pipe.unet(latents(2), 5, encoder_hidden_states=torch.zeros(2, 24, TEXT_WIDTH))
         with pytest.raises(SeediffError, match=message):
             plain_pipe.unet(latents(*shape), 5, encoder_hidden_states=torch.zeros(shape[0], 24, TEXT_WIDTH))
-        accumulator.restart()
+        listener.restart()
         plain_pipe.unet(latents(*shape), 5, encoder_hidden_states=torch.zeros(shape[0], 24, TEXT_WIDTH))
         prompts = ["a cat"] * shape[0]
-        assert len(accumulator.maps(tokenize(plain_pipe, prompts))) == shape[0]
+        assert len(listener.maps(tokenize(plain_pipe, prompts))) == shape[0]
 
 
 def test_prompts_that_are_not_the_recorded_ones_are_an_error(plain_pipe: StableDiffusionPipeline) -> None:
-    with record_unet(plain_pipe.unet) as accumulator, torch.no_grad():
+    with record_denoiser(plain_pipe.unet) as listener, torch.no_grad():
         plain_pipe.unet(latents(2), 5, encoder_hidden_states=torch.zeros(2, 24, TEXT_WIDTH))
     tokenized = tokenize(plain_pipe, ["a cat", "a bus"])
     with pytest.raises(SeediffError, match="Recorded 2 images"):
-        accumulator.maps(tokenized[:1])
+        listener.maps(tokenized[:1])
     with pytest.raises(SeediffError, match=r"\[24\] tokens"):
-        accumulator.maps([replace(prompt, tokens=prompt.tokens[:5], spans=prompt.spans[:5]) for prompt in tokenized])
+        listener.maps([replace(prompt, tokens=prompt.tokens[:5], spans=prompt.spans[:5]) for prompt in tokenized])
 
 
 def test_attention_that_is_not_fused_is_an_error(plain_pipe: StableDiffusionPipeline) -> None:
     plain_pipe.unet.set_attn_processor(AttnProcessor())
     try:
-        with pytest.raises(SeediffError, match=r"AttnProcessor .*cannot be recorded"), record_attention(plain_pipe):
-            pass
+        with (
+            record_attention(plain_pipe),
+            pytest.raises(SeediffError, match=r"heard 0 times; .* by AttnProcessor\.\nOnly PyTorch's"),
+        ):
+            sample(plain_pipe, "a cat", latents(1))
     finally:
         plain_pipe.unet.set_attn_processor(AttnProcessor2_0())
 
 
 def test_a_thing_without_unet_is_an_error() -> None:
-    with pytest.raises(SeediffError, match="DDIMScheduler has no unet"), record_attention(DDIMScheduler()):
+    message = "DDIMScheduler has no unet or transformer"
+    with pytest.raises(SeediffError, match=message), record_attention(DDIMScheduler()):
         pass

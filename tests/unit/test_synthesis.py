@@ -116,8 +116,8 @@ def test_a_templates_word_is_looked_for_in_its_place(pipe: Any, tmp_path: Path) 
     shard = open_shard(tmp_path / "images.tar")
     assert json.loads(shard.read("train-000000", "json")) == prompts[0].row() | {"word_starts": [18]}
     for drawn, columns in zip(draw(pipe, prompts, Sampling(1, 3.0, 3)), [(6,), (2, 5), (4, 5)], strict=True):
-        maps = drawn.recorded[ALL].cross_attention[16][:, list(columns)].mean(1)
-        assert torch.equal(drawn.class_maps().cross_attention[16].flatten(), maps)
+        maps = drawn.recorded[ALL].cross_attention[16, 16][:, list(columns)].mean(1)
+        assert torch.equal(drawn.class_maps().cross_attention[16, 16].flatten(), maps)
 
 
 def test_a_replay_repeats_the_scores_of_the_first_pass(tmp_path: Path, prompts: list[Prompt]) -> None:

@@ -56,10 +56,10 @@ def seediff_masks(drawn: Drawn) -> Tiles:
 
 def attn2mask_masks(drawn: Drawn) -> Tiles:
     maps = drawn.class_maps()
-    size = maps.latent_side, maps.latent_side
-    sides = {f"cross-attention at {at}": maps.cross_attention[maps.side(at)] for at in ("1/4", "1/2", "1")}
-    largest = max(float(values.max()) for values in sides.values())
-    tiles = {title: _score((resize(values, size, "bicubic") / largest).clamp(0, 1)) for title, values in sides.items()}
+    sums = {f"cross-attention at {at}": maps.cross_attention[maps.size(at)] for at in ("1/4", "1/2", "1")}
+    resized = {title: resize(values, maps.latent_size, "bicubic") for title, values in sums.items()}
+    largest = max(float(values.max()) for values in sums.values())
+    tiles = {title: _score((values / largest).clamp(0, 1)) for title, values in resized.items()}
     total = apply(resolve(ATTN2MASK), maps)
     cut = {"beta 0.4": 0.3, "beta 0.2": 0.4, "beta 0": 0.5}
     masks = {f"mask, {beta}": _mask(drawn, total, Refinement(PAMR.pamr, threshold=at)) for beta, at in cut.items()}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property, partial
 from typing import Literal, TypeAlias
 
@@ -18,7 +17,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from seediff.attention.calls import ALL
-from seediff.attention.maps import ClassMaps, normalize
+from seediff.attention.maps import ClassMaps, Size, fraction_of, normalize
 from seediff.datasets.palettes import overlay
 from seediff.diffusion.synthesis import Drawn
 from seediff.errors import SeediffError
@@ -59,7 +58,7 @@ class Subject:
         return resolve(named_steps(variant), alpha=self.method.alpha)
 
     def scores(self, variant: str) -> list[Tensor]:
-        """The score after each of the variant's steps: (r, r) in [0, 1], r the step's own side."""
+        """The score after each of the variant's steps: (h, w) in [0, 1], of the step's own size."""
         return scores_by_step(self.steps(variant), self.maps)
 
     def soft_mask(self, variant: str) -> NDArray[np.float32]:
@@ -115,16 +114,16 @@ def soft_masks(subject: Subject) -> Tiles:
 
 
 def cross_attention_scales(subject: Subject) -> Tiles:
-    """Figure 3: the class map at every recorded side, coarse to fine."""
-    sides = sorted(subject.maps.cross_attention)
+    """Figure 3: the class map at every recorded size, coarse to fine."""
+    sizes = sorted(subject.maps.cross_attention)
     return {
         "image": subject.image,
-        **{f"cross-attention {_side(subject, r)}": _score(subject.maps.class_map(r)) for r in sides},
+        **{f"cross-attention {_size(subject, size)}": _score(subject.maps.class_map(size)) for size in sizes},
     }
 
 
 def self_attention_scales(subject: Subject, point: tuple[float, float] | None = None) -> Tiles:
-    """Figure 4: where one place of the image looks, at every recorded side, coarse to fine; a red dot marks the place.
+    """Figure 4: where one place of the image looks, at every recorded size, coarse to fine; a red dot marks the place.
 
     ``point`` is the place, (x, y) in [0, 1]; by default it is where the class map at 1/4, from which seeds are taken,
     is largest.
@@ -133,8 +132,8 @@ def self_attention_scales(subject: Subject, point: tuple[float, float] | None = 
     if not (0 <= x <= 1 and 0 <= y <= 1):
         raise SeediffError(f"The point ({x}, {y}) is outside the image. Give x and y from 0 (left, top) to 1.")
     looks = {
-        f"self-attention {_side(subject, r)}": _score(looking_from(self_attention, x, y))
-        for r, self_attention in sorted(subject.maps.self_attention.items())
+        f"self-attention {_size(subject, size)}": _score(looking_from(self_attention, size, x, y))
+        for size, self_attention in sorted(subject.maps.self_attention.items())
     }
     return {"image": dotted(subject.image, x, y), **looks}
 
@@ -166,9 +165,9 @@ def unrefined_background_refinement(subject: Subject) -> Tiles:
 def expansion_rounds(subject: Subject) -> Tiles:
     """Figure S1: the mean of all cross-attention maps; the seeds' map, and each round of its expansion (Eq. 6-9)."""
     start, *rounds = subject.scores("ire")
-    expanded = {f"expanded {_side(subject, len(score))}": _score(score) for score in rounds}
+    expanded = {f"expanded {_size(subject, score.shape)}": _score(score) for score in rounds}
     baseline = {METHODS["caa"]: _score(subject.scores("caa")[-1])}
-    return {"image": subject.image, **baseline, f"seeds from {_side(subject, len(start))}": _score(start), **expanded}
+    return {"image": subject.image, **baseline, f"seeds from {_size(subject, start.shape)}": _score(start), **expanded}
 
 
 def compared_masks(subject: Subject) -> Tiles:
@@ -184,19 +183,18 @@ def final_masks(subject: Subject) -> Tiles:
 
 def peak(maps: ClassMaps) -> tuple[float, float]:
     """Where the class map at 1/4 is largest: the middle of that position, (x, y) in [0, 1]."""
-    class_map = maps.class_map(maps.side("1/4"))
-    row, column = divmod(int(class_map.argmax()), len(class_map))
-    return (column + 0.5) / len(class_map), (row + 0.5) / len(class_map)
+    height, width = size = maps.size("1/4")
+    row, column = divmod(int(maps.class_map(size).argmax()), width)
+    return (column + 0.5) / width, (row + 0.5) / height
 
 
-def looking_from(self_attention: Tensor, x: float, y: float) -> Tensor:
-    """The row of (r*r, r*r) self-attention that belongs to the place (x, y) in [0, 1]: (r, r), min-max.
+def looking_from(self_attention: Tensor, size: Size, x: float, y: float) -> Tensor:
+    """The row of (h*w, h*w) self-attention that belongs to the place (x, y) in [0, 1]: (h, w), min-max.
 
     A place looks at itself far more than at others, so its own value is set to the maximum of the others.
     """
-    side = round(len(self_attention) ** 0.5)
-    row, column = (min(int(share * side), side - 1) for share in (y, x))
-    looks = self_attention[row * side + column].view(side, side).clone()
+    row, column = (min(int(share * side), side - 1) for share, side in zip((y, x), size, strict=True))
+    looks = self_attention[row * size[1] + column].view(size).clone()
     looks[row, column] = 0
     looks[row, column] = looks.amax()
     return normalize(looks)
@@ -212,9 +210,10 @@ def dotted(image: NDArray[np.uint8], x: float, y: float) -> Image.Image:
     return picture
 
 
-def _side(subject: Subject, side: int) -> str:
-    """'16 × 16 (1/4)', with non-breaking spaces."""
-    return f"{side} × {side} ({Fraction(side, subject.maps.latent_side)})".replace(" ", "\N{NO-BREAK SPACE}")
+def _size(subject: Subject, size: Sequence[int]) -> str:
+    """'16 × 16 (1/4)', with non-breaking spaces; height before width."""
+    share = fraction_of((size[0], size[1]), subject.maps.latent_size)
+    return f"{size[0]} × {size[1]} ({share})".replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _score(score: Tensor) -> NDArray[np.float32]:

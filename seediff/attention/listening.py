@@ -1,0 +1,235 @@
+"""Listening to a denoiser's attention layers: every layer keeps its own code, and the image does not change.
+
+While a layer runs, a mode hands the queries and keys of its fused attention to the accumulator. What is heard is
+checked against what the family of the denoiser says a call is made of: which layers run, once each, over how many
+positions, in which grid, with how many tokens. Anything else is refused, with what was heard.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from seediff.attention import head_sums
+from seediff.attention.accumulator import CROSS, SELF, Accumulator, Layout, Recordings
+from seediff.attention.calls import ALL, Calls
+from seediff.attention.families import JOINT, LINEAR, Family, Place, family_of
+from seediff.attention.head_sums import Fill
+from seediff.attention.maps import AttentionMaps, Size
+from seediff.attention.tokens import TokenizedPrompt
+from seediff.diffusion.outputs import checked_denoiser, replaced
+from seediff.errors import SeediffError
+
+Arguments = Mapping[str, Any]
+"""Of the denoiser's forward, by name."""
+Wanted = tuple[Sequence[int], Recordings]
+"""The rows of the batch that are the images' own, in the images' order, and the recordings that a call counts for."""
+
+
+class _Tap(TorchFunctionMode):
+    """While active, hands fused attention to ``listener``."""
+
+    def __init__(self, listener: Listener, layer: str) -> None:
+        super().__init__()
+        self.listener, self.layer = listener, layer
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        return self._attend(*args, **(kwargs or {}))
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        output, fill = _attention(query.device.type)(query, key, value, *args, **kwargs)
+        with torch.autocast(query.device.type, enabled=False):
+            self.listener.hear(self.layer, query, key.shape[2], fill)
+        return output
+
+
+class _LinearTap(TorchFunctionMode):
+    """While active, hands the rectified queries and keys of a linear layer to ``listener``."""
+
+    def __init__(self, listener: Listener, layer: str) -> None:
+        super().__init__()
+        self.listener, self.layer = listener, layer
+        self.rectified: list[Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if func is F.relu:
+            self.rectified.append(output)
+            if len(self.rectified) == 2:  # query (batch, heads, width, positions), key (..., positions, width)
+                query, key = self.rectified
+                self.listener.hear(self.layer, query.mT, key.shape[2], head_sums.linear(query.mT, key))
+        return output
+
+
+@cache
+def _attention(device: str) -> Callable[..., tuple[Tensor, Fill]]:
+    """Attention that can be recorded: in one kernel on a GPU with Triton."""
+    if device == "cuda" and find_spec("triton"):
+        from seediff.attention import fused
+
+        return fused.attend
+    return head_sums.attend
+
+
+class Listener:
+    """What is heard of a denoiser's calls: ``accumulator`` holds it, ``latent_size`` is that of the images so far."""
+
+    def __init__(self, family: Family, denoiser: nn.Module, wanted: Callable[[Arguments], Wanted]) -> None:
+        self.accumulator = Accumulator()
+        self.latent_size: Size | None = None
+        self._images: int | None = None
+        self._family, self._denoiser, self._wanted = family, denoiser, wanted
+        self._signature = inspect.signature(type(denoiser).forward)
+        self.layers = family.layers_of(denoiser)
+        self._recordings: Recordings = frozenset()
+        self._places: list[tuple[int, Place]] = []
+        self._grid: Size | None = None
+        self._heard: dict[str, int] = {}
+
+    def restart(self) -> None:
+        """Forget everything heard so far."""
+        self.accumulator.restart()
+        self.latent_size = self._images = None
+
+    def maps(self, prompts: Sequence[TokenizedPrompt], calls: Calls = ALL) -> list[AttentionMaps]:
+        """As ``Accumulator.maps``; ``SeediffError`` if the denoiser has not run."""
+        if self.latent_size is None:
+            raise SeediffError(
+                "No attention has been recorded yet.\nRun the pipeline inside the with-block before asking for maps."
+            )
+        return self.accumulator.maps(prompts, self.latent_size, calls)
+
+    def begin(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Prepare for one call of the denoiser."""
+        arguments = self._signature.bind(self._denoiser, *args, **kwargs).arguments
+        rows, self._recordings = self._wanted(arguments)
+        self._heard, self._grid = dict.fromkeys(self.layers, 0), None
+        if not rows:
+            self._recordings = frozenset()
+            return
+        self._places = [(row, self._family.place(self._denoiser, arguments, row)) for row in rows]
+        sizes = {place.size for _, place in self._places}
+        self._check_images(len(rows), sizes)
+        (self.latent_size,) = sizes
+
+    def _check_images(self, images: int, sizes: set[Size]) -> None:
+        sizes = sizes | ({self.latent_size} if self.latent_size else set())
+        if len(sizes) > 1:
+            raise SeediffError(
+                f"The denoiser was given latents of {' and '.join(f'{h} x {w}' for h, w in sorted(sizes))}.\n"
+                "Record images of one size at a time."
+            )
+        if self._images not in (None, images):
+            raise SeediffError(
+                f"The denoiser was given {images} images at once while recording {self._images}.\n"
+                "Record one batch at a time."
+            )
+        self._images = images
+
+    def enter_grid(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """The layers that follow attend over the positions of this input, (batch, channels, h, w)."""
+        height, width = (args[0] if args else kwargs["hidden_states"]).shape[-2:]
+        self._grid = height, width
+
+    def listening(self, name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
+        """The layer's ``forward``, heard where a recording wants the call."""
+
+        def listened(*args: Any, **kwargs: Any) -> Any:
+            if not self._recordings:
+                return forward(*args, **kwargs)
+            with (_LinearTap if self.layers[name] == LINEAR else _Tap)(self, name):
+                return forward(*args, **kwargs)
+
+        return listened
+
+    def hear(self, name: str, query: Tensor, keys: int, fill: Fill) -> None:
+        """One fused attention of a layer: query (batch, heads, positions, width)."""
+        batch, heads, queries, _ = query.shape
+        kind = self.layers[name]
+        if kind == CROSS and self._heard[name] and keys != self._places[0][1].tokens:
+            return  # an image prompt's tokens (IP-Adapter), which follow the text's
+        layouts = [self._layout(name, row, place, queries, keys) for row, place in self._places]
+        if any(layout.row >= batch for layout in layouts):
+            raise SeediffError(f"{name} was given {batch} rows of the denoiser's batch, without the images' own.")
+        self._heard[name] += 1
+        self.accumulator.add(self._recordings, layouts, heads, keys, query.device, fill)
+
+    def _layout(self, name: str, row: int, place: Place, queries: int, keys: int) -> Layout:
+        kind, size = self.layers[name], self._grid or place.size
+        positions = size[0] * size[1]
+        if kind == JOINT and keys == place.total and queries in (place.total, positions):
+            own = place.image if queries == place.total else slice(0, positions)
+            return Layout(row, size, own, {CROSS: place.text, SELF: place.image})
+        if kind in (SELF, LINEAR) and queries == keys == positions:
+            return Layout(row, size, slice(0, positions), {SELF: slice(0, positions)})
+        if kind == CROSS and (queries, keys) == (positions, place.tokens):
+            return Layout(row, size, slice(0, positions), {CROSS: slice(0, keys)})
+        seen = f"{queries} positions that look at {keys}"
+        expected = {
+            JOINT: f"{place.total} of text and image",
+            SELF: f"{positions} of image ({size[0]} x {size[1]})",
+            LINEAR: f"{positions} of image ({size[0]} x {size[1]})",
+            CROSS: f"{positions} of image ({size[0]} x {size[1]}) that look at {place.tokens} tokens",
+        }
+        raise SeediffError(
+            f"The layer {name} attends with {seen}, where {expected[kind]} were expected.\n"
+            "Merged tokens, windows and replaced layers cannot be recorded: use the pipeline without them."
+        )
+
+    def end(self, *_: Any) -> None:
+        """Raise ``SeediffError`` unless every layer was heard exactly once."""
+        if not self._recordings:
+            return
+        wrong = [(name, times) for name, times in self._heard.items() if times != 1]
+        if not wrong:
+            return
+        name, times = wrong[0]
+        processor = type(getattr(self._denoiser.get_submodule(name), "processor", None)).__name__
+        raise SeediffError(
+            f"{len(wrong)} of {len(self._heard)} attention layers were not heard once in a call of the denoiser: {name}"
+            f" was heard {times} times; its attention is computed by {processor}.\n"
+            "Only PyTorch's scaled_dot_product_attention can be recorded, in all layers: turn attention slicing,"
+            " xFormers, other attention backends and the skipping of layers off."
+        )
+
+
+@contextmanager
+def listen(denoiser: Any, wanted: Callable[[Arguments], Wanted]) -> Iterator[Listener]:
+    """Hear the denoiser's calls inside the with-block.
+
+    ``wanted``: what each call is, by its arguments. ``SeediffError`` for a denoiser of no known family, if it is being
+    recorded already, and, in the call itself, for attention that cannot be recorded or what is not finite.
+    """
+    listener = Listener(family_of(denoiser), denoiser, wanted)
+    if any(isinstance(getattr(hook, "__self__", None), Listener) for hook in denoiser._forward_pre_hooks.values()):
+        raise SeediffError("This model's attention is being recorded already.\nEnd that with-block first.")
+    with ExitStack() as stack:
+        stack.enter_context(torch.compiler.set_stance("force_eager"))  # compiled code cannot be listened to
+        for name in listener.layers:
+            layer = denoiser.get_submodule(name)
+            stack.enter_context(replaced(layer, "forward", listener.listening(name, layer.forward)))
+        for grid in listener._family.grids_of(denoiser):
+            stack.enter_context(_hook(grid.register_forward_pre_hook(listener.enter_grid, with_kwargs=True)))
+        stack.enter_context(_hook(denoiser.register_forward_pre_hook(listener.begin, with_kwargs=True)))
+        stack.enter_context(_hook(denoiser.register_forward_hook(listener.end)))
+        stack.enter_context(checked_denoiser(denoiser, listener._family.timestep))
+        yield listener
+
+
+@contextmanager
+def _hook(handle: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        handle.remove()

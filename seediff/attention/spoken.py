@@ -1,0 +1,97 @@
+"""What a pipeline's encode_prompt made of its texts, by which the rows of the denoiser's batch are told apart.
+
+Under guidance a denoiser sees each image twice: with the prompt, and with a negative or empty one; in one batch or in
+two calls, in either order; some pipelines add perturbed rows. The vectors of the text that come with a row say which it
+is, whatever the pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from operator import is_
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seediff.errors import SeediffError
+
+Vectors = Tensor | list[Tensor]
+"""Of texts: (texts, tokens, width), or (tokens, width) of each."""
+
+
+class Spoken:
+    """The texts of one call of a pipeline. ``arguments``: those of the denoiser that hold a text, each encoded by a
+    call of encode_prompt, in this order."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._arguments = arguments
+        self._own: list[Vectors] = []
+        self._others: list[Vectors] = []
+        self._seen: tuple[list[Any], list[int]] = [], []
+
+    @property
+    def next_argument(self) -> str | None:
+        """The argument of the denoiser that the next call of encode_prompt is for; none if it is for guidance."""
+        return self._arguments[len(self._own)] if len(self._own) < len(self._arguments) else None
+
+    def add(self, encoded: Sequence[Any], images: int) -> None:
+        """What encode_prompt returned, the vectors of the prompts first; ``images``: how many are drawn."""
+        vectors = [part for part in encoded if _is_text(part)]
+        if self.next_argument is not None:
+            self._own.append(_for_images(vectors.pop(0), images))
+        self._others += [_for_images(part, images) for part in vectors]
+
+    def rows(self, texts: Sequence[Vectors]) -> list[int]:
+        """The rows of the batch that have the prompts' texts, in the images' order; none in a call for guidance alone.
+
+        ``texts``: what the denoiser is given, by argument. ``SeediffError`` for a text that encode_prompt did not make.
+        """
+        if len(self._seen[0]) == len(texts) and all(map(is_, self._seen[0], texts)):
+            return self._seen[1]
+        images = len(self._own[0]) if self._own else 0
+        found: list[int] = []
+        for start in range(0, len(texts[0]), max(images, 1)):
+            parts = [text[start : start + images] for text in texts]
+            if images and all(map(_are_equal, parts, self._own)):
+                # Further rows of the same text are perturbed: the images' own come first.
+                found = found or [*range(start, start + images)]
+            elif not any(_are_equal(part, other) for part in parts for other in self._others):
+                raise SeediffError(
+                    f"The denoiser was given {len(texts[0])} texts at once, and those from number {start} on are not"
+                    f" what encode_prompt made for {images} images.\n"
+                    "Record a pipeline that gives its denoiser the prompts as they were encoded."
+                )
+        self._seen = list(texts), found
+        return found
+
+
+def _is_text(part: Any) -> bool:
+    if isinstance(part, list):
+        return bool(part) and all(isinstance(text, Tensor) and text.ndim == 2 for text in part)
+    return isinstance(part, Tensor) and part.ndim == 3 and part.is_floating_point()
+
+
+def _for_images(vectors: Vectors, images: int) -> Vectors:
+    """Once for each image, if they are there once for each prompt."""
+    copies = images // len(vectors) if images % len(vectors) == 0 else 1
+    if isinstance(vectors, list):
+        return [text for text in vectors for _ in range(copies)]
+    return vectors.repeat_interleave(copies, 0) if copies > 1 else vectors
+
+
+def _are_equal(part: Vectors, whole: Vectors) -> bool:
+    if len(part) != len(whole):
+        return False
+    return all(_same(given, made) for given, made in _pairs(part, whole))
+
+
+def _pairs(part: Vectors, whole: Vectors) -> Iterator[tuple[Tensor, Tensor]]:
+    if isinstance(part, Tensor) and isinstance(whole, Tensor):
+        yield part, whole
+    else:
+        yield from zip(part, whole, strict=True)
+
+
+def _same(given: Tensor, made: Tensor) -> bool:
+    return given.shape == made.shape and bool(torch.equal(given, made.to(given)))
