@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.timing import Row
 
-PARTS = ("masks", "refinement", "training", "sampling", "recording", "curves")
+PARTS = ("masks", "refinement", "training", "sampling", "recording", "families", "curves")
 
 
 def machine() -> str:

@@ -52,7 +52,7 @@ def _recorded(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> No
     _, fill = attend(query, key, value)
     positions, side = slice(0, query.shape[2]), isqrt(query.shape[2])
     layout = Layout(0, (side, side), positions, {SELF: positions})
-    Accumulator().add(frozenset([ALL]), [layout], query.shape[1], key.shape[2], query.device, fill)
+    Accumulator().add("", frozenset([ALL]), [layout], query.shape[1], key.shape[2], query.device, fill)
 
 
 def _by_batch() -> list[Row]:

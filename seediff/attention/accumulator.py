@@ -62,16 +62,22 @@ class Accumulator:
         """Forget everything recorded so far."""
         self._sums: dict[_Part, Tensor] = {}
         self._counts: dict[_Part, int] = {}
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._sums
+        self._layers: dict[Size, set[str]] = {}
 
     @torch.no_grad()
     def add(
-        self, wanted_by: Recordings, layouts: Sequence[Layout], heads: int, keys: int, device: torch.device, fill: Fill
+        self,
+        layer: str,
+        wanted_by: Recordings,
+        layouts: Sequence[Layout],
+        heads: int,
+        keys: int,
+        device: torch.device,
+        fill: Fill,
     ) -> None:
         """Add one layer's attention, summed over ``heads``, of each image; ``keys``: how many each position sees."""
+        if CROSS in layouts[0].keys:
+            self._layers.setdefault(layouts[0].size, set()).add(layer)
         divided = frozenset(calls for calls in wanted_by if calls.divide)
         for image, layout in enumerate(layouts):
             scratch = self._scratch_map(layout.size[0] * layout.size[1], keys, device)
@@ -106,8 +112,9 @@ class Accumulator:
             )
         with naming([f"image of {prompt.text!r}" for prompt in prompts]):
             self._check_sums()
+        layers = {size: len(names) for size, names in self._layers.items()}
         return [
-            AttentionMaps(prompt, *self._means(image, calls), latent_size, calls)
+            AttentionMaps(prompt, *self._means(image, calls), latent_size, calls, layers)
             for image, prompt in enumerate(prompts)
         ]
 

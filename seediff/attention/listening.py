@@ -163,7 +163,7 @@ class Listener:
         if any(layout.row >= batch for layout in layouts):
             raise SeediffError(f"{name} was given {batch} rows of the denoiser's batch, without the images' own.")
         self._heard[name] += 1
-        self.accumulator.add(self._recordings, layouts, heads, keys, query.device, fill)
+        self.accumulator.add(name, self._recordings, layouts, heads, keys, query.device, fill)
 
     def _layout(self, name: str, row: int, place: Place, queries: int, keys: int) -> Layout:
         kind, size = self.layers[name], self._grid or place.size

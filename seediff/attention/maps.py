@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from math import ceil
@@ -65,7 +65,7 @@ class ClassMaps:
             share = Fraction(fraction)
         except (ValueError, ZeroDivisionError) as error:
             raise SeediffError(f"Resolution {fraction!r} is not a fraction. Write '1/4', '1/2' or '1'.") from error
-        recorded = {fraction_of(size, self.latent_size): size for size in self._recorded}
+        recorded = resolutions(self)
         if share not in recorded:
             known = ", ".join(f"{part} ({size[0]} x {size[1]})" for part, size in sorted(recorded.items()))
             raise SeediffError(
@@ -74,10 +74,6 @@ class ClassMaps:
                 f"Recorded: {known or 'nothing'}. Choose one of these resolutions."
             )
         return recorded[share]
-
-    @property
-    def _recorded(self) -> list[Size]:
-        return sorted(self.cross_attention.keys() & self.self_attention.keys())
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +86,7 @@ class AttentionMaps:
     image.
     ``latent_size``: (height, width) of the latents; of a transformer, those of its patches.
     ``calls``: which calls were recorded: all timesteps of a denoising run, some, or another look at its image.
+    ``layers``: how many layers of cross-attention each size has, where that is known.
     """
 
     text: TokenizedPrompt
@@ -97,6 +94,7 @@ class AttentionMaps:
     self_attention: Mapping[Size, Tensor]
     latent_size: Size
     calls: Calls = ALL
+    layers: Mapping[Size, int] = field(default_factory=dict)
 
     @property
     def prompt(self) -> str:
@@ -132,6 +130,7 @@ class AttentionMaps:
         tensors = {f"cross_attention.{h}x{w}": maps for (h, w), maps in self.cross_attention.items()}
         tensors |= {f"self_attention.{h}x{w}": maps for (h, w), maps in self.self_attention.items()}
         words = {"prompt": asdict(self.text), "latent_size": self.latent_size, "calls": write_calls(self.calls)}
+        words["layers"] = [[*size, number] for size, number in self.layers.items()]
         contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         with partial(Path(path)) as unfinished:
             unfinished.write_bytes(save(contiguous, {"attention_maps": json.dumps(words)}))
@@ -159,7 +158,8 @@ class AttentionMaps:
             kind, size = name.split(".")
             maps[kind][_read_size(size.split("x"))] = tensor
         calls = read_calls(*words.get("calls", write_calls(ALL)))
-        read = cls(text, latent_size=_read_size(words["latent_size"]), calls=calls, **maps)
+        layers = {_read_size(size): int(number) for *size, number in words.get("layers", [])}
+        read = cls(text, latent_size=_read_size(words["latent_size"]), calls=calls, layers=layers, **maps)
         _check_tensors(read)
         return read
 
@@ -209,6 +209,12 @@ def evened(self_attention: Tensor) -> Tensor:
     sums = self_attention.sum(1, keepdim=True)
     low, high = sums.aminmax()
     return self_attention if high - low <= SAME_SUM * high else self_attention * (high / sums)
+
+
+def resolutions(maps: AttentionMaps | ClassMaps) -> dict[Fraction, Size]:
+    """The sizes of which both kinds of attention were recorded, coarse to fine, as fractions of the latents'."""
+    recorded = maps.cross_attention.keys() & maps.self_attention.keys()
+    return {fraction_of(size, maps.latent_size): size for size in sorted(recorded)}
 
 
 def fraction_of(size: Size, whole: Size) -> Fraction:

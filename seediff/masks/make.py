@@ -12,7 +12,7 @@ from seediff.attention.maps import AttentionMaps, ClassMaps, competing
 from seediff.datasets.images import pixels_of
 from seediff.errors import SeediffError
 from seediff.masks.refinement import SOFT_PAMR, Refinement, refine, to_mask
-from seediff.masks.variants import ALPHA, Steps, apply, named_steps, resolve
+from seediff.masks.variants import ALPHA, Steps, apply, fitted, resolve
 from seediff.names import check_texts
 
 
@@ -26,14 +26,15 @@ def make_score(
 ) -> NDArray[np.float32]:
     """How much each position belongs to ``word``: (h, w) float32 in [0, 1], of the latents' size.
 
-    ``variant``: a name in ``VARIANTS``, or a list of mask steps. ``alpha``: the threshold for seeds (Eq. 6, 9).
+    ``variant``: a name in ``VARIANTS``, whose steps are fitted to what was recorded (``masks.variants.fitted``), or a
+    list of mask steps. ``alpha``: the threshold for seeds (Eq. 6, 9).
     ``starts``: the characters, counted from 0, at which the word begins in the prompt, such as [18]; if none are given,
     every occurrence counts. ``others``: the words of other objects in the prompt, for the step ``compete``.
     ``SeediffError`` if the prompt does not have a word, for invalid steps, or if the maps are not of the calls that the
     variant is made from.
     """
     _check_maps(maps)
-    steps = resolve(named_steps(variant), alpha=alpha)
+    steps = resolve(fitted(variant, maps), alpha=alpha)
     return apply(steps, _class_maps(maps, word, starts, others)).cpu().numpy()
 
 
@@ -59,7 +60,7 @@ def make_mask(
     pixels = pixels_of(image)
     _check_shape(maps, pixels)
     refinement = (refinement or Refinement(pamr=None)).with_default_threshold(beta)
-    score = apply(resolve(named_steps(variant), alpha=alpha), _class_maps(maps, word, starts, others))
+    score = apply(resolve(fitted(variant, maps), alpha=alpha), _class_maps(maps, word, starts, others))
     return to_mask(refine(score, pixels, refinement), label, refinement.final_threshold, refinement.uncertain_from)
 
 

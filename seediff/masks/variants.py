@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from math import log2
 from typing import TYPE_CHECKING, Any
 
 from seediff.attention.calls import ALL, KINDS, Calls, read_calls, write_calls
@@ -22,7 +24,7 @@ from seediff.names import nearest
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from seediff.attention.maps import ClassMaps
+    from seediff.attention.maps import AttentionMaps, ClassMaps, Size
 
 Step = tuple[str, dict[str, Any]]
 """A step's name and its parameters."""
@@ -68,6 +70,9 @@ ca_8 is what DiffuMask uses for a few classes. The layers of attn2mask are those
 from no paper: it is the best of those that the study ``masks`` compares."""
 
 
+OF_ONE_RESOLUTION = ("ca_8", "ca_16", "ca_32", "ca_64")
+
+
 def named_steps(variant: str | Sequence[Any]) -> Steps:
     """The steps of a variant in ``VARIANTS``, or custom steps, given as (name, parameters) or as in a study."""
     if not isinstance(variant, str):
@@ -75,6 +80,34 @@ def named_steps(variant: str | Sequence[Any]) -> Steps:
     if variant not in VARIANTS:
         raise SeediffError(f"There is no variant {variant!r}.\n{nearest(variant, VARIANTS)}")
     return VARIANTS[variant]
+
+
+def fitted(variant: str | Sequence[Any], maps: AttentionMaps) -> Steps:
+    """The steps of a variant for the resolutions that were recorded; custom steps are as they were written.
+
+    A named variant is a method: where a model has no attention at a resolution, the nearest takes its place, and a
+    round that would only repeat the one before it is left out. With SDXL, ``seediff`` takes seeds at 1/4 and expands
+    them at 1/4 and 1/2; with a transformer, which has one resolution, everything is there. ``attn2mask`` counts the
+    layers that the model has. Variants named after a resolution (``ca_16``) need it.
+    """
+    from seediff.attention.maps import resolutions
+
+    steps = named_steps(variant)
+    if not isinstance(variant, str) or variant in OF_ONE_RESOLUTION:
+        return steps
+    recorded = resolutions(maps)
+    adapted = [
+        (name, {key: _fit(key, value, recorded, maps) for key, value in params.items()}) for name, params in steps
+    ]
+    return tuple(step for step, before in zip(adapted, [None, *adapted], strict=False) if step != before)
+
+
+def _fit(key: str, value: Any, recorded: Mapping[Fraction, Size], maps: AttentionMaps) -> Any:
+    if key == "layers" and maps.layers:
+        return {str(at): maps.layers[size] for at, size in recorded.items()}
+    if key != "resolution" or not recorded:
+        return value
+    return str(min(recorded, key=lambda at: abs(log2(at / Fraction(value)))))
 
 
 def _custom_steps(written: Any) -> Steps:
