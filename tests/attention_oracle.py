@@ -17,6 +17,8 @@ from seediff.attention.maps import AttentionMaps
 from seediff.attention.recording import denoiser_of, record_attention
 from tests.tiny_pipelines import FAMILIES, call
 
+Maps = dict[tuple[str, int], Tensor]
+"""By kind and number of positions."""
 NAMES = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal", "scale", "enable_gqa")
 
 
@@ -129,7 +131,7 @@ OWN = ("attn1", "self_attention")
 PROMPTS = ["a photo of a cat", "a photo of a bus on the sand"]
 
 
-def expected(found: Oracle, sequence: Sequence, image: int, images: int, maps: AttentionMaps) -> dict[str, Tensor]:
+def expected(found: Oracle, sequence: Sequence, image: int, images: int, maps: AttentionMaps) -> Maps:
     """Eq. 5 of one image: the mean of each layer's map divided by its maximum, by kind and number of positions."""
     layers = defaultdict(list)
     sizes, tokens = {h * w for h, w in maps.self_attention}, len(maps.tokens)
@@ -151,7 +153,7 @@ def expected(found: Oracle, sequence: Sequence, image: int, images: int, maps: A
     return {kind: sum(each / each.max() for each in every) / len(every) for kind, every in layers.items()}
 
 
-def assert_exact(maps: AttentionMaps, oracle: dict[str, Tensor]) -> float:
+def assert_exact(maps: AttentionMaps, oracle: Maps) -> float:
     """The largest difference."""
     ours = {("cross", h * w): found for (h, w), found in maps.cross_attention.items()}
     ours |= {("self", h * w): found for (h, w), found in maps.self_attention.items()}
