@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from seediff.attention.apart import Apart as Apart
     from seediff.attention.maps import AttentionMaps as AttentionMaps
     from seediff.attention.recording import record_attention as record_attention
     from seediff.diffusion.looking import look_again as look_again
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Apart": "seediff.attention.apart",
     "AttentionMaps": "seediff.attention.maps",
     "SeediffError": "seediff.errors",
     "load": "seediff.diffusion.synthesis",

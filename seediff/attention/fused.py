@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend
 
-from seediff.attention.head_sums import Fill
+from seediff.attention.head_sums import Fill, heads_of
 
 LOG2_E = 1.4426950408889634
 BLOCK = 128
@@ -44,10 +44,11 @@ def attend(
         output = F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, **options)
     mask = None if attn_mask is None else attn_mask.broadcast_to(*query.shape[:3], key.shape[2])
 
-    def fill(row: int, queries: slice, total: Tensor) -> Tensor:
-        bias = None if mask is None else mask[row, :, queries]
-        norm = None if lse is None else lse[row, :, queries]
-        return sum_heads(query[row, :, queries], key[row], bias, total, scale, norm)
+    def fill(row: int, queries: slice, total: Tensor, head: int | None = None) -> Tensor:
+        of_query, of_key = heads_of(head, query.shape[1] // key.shape[1])
+        bias = None if mask is None else mask[row, of_query, queries]
+        norm = None if lse is None else lse[row, of_query, queries]
+        return sum_heads(query[row, of_query, queries], key[row, of_key], bias, total, scale, norm)
 
     return output, fill
 

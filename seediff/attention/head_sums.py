@@ -8,15 +8,19 @@ A CPU works in tiles that fit into its cache, so a tile costs only one addition 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Fill = Callable[[int, slice, Tensor], Tensor]
-"""Fills a map (queries, keys) with the attention of a batch row's queries, summed over heads; returns the maximum of
-each key's column."""
+
+class Fill(Protocol):
+    """Fills ``total`` (queries, keys) with the attention of a batch row's queries, summed over heads or of a single
+    one; returns the maximum of each key's column."""
+
+    def __call__(self, row: int, queries: slice, total: Tensor, head: int | None = None) -> Tensor: ...
+
 
 CACHE_TILE = 1 << 18
 """Probabilities a CPU works on at a time: 1 MiB, about the second-level cache of a core."""
@@ -42,19 +46,28 @@ def attend(
     )
     mask = None if attn_mask is None else attn_mask.broadcast_to(*query.shape[:3], key.shape[2])
 
-    def fill(row: int, queries: slice, total: Tensor) -> Tensor:
-        bias = None if mask is None else mask[row, :, queries]
-        return sum_heads(query[row, :, queries], key[row], bias, total, scale)
+    def fill(row: int, queries: slice, total: Tensor, head: int | None = None) -> Tensor:
+        of_query, of_key = heads_of(head, query.shape[1] // key.shape[1])
+        bias = None if mask is None else mask[row, of_query, queries]
+        return sum_heads(query[row, of_query, queries], key[row, of_key], bias, total, scale)
 
     return output, fill
+
+
+def heads_of(head: int | None, shared: int) -> tuple[slice, slice]:
+    """A head of the query, or all, and of the key, each head of which as many as ``shared`` of the query's have."""
+    if head is None:
+        return slice(None), slice(None)
+    return slice(head, head + 1), slice(head // shared, head // shared + 1)
 
 
 def linear(query: Tensor, key: Tensor) -> Fill:
     """The same for linear attention (Sana): q_i k_j / sum_j q_i k_j of rectified (batch, heads, n, d)."""
 
-    def fill(row: int, queries: slice, total: Tensor) -> Tensor:
+    def fill(row: int, queries: slice, total: Tensor, head: int | None = None) -> Tensor:
         total.zero_()
-        for of_query, of_key in zip(query[row, :, queries].float(), key[row].float(), strict=True):
+        heads, _ = heads_of(head, 1)
+        for of_query, of_key in zip(query[row, heads, queries].float(), key[row, heads].float(), strict=True):
             products = _product(of_query.contiguous(), of_key.contiguous())
             total += products / (products.sum(-1, keepdim=True) + LEAST_SUM)
         return total.amax(0)

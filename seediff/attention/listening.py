@@ -10,6 +10,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -21,6 +23,7 @@ from torch.overrides import TorchFunctionMode
 
 from seediff.attention import head_sums
 from seediff.attention.accumulator import CROSS, SELF, Accumulator, Layout, Recordings
+from seediff.attention.apart import NOTHING, Apart, Shelf
 from seediff.attention.calls import ALL, Calls
 from seediff.attention.families import JOINT, LINEAR, Family, Place, family_of
 from seediff.attention.head_sums import Fill
@@ -33,6 +36,34 @@ Arguments = Mapping[str, Any]
 """Of the denoiser's forward, by name."""
 Wanted = tuple[Sequence[int], Recordings]
 """The rows of the batch that are the images' own, in the images' order, and the recordings that a call counts for."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The layers that are heard, by patterns of their names, and those of them that are kept apart."""
+
+    layers: tuple[str, ...] = ("*",)
+    apart: Apart = NOTHING
+
+    def of(self, layers: Mapping[str, str]) -> dict[str, str]:
+        """Those of a denoiser's layers; ``SeediffError`` for a pattern that fits none."""
+        heard = _fitting(self.layers, layers)
+        _fitting(self.apart.layers, heard)
+        return heard
+
+
+def _fitting(patterns: Sequence[str], layers: Mapping[str, str]) -> dict[str, str]:
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in layers):
+            names = [*layers]
+            raise SeediffError(
+                f"No attention layer that is recorded is called {pattern!r}.\n"
+                f"There are {len(names)}, from {names[0]} to {names[-1]}; * stands for any characters."
+            )
+    return {name: kind for name, kind in layers.items() if any(fnmatchcase(name, pattern) for pattern in patterns)}
+
+
+EVERY_LAYER = Choice()
 
 
 class _Tap(TorchFunctionMode):
@@ -85,13 +116,17 @@ def _attention(device: str) -> Callable[..., tuple[Tensor, Fill]]:
 class Listener:
     """What is heard of a denoiser's calls: ``accumulator`` holds it, ``latent_size`` is that of the images so far."""
 
-    def __init__(self, family: Family, denoiser: nn.Module, wanted: Callable[[Arguments], Wanted]) -> None:
+    def __init__(
+        self, family: Family, denoiser: nn.Module, wanted: Callable[[Arguments], Wanted], choice: Choice
+    ) -> None:
         self.accumulator = Accumulator()
+        self.shelf = Shelf(choice.apart)
+        self._calls = 0
         self.latent_size: Size | None = None
         self._images: int | None = None
         self._family, self._denoiser, self._wanted = family, denoiser, wanted
         self._signature = inspect.signature(type(denoiser).forward)
-        self.layers = family.layers_of(denoiser)
+        self.layers = choice.of(family.layers_of(denoiser))
         self._recordings: Recordings = frozenset()
         self._places: list[tuple[int, Place]] = []
         self._grid: Size | None = None
@@ -100,7 +135,9 @@ class Listener:
     def restart(self) -> None:
         """Forget everything heard so far."""
         self.accumulator.restart()
+        self.shelf.restart()
         self.latent_size = self._images = None
+        self._calls = 0
 
     def maps(self, prompts: Sequence[TokenizedPrompt], calls: Calls = ALL) -> list[AttentionMaps]:
         """As ``Accumulator.maps``; ``SeediffError`` if the denoiser has not run."""
@@ -164,6 +201,7 @@ class Listener:
             raise SeediffError(f"{name} was given {batch} rows of the denoiser's batch, without the images' own.")
         self._heard[name] += 1
         self.accumulator.add(name, self._recordings, layouts, heads, keys, query.device, fill)
+        self.shelf.add(name, self._calls, layouts, heads, keys, query.device, fill)
 
     def _layout(self, name: str, row: int, place: Place, queries: int, keys: int) -> Layout:
         kind, size = self.layers[name], self._grid or place.size
@@ -191,6 +229,7 @@ class Listener:
         """Raise ``SeediffError`` unless every layer was heard exactly once."""
         if not self._recordings:
             return
+        self._calls += 1
         wrong = [(name, times) for name, times in self._heard.items() if times != 1]
         if not wrong:
             return
@@ -205,13 +244,14 @@ class Listener:
 
 
 @contextmanager
-def listen(denoiser: Any, wanted: Callable[[Arguments], Wanted]) -> Iterator[Listener]:
+def listen(denoiser: Any, wanted: Callable[[Arguments], Wanted], choice: Choice = EVERY_LAYER) -> Iterator[Listener]:
     """Hear the denoiser's calls inside the with-block.
 
-    ``wanted``: what each call is, by its arguments. ``SeediffError`` for a denoiser of no known family, if it is being
-    recorded already, and, in the call itself, for attention that cannot be recorded or what is not finite.
+    ``wanted``: what each call is, by its arguments. ``choice``: which layers are heard. ``SeediffError`` for a denoiser
+    of no known family, if it is being recorded already, for layers that it does not have, and, in the call itself, for
+    attention that cannot be recorded or what is not finite.
     """
-    listener = Listener(family_of(denoiser), denoiser, wanted)
+    listener = Listener(family_of(denoiser), denoiser, wanted, choice)
     if any(isinstance(getattr(hook, "__self__", None), Listener) for hook in denoiser._forward_pre_hooks.values()):
         raise SeediffError("This model's attention is being recorded already.\nEnd that with-block first.")
     with ExitStack() as stack:

@@ -117,8 +117,16 @@ class AttentionMaps:
             raise SeediffError(f"The class word must be text, not {word!r}.")
         if not (isinstance(starts, Sequence) and all(isinstance(start, int) for start in starts)):
             raise SeediffError(f"starts is {starts!r}, but must be a list of positions in the prompt, such as [18].")
-        indices = list(self.text.indices(word, starts))
-        cross = {size: maps[:, indices].mean(1).view(size) for size, maps in self.cross_attention.items()}
+        return self.for_tokens(self.text.indices(word, starts))
+
+    def for_tokens(self, indices: Sequence[int]) -> ClassMaps:
+        """The maps of some tokens, by their places in ``tokens``: the mean over them.
+
+        ``text.without_words`` has the places of start, end and padding. ``SeediffError`` for a place that is not there.
+        """
+        if not indices or not all(0 <= index < len(self.tokens) for index in indices):
+            raise SeediffError(f"The prompt has tokens 0 to {len(self.tokens) - 1}, of which some must be given.")
+        cross = {size: maps[:, list(indices)].mean(1).view(size) for size, maps in self.cross_attention.items()}
         return ClassMaps(cross, self._evened, self.latent_size, self.calls)
 
     @cached_property

@@ -23,9 +23,10 @@ from typing import Any
 import torch
 
 from seediff.attention.accumulator import Recordings
+from seediff.attention.apart import NOTHING, Apart, LayerMaps
 from seediff.attention.calls import ALL, Calls, Record, read_calls
 from seediff.attention.families import Family, family_of
-from seediff.attention.listening import Listener, Wanted, listen
+from seediff.attention.listening import EVERY_LAYER, Choice, Listener, Wanted, listen
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.spoken import Spoken, Vectors
 from seediff.attention.tokens import (
@@ -133,6 +134,11 @@ class Recording:
         if self._listener is None or self._listener.latent_size is None:
             raise SeediffError(f"No attention has been recorded yet.\n{self._why_nothing}")
         return self._listener.maps(self._prompts, calls)
+
+    @property
+    def apart(self) -> list[LayerMaps]:
+        """The layers that are kept by themselves: one for each layer, call of the denoiser and image, in this order."""
+        return [] if self._listener is None else self._listener.shelf.maps
 
     @contextmanager
     def naming(self) -> Iterator[None]:
@@ -253,24 +259,32 @@ def record_attention(
     timesteps: str | float | Sequence[int] = "all",
     divide: bool = True,
     prompts: Sequence[str] | None = None,
+    layers: Sequence[str] = ("*",),
+    apart: Apart = NOTHING,
 ) -> AbstractContextManager[Recording]:
     """Record each call of a text-to-image pipeline; every call starts the recording afresh.
 
     ``timesteps``: 'all' (Eq. 5), 'late' (the second half of the denoising run, at low noise), the share of the run that
     is recorded, from its end, or timesteps of the scheduler's. ``divide``: divide each layer's map by its maximum (Eq.
-    5). ``prompts``: the texts of the images if the pipeline is given ``prompt_embeds``. Only the images' own rows
-    count, not those of guidance. ``SeediffError`` for a denoiser of no known family, a recording inside another, a call
-    without the text of its prompt, timesteps that the run does not have, what the denoiser should not have been given,
-    and the first value of text encoder, denoiser or VAE that is not finite.
+    5). ``prompts``: the texts of the images if the pipeline is given ``prompt_embeds``. ``layers``: the attention
+    layers that count, by patterns of their names such as ``up_blocks.1.*``; no time is spent on others. ``apart``:
+    those of them that are kept by themselves besides (``Recording.apart``).
+
+    Only the images' own rows count, not those of guidance. ``SeediffError`` for a denoiser of no known family, a
+    recording inside another, a call without the text of its prompt, timesteps and layers that are not there, what the
+    denoiser should not have been given, and the first value of text encoder, denoiser or VAE that is not finite.
     """
     calls = read_calls("record", {"timesteps": timesteps, "divide": divide})
     assert isinstance(calls, Record)
-    return record_denoising(pipe, [calls], prompts)
+    return record_denoising(pipe, [calls], prompts, Choice(tuple(layers), apart))
 
 
 @contextmanager
 def record_denoising(
-    pipe: Any, recordings: Sequence[Record], prompts: Sequence[str] | None = None
+    pipe: Any,
+    recordings: Sequence[Record],
+    prompts: Sequence[str] | None = None,
+    choice: Choice = EVERY_LAYER,
 ) -> Iterator[Recording]:
     """``record_attention`` for several recordings of the same run, which cost as much as one; or for none."""
     denoiser = denoiser_of(pipe)
@@ -284,7 +298,7 @@ def record_denoising(
     recording = Recording(pipe, family, recordings, prompts)
     encode_prompt = pipe.encode_prompt
     with ExitStack() as stack:
-        recording._listener = stack.enter_context(listen(denoiser, recording.wanted))
+        recording._listener = stack.enter_context(listen(denoiser, recording.wanted, choice))
         stack.enter_context(call_replaced(pipe, recording.call))
         encode = lambda *args, **kwargs: recording.encode(encode_prompt, *args, **kwargs)  # noqa: E731
         stack.enter_context(replaced(pipe, "encode_prompt", encode))

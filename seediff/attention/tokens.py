@@ -37,6 +37,11 @@ class TokenizedPrompt:
     names: tuple[Span, ...] = ()
     cut: Span = NOTHING
 
+    @property
+    def without_words(self) -> tuple[int, ...]:
+        """Positions of tokens that stand for nothing in the text: start, end, padding, a template's."""
+        return tuple(at for at, span in enumerate(self.spans) if span == NOTHING)
+
     def indices(self, word: str, starts: Sequence[int] = ()) -> tuple[int, ...]:
         """Positions of every token that stands for a character of ``word``, in order.
 
