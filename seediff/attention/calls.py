@@ -44,16 +44,16 @@ class Record:
     def of(self, schedule: Sequence[float]) -> frozenset[float]:
         """The timesteps of the schedule, which descends, that are recorded.
 
-        ``SeediffError`` for one that the schedule does not have.
+        Timesteps are rounded to whole ones. ``SeediffError`` for one that the schedule does not have.
         """
         if not isinstance(self.timesteps, tuple):
             return frozenset(schedule[-ceil(self.timesteps * len(schedule)) :])
-        if missing := sorted({*self.timesteps} - {*schedule}):
+        whole = [round(timestep) for timestep in schedule]
+        if missing := sorted({*self.timesteps} - {*whole}):
             raise SeediffError(
-                f"Timestep {missing[0]} is not one of this run's.\n"
-                f"These are {', '.join(f'{timestep:g}' for timestep in schedule)}."
+                f"Timestep {missing[0]} is not one of this run's.\nThese are {', '.join(map(str, whole))}."
             )
-        return frozenset(self.timesteps)
+        return frozenset(timestep for timestep in schedule if round(timestep) in self.timesteps)
 
 
 @dataclass(frozen=True)

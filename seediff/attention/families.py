@@ -71,7 +71,8 @@ class Family:
 
     @property
     def tokenizers(self) -> list[str]:
-        return [piece.tokenizer for pieces in self.text.values() for piece in pieces]
+        """Those whose tokens the vectors of the text stand for."""
+        return [name for pieces in self.text.values() for piece in pieces for name in piece.tokenizers]
 
     def layers_of(self, denoiser: nn.Module) -> dict[str, str]:
         """The attention layers of a denoiser that are recorded, and the kind of each."""
@@ -232,7 +233,8 @@ def _first_and_last(encoding: Any, length: int) -> list[int]:
 PER_MILLE = 1000.0
 """Flow models count their time from 0 to 1; their scheduler counts to 1,000."""
 PROMPT = {"encoder_hidden_states": (Pieces(),)}
-IN_TEMPLATE = {"encoder_hidden_states": (Pieces(template=True),)}
+CHAT = "<|im_start|>user\n"
+"""What stands right before a prompt in a conversation with Qwen."""
 
 
 def _share(given: float) -> float:
@@ -255,7 +257,7 @@ FAMILIES = (
             r".*attentions\.\d+\.transformer_blocks\.\d+\.attn2": CROSS,
         },
         _latents,
-        PROMPT,
+        {"encoder_hidden_states": (Pieces(beside="tokenizer_2"),)},
         grids=r".*attentions\.\d+",
     ),
     Family("PixArt", ("PixArtTransformer2DModel",), _TWO_LAYERS, _apart, PROMPT),
@@ -264,7 +266,7 @@ FAMILIES = (
         ("SD3Transformer2DModel",),
         {r"transformer_blocks\.\d+\.attn": JOINT, r"transformer_blocks\.\d+\.attn2": SELF},
         _image_first,
-        {"encoder_hidden_states": (Pieces(), Pieces("tokenizer_3"))},
+        {"encoder_hidden_states": (Pieces(beside="tokenizer_2"), Pieces("tokenizer_3"))},
         perturbed="skip_layers",
     ),
     Family(
@@ -275,14 +277,21 @@ FAMILIES = (
         {"encoder_hidden_states": (Pieces("tokenizer_2"),)},
         clock=_share,
     ),
-    Family("FLUX.2", ("Flux2Transformer2DModel",), _TWO_STREAMS, _ids_after_text, IN_TEMPLATE, clock=_share),
+    Family(
+        "FLUX.2",
+        ("Flux2Transformer2DModel",),
+        _TWO_STREAMS,
+        _ids_after_text,
+        {"encoder_hidden_states": (Pieces(template=CHAT),)},
+        clock=_share,
+    ),
     Family("Chroma", ("ChromaTransformer2DModel",), _TWO_STREAMS, _ids_after_text, PROMPT, clock=_share),
     Family(
         "Qwen-Image",
         ("QwenImageTransformer2DModel",),
         _TWO_STREAMS,
         partial(_text_first, size=_shapes),
-        {"encoder_hidden_states": (Pieces(columns=partial(_after_template, template=34), template=True),)},
+        {"encoder_hidden_states": (Pieces(columns=partial(_after_template, template=34), template=CHAT),)},
         clock=_share,
     ),
     Family(
@@ -290,7 +299,7 @@ FAMILIES = (
         ("ZImageTransformer2DModel",),
         {r"layers\.\d+\.attention": JOINT},
         _listed,
-        {"cap_feats": (Pieces(columns=_attended, template=True),)},
+        {"cap_feats": (Pieces(columns=_attended, template=CHAT),)},
         timestep="t",
         clock=_share_left,
     ),
@@ -317,14 +326,14 @@ FAMILIES = (
             r"visual_transformer_blocks\.\d+\.cross_attention": CROSS,
         },
         partial(_apart, size=_rope),
-        {"encoder_hidden_states": (Pieces(columns=partial(_from, 40), template=True),)},
+        {"encoder_hidden_states": (Pieces(columns=partial(_from, 40), template=CHAT),)},
     ),
     Family(
         "Lumina-Image 2",
         ("Lumina2Transformer2DModel",),
         {r"layers\.\d+\.attn": JOINT},
         _after_attended_text,
-        {"encoder_hidden_states": (Pieces(columns=_attended, template=True),)},
+        {"encoder_hidden_states": (Pieces(columns=_attended, template=" <Prompt Start> "),)},
         clock=_share_left,
     ),
     Family(
@@ -340,7 +349,7 @@ FAMILIES = (
         ("SanaTransformer2DModel",),
         {r"transformer_blocks\.\d+\.attn1": LINEAR, r"transformer_blocks\.\d+\.attn2": CROSS},
         _apart,
-        {"encoder_hidden_states": (Pieces(columns=_first_and_last, template=True),)},
+        {"encoder_hidden_states": (Pieces(columns=_first_and_last, template="User Prompt: "),)},
     ),
 )
 

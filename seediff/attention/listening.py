@@ -79,6 +79,11 @@ class _Tap(TorchFunctionMode):
         return self._attend(*args, **(kwargs or {}))
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if kwargs.get("is_causal") or kwargs.get("dropout_p"):
+            raise SeediffError(
+                f"The layer {self.layer} looks at earlier positions only, or drops some at random.\n"
+                "Such attention cannot be recorded: use the pipeline's own layers."
+            )
         output, fill = _attention(query.device.type)(query, key, value, *args, **kwargs)
         with torch.autocast(query.device.type, enabled=False):
             self.listener.hear(self.layer, query, key.shape[2], fill)
@@ -124,6 +129,7 @@ class Listener:
         self._calls = 0
         self.latent_size: Size | None = None
         self._images: int | None = None
+        self._batch = self._own = 0
         self._family, self._denoiser, self._wanted = family, denoiser, wanted
         self._signature = inspect.signature(type(denoiser).forward)
         self.layers = choice.of(family.layers_of(denoiser))
@@ -151,10 +157,12 @@ class Listener:
         """Prepare for one call of the denoiser."""
         arguments = self._signature.bind(self._denoiser, *args, **kwargs).arguments
         rows, self._recordings = self._wanted(arguments)
+        self._batch = len(arguments[next(iter(self._family.text))])
         self._heard, self._grid = dict.fromkeys(self.layers, 0), None
         if not rows:
             self._recordings = frozenset()
             return
+        self._own = rows[-1] + 1
         self._places = [(row, self._family.place(self._denoiser, arguments, row)) for row in rows]
         sizes = {place.size for _, place in self._places}
         self._check_images(len(rows), sizes)
@@ -193,15 +201,26 @@ class Listener:
     def hear(self, name: str, query: Tensor, keys: int, fill: Fill) -> None:
         """One fused attention of a layer: query (batch, heads, positions, width)."""
         batch, heads, queries, _ = query.shape
-        kind = self.layers[name]
-        if kind == CROSS and self._heard[name] and keys != self._places[0][1].tokens:
-            return  # an image prompt's tokens (IP-Adapter), which follow the text's
+        if self._heard[name] and self._is_further(name, batch, keys):
+            return
+        if batch not in (self._own, self._batch):  # rows after the images' own may have an attention of another kind
+            raise SeediffError(
+                f"The layer {name} attends for {batch} rows of a batch, where {self._batch} were expected.\n"
+                "Tiles, windows and the skipping of guidance cannot be recorded: use the pipeline without them."
+            )
         layouts = [self._layout(name, row, place, queries, keys) for row, place in self._places]
-        if any(layout.row >= batch for layout in layouts):
-            raise SeediffError(f"{name} was given {batch} rows of the denoiser's batch, without the images' own.")
         self._heard[name] += 1
         self.accumulator.add(name, self._recordings, layouts, heads, keys, query.device, fill)
         self.shelf.add(name, self._calls, layouts, heads, keys, query.device, fill)
+
+    def _is_further(self, name: str, batch: int, keys: int) -> bool:
+        """Whether this is attention beside the images' own.
+
+        It may look at an image prompt's tokens (IP-Adapter), or be that of the perturbed rows that follow the images'
+        own (PAG).
+        """
+        is_of_image_prompt = self.layers[name] == CROSS and keys != self._places[0][1].tokens
+        return is_of_image_prompt or batch == self._batch - self._own
 
     def _layout(self, name: str, row: int, place: Place, queries: int, keys: int) -> Layout:
         kind, size = self.layers[name], self._grid or place.size

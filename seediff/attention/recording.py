@@ -28,11 +28,12 @@ from seediff.attention.calls import ALL, Calls, Record, read_calls
 from seediff.attention.families import Family, family_of
 from seediff.attention.listening import EVERY_LAYER, Choice, Listener, Wanted, listen
 from seediff.attention.maps import AttentionMaps
-from seediff.attention.spoken import Spoken, Vectors
+from seediff.attention.spoken import Spoken, Vectors, are_same_rows
 from seediff.attention.tokens import (
     Heard,
     Pieces,
     TokenizedPrompt,
+    check_prompt,
     hearing,
     joined,
     read_prompts,
@@ -65,41 +66,47 @@ def record_denoiser(
 
 
 class _Schedule:
-    """Which recordings want a call, by the place of its timestep in the schedule of the pipeline's scheduler."""
+    """Which recordings want a call, by the place of its timestep in the run of the pipeline's scheduler."""
 
     def __init__(self, pipe: Any, family: Family, recordings: Sequence[Record]) -> None:
         self._pipe, self._family, self._recordings = pipe, family, recordings
         self.restart()
 
     def restart(self) -> None:
-        self._next: int | None = None
+        self._run: list[float] = []
+        self._calls = 0
 
     def __call__(self, given: Any) -> Recordings:
-        """``given``: what the denoiser is given as its timestep; ``SeediffError`` if it is not the schedule's next."""
-        timesteps = torch.as_tensor(self._pipe.scheduler.timesteps)
-        schedule = timesteps.tolist()
+        """``given``: what the denoiser is given as its timestep; ``SeediffError`` if it is not the run's next."""
         value = torch.as_tensor(given).flatten()[0]
         present = self._family.clock(value.item())
-        if self._next is None:  # a picture to picture pipeline begins in the middle
-            self._next = min(range(len(schedule)), key=lambda at: abs(schedule[at] - present))
-        expected = schedule[self._next] if self._next < len(schedule) else None
+        self._run = self._run or self._run_from(present)
+        expected = self._run[self._calls] if self._calls < len(self._run) else None
         if expected is None or abs(expected - present) > _tolerance(value.dtype):
             wanted = "no further call" if expected is None else f"timestep {expected:g}"
             raise SeediffError(
                 f"The denoiser was called with the prompt at timestep {present:g}, where {wanted} was expected.\n"
-                "Several calls at a timestep, as of windows of a panorama, cannot be recorded."
+                "Several calls at a timestep, as of a panorama's windows or of guidance by the prompt itself, cannot be"
+                " recorded."
             )
-        self._next += 1
-        at = self._next - 1
-        return frozenset(record for record in self._recordings if at in _places(record, schedule))
+        self._calls += 1
+        return frozenset(record for record in self._recordings if self._calls - 1 in _places(record, self._run))
+
+    def _run_from(self, present: float) -> list[float]:
+        """The timesteps of the run that begins: a picture to picture pipeline begins in the middle of the schedule."""
+        schedule = torch.as_tensor(self._pipe.scheduler.timesteps).tolist()
+        begin = getattr(self._pipe.scheduler, "begin_index", None)
+        if begin is None:
+            begin = min(range(len(schedule)), key=lambda at: abs(schedule[at] - present))
+        return schedule[begin:][: getattr(self._pipe, "num_timesteps", None)]
 
 
-def _places(record: Record, schedule: Sequence[float]) -> Sequence[int]:
-    """The places in the schedule that a recording wants."""
+def _places(record: Record, run: Sequence[float]) -> Sequence[int]:
+    """The places in the run that a recording wants."""
     if record.timesteps == ALL.timesteps:
-        return range(len(schedule))
-    wanted = record.of(schedule)
-    return [at for at, timestep in enumerate(schedule) if timestep in wanted]
+        return range(len(run))
+    wanted = record.of(run)
+    return [at for at, timestep in enumerate(run) if timestep in wanted]
 
 
 def _tolerance(dtype: torch.dtype) -> float:
@@ -184,21 +191,39 @@ class Recording:
         """A call of the pipeline's encode_prompt: the first ones of a call of the pipeline have its prompts."""
         if self._spoken is None:
             return encode_prompt(*args, **kwargs)
-        bound = inspect.signature(encode_prompt).bind(*args, **kwargs)
-        texts = self._texts(bound.arguments)
+        bound, argument = inspect.signature(encode_prompt).bind(*args, **kwargs), self._spoken.next_argument
+        texts = self._texts(bound.arguments) if argument is not None else []
         with hearing(self._pipe, self._family.tokenizers) as heard:
             encoded = encode_prompt(*args, **kwargs)
-        if (argument := self._spoken.next_argument) is not None:
+        if argument is not None:
             if bound.arguments.get("prompt") is None:
-                with hearing(self._pipe, self._family.tokenizers) as heard:
-                    encode_prompt(list(texts))
+                heard = self._read_aloud(encode_prompt, bound, texts)
             self._read(texts, self._family.text[argument], heard, encoded[0])
         check_text(encoded[0])
         self._spoken.add(encoded, len(self._prompts))
         return encoded
 
+    def _read_aloud(
+        self, encode_prompt: Callable[..., Any], bound: inspect.BoundArguments, texts: Sequence[str]
+    ) -> dict[str, list[Heard]]:
+        """What the tokenizers are given for texts whose vectors the pipeline was given."""
+        for vectors in [name for name in bound.arguments if name.endswith(("embeds", "embeds_2", "mask", "mask_2"))]:
+            del bound.arguments[vectors]
+        bound.arguments["prompt"] = list(texts)
+        if "do_classifier_free_guidance" in bound.arguments:
+            bound.arguments["do_classifier_free_guidance"] = False
+        try:
+            with hearing(self._pipe, self._family.tokenizers) as heard:
+                encode_prompt(*bound.args, **bound.kwargs)
+        except Exception as error:
+            raise SeediffError(
+                f"{type(self._pipe).__name__} cannot encode the texts given as prompts, so their tokens are unknown"
+                f" ({type(error).__name__}: {error}).\nLeave its tokenizers and text encoders in place."
+            ) from error
+        return heard
+
     def _texts(self, arguments: Mapping[str, Any]) -> list[str]:
-        """The prompts of a call of encode_prompt; some pipelines write into the list that they are given."""
+        """A copy of the prompts of a call of encode_prompt: some pipelines write into the list that they are given."""
         given = self._given if arguments.get("prompt") is None else arguments["prompt"]
         if given is None:
             raise SeediffError(
@@ -211,18 +236,22 @@ class Recording:
                     f"The pipeline was given another text as {further}: which words its tokens stand for is unknown.\n"
                     f"Leave {further} out."
                 )
-        return [given] if isinstance(given, str) else list(given)
+        texts = [given] if isinstance(given, str) else list(given)
+        for text in texts:
+            check_prompt(text)
+        return texts
 
     def _read(
         self, texts: Sequence[str], pieces: Sequence[Pieces], heard: Mapping[str, Sequence[Heard]], vectors: Vectors
     ) -> None:
         """Add the tokens of one argument of the denoiser to the prompts of the images to come, in their order."""
+        if len(vectors) not in (len(texts), len(texts) * self._copies):
+            raise SeediffError(
+                f"The pipeline was given the vectors of {len(vectors)} texts, but prompts names {len(texts)}.\n"
+                "Name one text for each row of prompt_embeds."
+            )
         lengths = [len(vectors[at * len(vectors) // len(texts)]) for at in range(len(texts))]
-        parts = [
-            read_prompts(self._pipe, texts, piece, heard[piece.tokenizer], lengths)
-            for piece in pieces
-            if piece.tokenizer in heard
-        ]
+        parts = [read_prompts(self._pipe, texts, piece, heard, lengths) for piece in pieces if piece.tokenizer in heard]
         if len(parts) < len(pieces):
             counts = [sum(len(part[at].tokens) for part in parts) for at in range(len(texts))]
             parts.append([without_tokens(*of) for of in zip(texts, map(sub, lengths, counts), strict=True)])
@@ -237,9 +266,17 @@ class Recording:
                 "The denoiser was called by something else than the pipeline that is being recorded.\n"
                 "End the with-block before another pipeline uses the same denoiser."
             )
-        rows = self._spoken.rows([arguments[name] for name in self._family.text])
-        if not rows or arguments.get(self._family.perturbed) is not None:
+        texts = [arguments[name] for name in self._family.text]
+        blocks = self._spoken.blocks(texts)
+        if not blocks or arguments.get(self._family.perturbed) is not None:
             return (), frozenset()
+        rows, *again = blocks
+        if not all(are_same_rows(arguments, len(texts[0]), rows, others) for others in again):
+            raise SeediffError(
+                f"The denoiser was given the prompts {len(blocks)} times at once, each time with something else: which"
+                " time is the image is unknown.\n"
+                "Windows of a panorama, and guidance by the prompt itself, cannot be recorded."
+            )
         self._check_tokens(arguments, rows)
         return rows, self._schedule(arguments[self._family.timestep])
 

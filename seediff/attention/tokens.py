@@ -18,6 +18,8 @@ from seediff.errors import SeediffError
 from seediff.prompts.words import Span, meet, place_word
 
 NOTHING: Span = (0, 0)
+MOST_SHOWN = 120
+"""Characters of a text that a message shows."""
 MOST_TOKENS = 1_000_000
 """More than this is transformers' 1e30, for a tokenizer that does not say how many tokens it keeps."""
 
@@ -71,8 +73,8 @@ def tokenize(pipe: Any, prompts: Sequence[str]) -> list[TokenizedPrompt]:
     how many it keeps.
     """
     for prompt in prompts:
-        _check_prompt(prompt)
-    texts = [_expand(pipe, prompt).text for prompt in prompts]
+        check_prompt(prompt)
+    texts = [_expand(pipe, pipe.tokenizer, prompt).text for prompt in prompts]
     tokenizer, length = pipe.tokenizer, pipe.tokenizer.model_max_length
     _check_fast(tokenizer)
     _check_length(length)
@@ -99,13 +101,19 @@ class Pieces:
     """The tokens that vectors of a text stand for.
 
     ``tokenizer``: the pipeline's, by the name of its attribute. ``columns``: of an encoding and the number of vectors:
-    for each that is attended to, the place of its token; None for one without a token. ``template``: whether the
-    pipeline writes a text of its own around the prompt.
+    for each that is attended to, the place of its token; None for one without a token. ``template``: where the
+    pipeline writes a text of its own around the prompt, what stands right before it.
+    ``beside``: a tokenizer for the other half of each vector, which has to read prompts in the same way.
     """
 
     tokenizer: str = "tokenizer"
     columns: Callable[[Any, int], Sequence[int | None]] = whole
-    template: bool = False
+    template: str = ""
+    beside: str = ""
+
+    @property
+    def tokenizers(self) -> list[str]:
+        return [name for name in (self.tokenizer, self.beside) if name]
 
 
 @contextmanager
@@ -136,34 +144,55 @@ def _hear(heard: list[Heard], call: Callable[..., Any], text: Any, *args: Any, *
 
 
 def read_prompts(
-    pipe: Any, prompts: Sequence[str], pieces: Pieces, heard: Sequence[Heard], lengths: Sequence[int]
+    pipe: Any, prompts: Sequence[str], pieces: Pieces, heard: Mapping[str, Sequence[Heard]], lengths: Sequence[int]
 ) -> list[TokenizedPrompt]:
-    """Each prompt with the tokens that its vectors stand for, from what a tokenizer was given for it.
+    """Each prompt with the tokens that its vectors stand for, from what the pipeline's tokenizers were given for it.
 
-    ``lengths``: the numbers of vectors. ``SeediffError`` if the tokenizer was not given the prompt, or does not tell
-    where its tokens are.
+    ``lengths``: the numbers of vectors. ``SeediffError`` if a tokenizer was not given the prompt, or does not tell
+    where its tokens are, and if two tokenizers read a prompt differently for the same vectors.
     """
-    for prompt in prompts:
-        _check_prompt(prompt)
-    tokenizer = tokenizer_of(pipe, pieces.tokenizer)
+    read, *beside = [
+        _read_by(pipe, name, prompts, pieces, heard[name], lengths) for name in pieces.tokenizers if name in heard
+    ]
+    for others in beside:
+        for one, other in zip(read, others, strict=True):
+            if one.spans != other.spans:
+                raise SeediffError(
+                    f"{pieces.tokenizer} and {pieces.beside} make different tokens of {shortened(one.text)!r}, but each"
+                    " vector of the text is of one token of both.\n"
+                    "Load a textual inversion into both tokenizers, with as many vectors in each."
+                )
+    return read
+
+
+def _read_by(
+    pipe: Any, name: str, prompts: Sequence[str], pieces: Pieces, heard: Sequence[Heard], lengths: Sequence[int]
+) -> list[TokenizedPrompt]:
+    tokenizer = tokenizer_of(pipe, name)
     _check_fast(tokenizer)
     read, following = list[TokenizedPrompt](), iter(heard)
     for prompt, length in zip(prompts, lengths, strict=True):
-        item = next((item for item in following if _fits(pipe, prompt, item, pieces, length)), None)
+        item = next((item for item in following if _fits(tokenizer, pipe, prompt, item, pieces, length)), None)
         if item is None:
-            given = f", but {heard[0].text!r}" if heard else ""
+            given = f", but {shortened(heard[0].text)!r}" if heard else ""
             raise SeediffError(
-                f"No tokenizer was given the prompt {prompt!r} as it is, for {length} vectors{given}: where its words"
-                " are is unknown.\nGive the pipeline the prompt as its tokenizer should read it, without cleaning."
+                f"No tokenizer was given the prompt {shortened(prompt)!r} as it is, for {length} vectors{given}: where"
+                " its words are is unknown.\n"
+                "Give the pipeline the prompt as its tokenizer should read it, without cleaning."
             )
         read.append(_read(pipe, prompt, item, tokenizer, pieces, length))
     return read
 
 
-def _fits(pipe: Any, prompt: str, item: Heard, pieces: Pieces, length: int) -> bool:
+def shortened(text: str) -> str:
+    """The end of a long text."""
+    return text if len(text) <= MOST_SHOWN else "... " + text[-MOST_SHOWN:]
+
+
+def _fits(tokenizer: Any, pipe: Any, prompt: str, item: Heard, pieces: Pieces, length: int) -> bool:
     """Whether these are the tokens of the prompt that the vectors stand for."""
     is_long_enough = len(pieces.columns(item.encoding, length)) <= length
-    return is_long_enough and bool(_origins(pipe, prompt, item.text, pieces.template))
+    return is_long_enough and bool(_origins(tokenizer, pipe, prompt, item.text, pieces.template))
 
 
 def joined(parts: Sequence[TokenizedPrompt]) -> TokenizedPrompt:
@@ -183,7 +212,8 @@ def without_tokens(prompt: str, length: int) -> TokenizedPrompt:
     return TokenizedPrompt(prompt, ("",) * length, (NOTHING,) * length)
 
 
-def _check_prompt(prompt: Any) -> None:
+def check_prompt(prompt: Any) -> None:
+    """``SeediffError`` unless the prompt is a text."""
     if not isinstance(prompt, str):
         raise SeediffError(f"A prompt must be a text, not {prompt!r}.")
     if any("\ud800" <= character <= "\udfff" for character in prompt):
@@ -216,16 +246,16 @@ class _Expanded:
         return _Expanded(self.text.replace(old, new), (*origins, *self.origins[at:]))
 
 
-def _expand(pipe: Any, prompt: str) -> _Expanded:
+def _expand(pipe: Any, tokenizer: Any, prompt: str) -> _Expanded:
     """The prompt with every word of a textual inversion written as its vectors, as diffusers' pipelines do it."""
     expanded = _Expanded(prompt, tuple((at, at + 1) for at in range(len(prompt))))
     if not hasattr(pipe, "maybe_convert_prompt"):
         return expanded
-    converted = pipe.maybe_convert_prompt(prompt, pipe.tokenizer)
+    converted = pipe.maybe_convert_prompt(prompt, tokenizer)
     if converted == prompt:
         return expanded
-    for token in set(pipe.tokenizer.tokenize(prompt)):  # diffusers takes them in this order, whatever it is
-        expanded = expanded.replace(token, " ".join(_vectors(token, pipe.tokenizer.added_tokens_encoder)))
+    for token in set(tokenizer.tokenize(prompt)):  # diffusers takes them in this order, whatever it is
+        expanded = expanded.replace(token, " ".join(_vectors(token, tokenizer.added_tokens_encoder)))
     if expanded.text != converted:
         raise SeediffError(
             f"{type(pipe).__name__} makes {converted!r} of the prompt {prompt!r}; where its words are is unknown.\n"
@@ -248,33 +278,38 @@ def _check_fast(tokenizer: Any) -> None:
         )
 
 
-def _origins(pipe: Any, prompt: str, text: str, template: bool = False) -> tuple[Span, ...]:
+def _origins(tokenizer: Any, pipe: Any, prompt: str, text: str, template: str) -> tuple[Span, ...]:
     """For each character of a text that a tokenizer was given, those of the prompt that it stands for, if any.
 
-    Nothing at all if the text does not have the prompt, or at several places. Some pipelines strip prompts or write
-    them in small letters; some put a template around them.
+    Nothing at all if the text does not have the prompt where it should. Some pipelines strip prompts or write them in
+    small letters; some put a template around them.
     """
-    if text == (expanded := _expand(pipe, prompt)).text:
+    if text == (expanded := _expand(pipe, tokenizer, prompt)).text:
         return expanded.origins or (NOTHING,)
     stripped = prompt.strip()
     before = len(prompt) - len(prompt.lstrip())
-    for written in (stripped, stripped.lower()):
-        if not written or len(written) != len(stripped) or (text != written and not template):
+    for first, written in ((0, prompt), (before, stripped), (before, stripped.lower())):
+        place = _place(written, text, template)
+        if place is None or not text.startswith(written, place) or len(written) > len(prompt):
             continue
-        if text.endswith(written):
-            place = len(text) - len(written)
-        elif text.count(written) == 1:
-            place = text.index(written)
-        else:
-            continue
-        own = [(before + at, before + at + 1) for at in range(len(written))]
-        return (*[NOTHING] * place, *own, *[NOTHING] * (len(text) - place - len(written)))
+        own = [(first + at, first + at + 1) for at in range(len(written))]
+        return (*[NOTHING] * place, *own, *[NOTHING] * max(1, len(text) - place - len(written)))
     return ()
+
+
+def _place(written: str, text: str, template: str) -> int | None:
+    """Where a prompt should begin in a text that a tokenizer was given: in another template, at its only place."""
+    if text == written:
+        return 0
+    if template and template in text:
+        return text.rindex(template) + len(template)
+    is_found_once = text.find(written) == text.rfind(written) >= 0
+    return text.find(written) if template and written and is_found_once else None
 
 
 def _read(pipe: Any, prompt: str, heard: Heard, tokenizer: Any, pieces: Pieces, length: int) -> TokenizedPrompt:
     """A prompt's tokens, with places in the prompt as it was given."""
-    encoding, origins = heard.encoding, _origins(pipe, prompt, heard.text, pieces.template)
+    encoding, origins = heard.encoding, _origins(tokenizer, pipe, prompt, heard.text, pieces.template)
     added = {*tokenizer.added_tokens_encoder.values()} - {tokenizer.unk_token_id}
     kept = _spans(encoding, origins)
     beyond = [span for part in encoding.overflowing for span in _spans(part, origins)]
