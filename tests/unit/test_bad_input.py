@@ -94,7 +94,7 @@ def write_study(folder: Path, old: str, new: str) -> Path:
         ("repeats: 1", "repeats: 010", "010 can be read as more than one number", "without a 0"),
         ("repeats: 1", "repeats: !!int '1:30'", "1:30 can be read as more than one number", "in quotes"),
         ("repeats: 1", "repeats: 1:30", "'repeats'", "a whole number from 1 to 1,000"),
-        ("guidance_scale: 2.0", "guidance_scale: 1:30.5", "diffusion.guidance_scale", "a finite number above 1"),
+        ("guidance_scale: 2.0", "guidance_scale: 1:30.5", "diffusion.guidance_scale", "a finite number, 0 or more"),
         ("repeats: 1", "repeats: yes", "'repeats'", "a whole number from 1 to 1,000"),
         ("repeats: 1", "repeats: 1000000", "'repeats'", "from 1 to 1,000"),
         ("batch_size: 2\n", "batch_size: 1000000\n", "diffusion.batch_size", "from 1 to 4,096"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -19,7 +19,7 @@ from seediff.filtering.settings import Filter
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import Steps, named_steps, resolve
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, RobustTraining, SegmenterSettings, segmenter_settings
-from seediff.settings import AtOnce, Share, Threshold, Timesteps
+from seediff.settings import AtOnce, GuidanceScale, Pixels, Share, Threshold, Timesteps
 from seediff.workflow.study.outputs import AnyTable, Figures, Judge, MaskTable, ReferenceJudge, Table
 from seediff.workflow.study.values import AnyNames, Count, Name, Names, Repeats, Section, Text
 
@@ -40,13 +40,17 @@ class Diffusion(Section):
     """The text-to-image model and how it is sampled."""
 
     model: Annotated[Text, Field(pattern=r"^[^{}]*$")]  # braces are wildcards in the workflow's paths
-    """Hub id or folder of a Stable Diffusion model."""
+    """Hub id or folder of a text-to-image model."""
     revision: Annotated[Text | None, Field(pattern=r"^[\w./-]+$"), _UNLESS_EMPTY] = None
     """Commit, tag or branch of a hub id; if left out, the commit that the id stands for when a run begins."""
     num_inference_steps: Timesteps = 50
     """Denoising steps of an image."""
-    guidance_scale: Annotated[float, Gt(1)] = 7.5
-    """Scale of classifier-free guidance."""
+    guidance_scale: GuidanceScale = 7.5
+    """Scale of whatever guidance the model has; 0 for none, as turbo models want it."""
+    height: Annotated[Pixels | None, _UNLESS_EMPTY] = None
+    """Height of an image in pixels, if not the model's own."""
+    width: Annotated[Pixels | None, _UNLESS_EMPTY] = None
+    """Width of an image in pixels, if not the model's own."""
     batch_size: AtOnce = 8
     """Images drawn at a time. It changes speed and, at most, last digits."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
