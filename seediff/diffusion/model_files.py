@@ -28,8 +28,7 @@ EMBEDDED = "pictograms"
 _CONFIGURATION = (".json", ".txt", ".model", ".jinja")
 _SHARD = r"(-\d{5}-of-\d{5})?"
 _WEIGHTS = rf"[A-Za-z_]+{_SHARD}\.safetensors"
-_OF_VARIANT = rf"[A-Za-z_]+{_SHARD}\.{{variant}}{_SHARD}\.safetensors"
-"""Those in another precision, which have its name before the suffix: read only if it is asked for."""
+"""Not those in another precision, whose name they have before the suffix: read only if it is asked for."""
 _HUB_ID = re.compile(r"(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b(@[\w./-]+)?")
 """As the hub has it: no part begins or ends with a dash or a dot."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -161,8 +160,8 @@ def network_files(path: Path, variant: str | None = None) -> list[Path]:
     if path.is_file():
         return [path]
     files = [file for file in path.glob("*") if file.is_file()]
-    of_variant = _OF_VARIANT.format(variant=re.escape(variant)) if variant else _WEIGHTS
-    weights = next((found for pattern in (of_variant, _WEIGHTS) if (found := _named(files, pattern))), [])
+    of_variant = _named(files, rf"[A-Za-z_]+{_SHARD}\.{re.escape(variant)}{_SHARD}\.safetensors") if variant else []
+    weights = of_variant or _named(files, _WEIGHTS)
     return sorted([*(file for file in files if file.suffix in _CONFIGURATION), *weights])
 
 

@@ -172,7 +172,9 @@ def test_classes_are_a_list_of_texts(tmp_path: Path, classes: Any) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("option", ["--steps 0", "--batch-size -1", "--guidance-scale nan", "--guidance-scale 1"])
+@pytest.mark.parametrize(
+    "option", ["--steps 0", "--batch-size -1", "--guidance-scale nan", "--guidance-scale -1", "--height 100"]
+)
 def test_generate_refuses_impossible_numbers(said: Any, tmp_path: Path, option: str) -> None:
     message = said("generate", "--model", MODEL, "--class", "cat", "--output", tmp_path / "out", *option.split())
     assert "but must be a" in message and not (tmp_path / "out").exists()
