@@ -142,10 +142,10 @@ def _failed(model: str | Path, error: Exception) -> SeediffError:
 
 
 def _advice(model: str | Path) -> str:
-    if "stable-diffusion-2" in str(model) and str(model) != SD2_BASE:
-        return MOVED
     if is_checkpoint(model):
         return "A checkpoint's configuration comes from the hub. Where there is no network, give a folder."
+    if "stable-diffusion-2" in str(model) and str(model) != SD2_BASE:
+        return MOVED
     return "Give a folder or an id of a text-to-image pipeline."
 
 
