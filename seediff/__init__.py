@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from seediff.attention.apart import Apart as Apart
     from seediff.attention.maps import AttentionMaps as AttentionMaps
     from seediff.attention.recording import record_attention as record_attention
+    from seediff.diffusion.loading import load as load
     from seediff.diffusion.looking import look_again as look_again
-    from seediff.diffusion.synthesis import load as load
     from seediff.errors import SeediffError as SeediffError
     from seediff.masks import make_mask as make_mask
     from seediff.masks import make_score as make_score
@@ -21,7 +21,7 @@ _HOMES = {
     "Apart": "seediff.attention.apart",
     "AttentionMaps": "seediff.attention.maps",
     "SeediffError": "seediff.errors",
-    "load": "seediff.diffusion.synthesis",
+    "load": "seediff.diffusion.loading",
     "look_again": "seediff.diffusion.looking",
     "make_mask": "seediff.masks",
     "make_score": "seediff.masks",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterable
 from difflib import get_close_matches
@@ -18,16 +19,37 @@ MOST_SHOWN = 40
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What breaks a line, steers a terminal, changes the order in which text is shown, or cannot be written as UTF-8."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}(?<! )")
+_MOST_BYTES = 200
+"""Of a name in a file's name, which can have 255."""
 
 
 def check_name(kind: str, name: str) -> str:
     """Return ``name`` if it can safely be part of a path; raise ``SeediffError`` otherwise."""
-    if not _NAME.fullmatch(name) or ".." in name:
+    if not _is_name(name):
         raise SeediffError(
             f"{kind} {name!r} cannot be used as a name.\n"
             "Use letters, digits, '_', '-', '.' and spaces in between, starting with a letter or digit (64 at most)."
         )
     return name
+
+
+def _is_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None and ".." not in name
+
+
+def check_any_name(kind: str, name: str) -> str:
+    """``check_name`` for names of any script: their letters, with the marks on them, and digits count as such."""
+    bare = [character for character in name if not unicodedata.category(character).startswith("M")]
+    if not _is_name("".join("a" if character.isalnum() else character for character in bare)):
+        check_name(kind, name)
+    if len(name.encode(errors="surrogatepass")) > _MOST_BYTES:
+        raise SeediffError(f"{kind} {name!r} is too long for the name of a file.\nUse a shorter one.")
+    return name
+
+
+def folded(name: str) -> str:
+    """The same for names that file systems may take for one: in capital or small letters, however accents are coded."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def check_texts(what: str, texts: Collection[str]) -> None:

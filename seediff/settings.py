@@ -2,7 +2,7 @@
 
     @dataclass(frozen=True)
     class Sampling:
-        guidance_scale: Annotated[float, Gt(1)] = 7.5
+        num_inference_steps: Annotated[int, Ge(1), Le(1000)] = 50
 
         def __post_init__(self) -> None:
             check_bounds("Sampling", self)
@@ -29,6 +29,10 @@ MOST_AT_ONCE = 4096
 AtOnce = Annotated[int, Ge(1), Le(MOST_AT_ONCE)]
 """What is in memory at one time."""
 Timesteps = Annotated[int, Ge(1), Le(MOST_TIMESTEPS)]
+GuidanceScale = Annotated[float, Ge(0)]
+"""Up to 1, most pipelines draw without guidance."""
+Pixels = Annotated[int, Ge(16), Le(8192), MultipleOf(8)]
+"""A side of an image to be drawn."""
 Share = Annotated[float, Ge(0), Le(1)]
 """A part of something, or a probability."""
 Threshold = Annotated[float, Gt(0), Le(1)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diffusers.utils import logging
 from torch import Tensor, nn
@@ -21,9 +21,6 @@ from seediff.files.tensors import read_tensors
 from seediff.finite import check_weights
 from seediff.names import reason
 from seediff.training.checkpoint import save_tensors
-
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
 
 
 def add_adapter(unet: Any, settings: AdapterSettings) -> list[nn.Parameter]:
@@ -68,13 +65,15 @@ def adapter_file(path: Path) -> Path:
     return file
 
 
-def fuse_adapter(pipe: StableDiffusionPipeline, path: Path) -> None:
+def fuse_adapter(pipe: Any, path: Path) -> None:
     """Add the adapter's updates to the pipeline's weights, for good; no layer of the adapter is left.
 
     Raises ``SeediffError`` for a file that holds no LoRA adapter, or one that does not fit this model exactly.
     """
     require_extra("lora")
     file = adapter_file(path)
+    if not hasattr(pipe, "load_lora_weights"):
+        raise SeediffError(f"diffusers has no adapters for a {type(pipe).__name__}.\nLeave the adapter out.")
     tensors = _read(file)
     try:
         # It warns of networks that an adapter leaves alone, and of tensors that ``_check_fit`` looks for anyway.
@@ -103,16 +102,16 @@ def _read(file: Path) -> dict[str, Tensor]:
 
 def _check_scale(file: Path, settings: Mapping[str, Any]) -> None:
     """diffusers notes there what the tensors do not tell; we apply B A as it is."""
-    for part in ("unet", "text_encoder"):
+    for part in {name.rpartition(".")[0] for name in settings if name.endswith((".lora_alpha", ".r"))}:
         scale, rank = settings.get(f"{part}.lora_alpha"), settings.get(f"{part}.r")
         if scale != rank:
             raise SeediffError(f"The adapter {file} is scaled by {scale} / {rank}.\nOnly unscaled ones can be loaded.")
 
 
-def _check_fit(pipe: StableDiffusionPipeline, tensors: Mapping[str, Tensor]) -> None:
+def _check_fit(pipe: Any, tensors: Mapping[str, Tensor]) -> None:
     """Every tensor must have found its layer: diffusers passes over those it has no use for."""
     stored = sum(not name.endswith("alpha") for name in tensors)
-    networks = (pipe.unet, pipe.text_encoder)
+    networks = [part for part in pipe.components.values() if isinstance(part, nn.Module)]
     fitted = sum(".lora_" in name for network in networks for name, _ in network.named_parameters())
     if fitted != stored:
         raise SeediffError(f"{fitted} of its {stored} tensors found a layer.")

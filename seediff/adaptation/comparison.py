@@ -20,8 +20,8 @@ from torch.utils.data import DataLoader, Subset
 from seediff.adaptation.denoising import denoising_losses, image_side, noised_views, square
 from seediff.datasets.images import Array
 from seediff.datasets.unlabelled import Unlabelled, folder_images
+from seediff.diffusion.loading import load
 from seediff.diffusion.outputs import checked_denoiser, checked_vae, encode_text
-from seediff.diffusion.synthesis import load
 from seediff.files.sealed import partial
 from seediff.rng import derive_seed
 

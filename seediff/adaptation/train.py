@@ -17,9 +17,10 @@ from seediff.adaptation.adapter import add_adapter, save_adapter
 from seediff.adaptation.denoising import NoisedView, denoising_losses, image_side, noised_views
 from seediff.adaptation.settings import WEIGHTS, AdapterSettings
 from seediff.datasets.unlabelled import Unlabelled
+from seediff.diffusion.loading import load
 from seediff.diffusion.model_files import identity, named_weights
 from seediff.diffusion.outputs import encode_text
-from seediff.diffusion.synthesis import load
+from seediff.diffusion.pipelines import check_plain_unet
 from seediff.files.sealed import write_csv
 from seediff.rng import derive_seed
 from seediff.training import loop
@@ -52,6 +53,7 @@ def train_adapter(
     Runs on the GPU if there is one.
     """
     pipe = load(model)
+    check_plain_unet(pipe, "Adapters are trained", "Give one of these.")
     images.check_size(image_side(pipe))
     about = {
         "model": named_weights(model),

@@ -13,7 +13,9 @@ from seediff.cli.terminal import say, show_tables, status_text
 from seediff.errors import SeediffError
 from seediff.names import nearest
 
-Model = Annotated[str, typer.Option(help="Stable Diffusion id or folder, or pictograms: the model of seediff's wheel")]
+Model = Annotated[
+    str, typer.Option(help="id or folder of a text-to-image model, or pictograms: the model of seediff's wheel")
+]
 StudyName = Annotated[str, typer.Option(help="name of a study, or its file")]
 Output = Annotated[Path, typer.Option(parser=folder, help="folder to write to")]
 RngSeed = Annotated[int, typer.Option(help="every random number is derived from it")]
@@ -36,9 +38,13 @@ def generate(
     output: Output,
     number: Annotated[int, typer.Option(help="images of each class")] = 20,
     template: Annotated[str, typer.Option(help="prompt, with {word} for the class")] = "a photo of a {word}",
-    variant: Annotated[str, typer.Option(help="how masks are made; docs/studies.md lists all variants")] = "look",
+    variant: Annotated[
+        str | None, typer.Option(help="how masks are made (docs/studies.md lists all variants); as fits the model")
+    ] = None,
     steps: Annotated[int, typer.Option(help="denoising steps")] = 50,
-    guidance_scale: Annotated[float, typer.Option(help="scale of classifier-free guidance")] = 7.5,
+    guidance_scale: Annotated[float, typer.Option(help="scale of guidance; 0 for none")] = 7.5,
+    height: Annotated[int | None, typer.Option(help="of an image, in pixels; the model's own if left out")] = None,
+    width: Annotated[int | None, typer.Option(help="of an image, in pixels; the model's own if left out")] = None,
     batch_size: Annotated[int, typer.Option(help="images drawn at a time")] = 4,
     adapter: Annotated[Path | None, typer.Option(parser=file, help="LoRA file or folder that adapts the model")] = None,
     dtype: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="precision of weights")] = "float32",
@@ -62,6 +68,8 @@ def generate(
         dtype=dtype,
         rng_seed=rng_seed,
         adapter=adapter,
+        height=height,
+        width=width,
     )
     asked = len(classes) * number
     fewer = f"; {asked} of them were asked for now, the others earlier" if made > asked else ""

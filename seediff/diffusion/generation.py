@@ -13,13 +13,15 @@ from seediff.datasets.classes import BACKGROUND, MOST_CLASSES
 from seediff.datasets.flaws import Flaw, flaws_of
 from seediff.datasets.images import Array, decode_rgb, encode_mask, encode_picture, encode_png, read_file
 from seediff.datasets.palettes import VOC_COLOURS, overlay
+from seediff.diffusion.loading import load, pipeline_class
 from seediff.diffusion.model_files import differences, identity, local_folder
-from seediff.diffusion.synthesis import Drawn, Sampling, draw, load
+from seediff.diffusion.pipelines import default_variant
+from seediff.diffusion.synthesis import Drawn, Sampling, draw
 from seediff.errors import SeediffError
 from seediff.files.sealed import partial, read_json, write_json
 from seediff.masks.make import make_mask
 from seediff.masks.variants import calls_of, named_steps, resolve
-from seediff.names import check_texts, slug
+from seediff.names import check_any_name, check_texts, folded, slug
 from seediff.prompts.prompt_sets import Prompt, make_prompts
 from seediff.prompts.words import PLACE
 from seediff.versions import VERSIONS
@@ -42,31 +44,36 @@ def generate(
     number: int,
     folder: Path,
     template: str = "a photo of a {word}",
-    variant: str = "look",
+    variant: str | None = None,
     num_inference_steps: int = 50,
     guidance_scale: float = 7.5,
     batch_size: int = 4,
     dtype: str = "float32",
     rng_seed: int = 0,
     adapter: Path | None = None,
+    height: int | None = None,
+    width: int | None = None,
 ) -> int:
     """Write ``number`` images a class with masks and overlays below ``folder``; returns how many pairs there are.
 
-    ``adapter``: a LoRA file, or its folder, that the model is adapted by. Mask values: 0 background, k for the k-th
+    ``variant``: how masks are made; if left out, as fits the model (``pipelines.default_variant``). ``adapter``: a LoRA
+    file, or its folder, that the model is adapted by. ``height``, ``width``: of an image, the model's own if left out.
+    Mask values: 0 background, k for the k-th
     class (``classes.csv``). ``train/metadata.jsonl`` names the pairs the way Hugging Face's imagefolder reads them.
     Finished images of an earlier call with the same settings (``settings.json``) are kept, so a killed call goes on
     where it was; more of them than are asked for stay and count. A folder made with other settings is refused, as is
     one of another model or adapter, by the checksums of their files, or of pairs that meant something else.
     """
-    sampling = Sampling(num_inference_steps, guidance_scale, batch_size)
+    sampling = Sampling(num_inference_steps, guidance_scale, batch_size, height, width)
     _check_template(template)
     _check_classes(classes)
+    variant = variant or default_variant(pipeline_class(model))
     calls = calls_of(resolve(named_steps(variant)))  # an unknown variant is an error before anything is drawn
     prompts = make_prompts("generate", classes, number, template, rng_seed=rng_seed)
     settings = {
         "classes": list(classes), "template": template, "variant": variant, "dtype": dtype,
         "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "rng_seed": rng_seed,
-        "versions": {stage: VERSIONS[stage] for stage in STAGES},
+        "height": height, "width": width, "versions": {stage: VERSIONS[stage] for stage in STAGES},
     }  # fmt: skip
     _check_folder(folder, settings)
     unfinished = _unfinished_batches(folder, prompts, batch_size)
@@ -108,13 +115,15 @@ def _check_template(template: str) -> None:
 def _check_classes(classes: Sequence[str]) -> None:
     """Raise ``SeediffError`` unless each can be drawn, has a label, and has files of its own on every file system."""
     check_texts("The classes", classes)
+    for name in classes:
+        check_any_name("Class", name)
     if not classes:
         raise SeediffError("There is no class to draw. Name one at least.")
     if named := [name for name in classes if name.casefold() == BACKGROUND]:
         raise SeediffError(f"{named[0]!r} is the name of the background, and cannot be drawn.\nLeave it out.")
     if len(classes) > MOST_CLASSES:
         raise SeediffError(f"There are {len(classes)} classes, but masks have room for {MOST_CLASSES}.")
-    if len({slug(name).lower() for name in classes}) < len(classes):
+    if len({folded(slug(name)) for name in classes}) < len(classes):
         raise SeediffError("A class is named twice (spaces count as dashes, and capital as small letters).")
 
 

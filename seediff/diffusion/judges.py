@@ -21,6 +21,7 @@ from seediff.datasets.benchmarks import Benchmark
 from seediff.datasets.classes import IGNORE_LABEL
 from seediff.datasets.images import Array, decode_rgb
 from seediff.datasets.shards import check_same_model, read_manifest, read_shard
+from seediff.diffusion.looking import check_looks
 from seediff.diffusion.scenes import AnnotatedScene, annotated_scenes, class_maps, record_scenes
 from seediff.errors import SeediffError
 from seediff.finite import naming, within
@@ -76,6 +77,7 @@ def judge_scenes(
     denoising run. ``SeediffError`` if the benchmark has fewer images.
     """
     labels = {name: label for label, name in enumerate(words, start=1)}
+    check_looks(pipe)
     side = pipe.unet.config.sample_size * pipe.vae_scale_factor
     scenes = [*scenes_by_classes(benchmark, words, images, side)]
     for start in tqdm(range(0, len(scenes), batch_size), unit="batch", mininterval=5):

@@ -10,7 +10,7 @@ the pipeline has drawn, or a photograph.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from seediff.attention.recording import record_denoiser
 from seediff.attention.tokens import tokenize
 from seediff.datasets.images import pixels_of
 from seediff.diffusion.outputs import encode_images, encode_text
+from seediff.diffusion.pipelines import check_plain_unet
 from seediff.errors import SeediffError
 from seediff.rng import derive_seed
 
@@ -41,14 +42,21 @@ def look_again(
     """The attention of one UNet call on the image with the prompt, which names what is to be found.
 
     ``image``: a PIL image or (S, S, 3) uint8, of the size that the pipeline draws. ``timestep``: how much noise is
-    added, from 0 (none) to 999; ``rng_seed``: which. ``SeediffError`` for another size, what is not finite, and as in
-    ``pixels_of``.
+    added, from 0 (none) to 999; ``rng_seed``: which. ``SeediffError`` for another size, another pipeline than one of
+    Stable Diffusion 1 and 2, what is not finite, and as in ``pixels_of``.
     """
+    check_looks(pipe)
     pixels = pixels_of(image)
     _check_size(pipe, pixels)
     calls = LookAgain(timestep)
     seeds = {timestep: [look_seed(rng_seed, timestep)]}
     return look(pipe, pixels[None], [prompt], seeds, {calls: [timestep]})[calls][0]
+
+
+def check_looks(pipe: Any) -> None:
+    """Raise ``SeediffError`` unless the pipeline's denoiser can look at finished images."""
+    advice = "Use a variant that does not begin with look_again, such as ca_sa."
+    check_plain_unet(pipe, "Finished images are looked at again", advice)
 
 
 def look_seed(rng_seed: int, timestep: int) -> int:
@@ -64,7 +72,7 @@ def look(
     seeds: Mapping[int, Sequence[int]],
     recordings: Mapping[Calls, Collection[int]],
 ) -> dict[Calls, list[AttentionMaps]]:
-    """The attention of images (n, S, S, 3) with their prompts, in the images' order, of every recording.
+    """The attention of images (n, H, W, 3) with their prompts, in the images' order, of every recording.
 
     ``seeds``: timestep -> the seed of each image's noise. ``recordings``: the timesteps that each is the mean of.
     """

@@ -7,6 +7,7 @@ behind it. A commit, the longest of revisions, names the same files for ever.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,14 +18,17 @@ from seediff.errors import SeediffError
 from seediff.names import reason
 
 PARTS = ("scheduler", "text_encoder", "tokenizer", "unet", "vae")
-"""Those of a Stable Diffusion pipeline, each in a folder of its own."""
+"""Those of a Stable Diffusion pipeline, each in a folder of its own. Other pipelines have others."""
+UNUSED = ("feature_extractor", "image_encoder", "safety_checker")
+"""Parts that drawing from a prompt needs none of: they are not opened."""
 INDEX = "model_index.json"
 EMBEDDED = "pictograms"
 """The name of the small model that comes with seediff. A folder of that name is written ``./pictograms``."""
 
-_CONFIGURATION = (".json", ".txt", ".model")
-_WEIGHTS = re.compile(r"[A-Za-z_]+(-\d{5}-of-\d{5})?\.safetensors")
-"""Not those in another precision, which have it before the suffix: they are not read."""
+_CONFIGURATION = (".json", ".txt", ".model", ".jinja")
+_SHARD = r"(-\d{5}-of-\d{5})?"
+_WEIGHTS = rf"[A-Za-z_]+{_SHARD}\.safetensors"
+"""Not those in another precision, whose name they have before the suffix: read only if it is asked for."""
 _HUB_ID = re.compile(r"(\b[\w.-]+\b/)?\b[\w.-]{1,96}\b(@[\w./-]+)?")
 """As the hub has it: no part begins or ends with a dash or a dot."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -62,6 +66,11 @@ def is_local(model: str | Path) -> bool:
         or os.path.exists(text)
         or (len(parts) == 2 and os.path.isdir(parts[0]))
     )
+
+
+def is_checkpoint(model: str | Path) -> bool:
+    """Whether it is a file: a whole pipeline in a single one, as other programs write it."""
+    return is_local(model) and Path(model).is_file()
 
 
 def is_hub_id(model: str) -> bool:
@@ -106,9 +115,10 @@ def _ask_hub(name: str, revision: str | None) -> str | None:
 
 
 def local_folder(model: str | Path) -> Path | None:
-    """The folder itself, or where the hub's files of that id and revision lie on this machine; None if nowhere."""
+    """The folder or checkpoint itself, or where the hub's files of that id and revision lie on this machine; None if
+    nowhere."""
     model = named_model(model)
-    if Path(model).is_dir():
+    if Path(model).is_dir() or is_checkpoint(model):
         return Path(model)
     if not is_hub_id(str(model)):
         return None
@@ -122,29 +132,46 @@ def local_folder(model: str | Path) -> Path | None:
         return None
 
 
-def pipeline_files(folder: Path) -> list[Path]:
-    """Every file of a pipeline's folder that is read: its index, and each part's configuration, words and weights."""
-    files = [folder / INDEX, *(path for part in PARTS for path in network_files(folder / part))]
+def pipeline_files(folder: Path, variant: str | None = None) -> list[Path]:
+    """Every file of a pipeline that is read: its index, and each part's configuration, words and weights; of a
+    checkpoint, which is a single file, that file. ``variant``: the precision in the names of weights, such as 'fp16'.
+    """
+    if folder.is_file():
+        return [folder]
+    files = [folder / INDEX, *(path for part in _parts(folder) for path in network_files(folder / part, variant))]
     return [path for path in files if path.is_file()]
 
 
-def network_files(path: Path) -> list[Path]:
+def _parts(folder: Path) -> list[str]:
+    """The names of a pipeline's parts that are read: those of its index, and of Stable Diffusion in any case."""
+    try:
+        index = json.loads((folder / INDEX).read_bytes())
+        listed = [name for name, origin in index.items() if isinstance(origin, list) and name.isidentifier()]
+    except (OSError, ValueError, AttributeError, RecursionError):
+        listed = []
+    return sorted({*PARTS, *listed} - {*UNUSED})
+
+
+def network_files(path: Path, variant: str | None = None) -> list[Path]:
     """Every file that is read of a network: its configuration, words and weights; of a single file, that file.
 
-    Nothing for what is not there, as a hub id.
+    Weights are those of the ``variant`` where there are any. Nothing for what is not there, as a hub id.
     """
     if path.is_file():
         return [path]
-    return sorted(file for file in path.glob("*") if file.is_file() and _is_read(file))
+    files = [file for file in path.glob("*") if file.is_file()]
+    of_variant = _named(files, rf"[A-Za-z_]+{_SHARD}\.{re.escape(variant)}{_SHARD}\.safetensors") if variant else []
+    weights = of_variant or _named(files, _WEIGHTS)
+    return sorted([*(file for file in files if file.suffix in _CONFIGURATION), *weights])
 
 
-def _is_read(file: Path) -> bool:
-    return file.suffix in _CONFIGURATION or _WEIGHTS.fullmatch(file.name) is not None
+def _named(files: Iterable[Path], pattern: str) -> list[Path]:
+    return [file for file in files if re.fullmatch(pattern, file.name)]
 
 
-def weight_files(folder: Path) -> list[Path]:
+def weight_files(folder: Path, variant: str | None = None) -> list[Path]:
     """The weights among a pipeline's files."""
-    return [path for path in pipeline_files(folder) if path.suffix == ".safetensors"]
+    return [path for path in pipeline_files(folder, variant) if path.suffix == ".safetensors"]
 
 
 def weights_checksum(folder: Path) -> str | None:
@@ -158,19 +185,20 @@ def named_weights(model: str) -> dict[str, str | None]:
     return {"name": model, "sha256": weights_checksum(folder) if folder else None}
 
 
-def identity(model: str | Path, adapter: Path | None = None) -> dict[str, str]:
+def identity(model: str | Path, adapter: Path | None = None, variant: str | None = None) -> dict[str, str]:
     """What tells a pipeline from any other, wherever it lies: sha256 of ``weights``, ``configuration``, ``adapter``.
 
-    ``adapter``: its file. Raises ``SeediffError`` for a model that is not on this machine.
+    ``adapter``: its file; ``variant``: as in ``pipeline_files``. Raises ``SeediffError`` for a model that is not on
+    this machine.
     """
     folder = local_folder(model)
     if folder is None:
         raise SeediffError(
             f"There is no model {model} on this machine.\nGive a diffusers pipeline folder or a model id."
         )
-    weights = weight_files(folder)
-    kinds = {"weights": weights, "configuration": [path for path in pipeline_files(folder) if path not in weights]}
-    found = {kind: _checksum(folder, files) for kind, files in kinds.items()}
+    weights = weight_files(folder, variant)
+    others = [path for path in pipeline_files(folder, variant) if path not in weights]
+    found = {kind: _checksum(folder, files) for kind, files in {"weights": weights, "configuration": others}.items()}
     found |= {"adapter": _checksum(adapter.parent, [adapter])} if adapter else {}
     return {kind: checksum for kind, checksum in found.items() if checksum}
 

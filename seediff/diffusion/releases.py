@@ -7,8 +7,7 @@ it does not find with random numbers.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +18,6 @@ import transformers
 from torch import nn
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
     from transformers import CLIPTextModel
     from transformers.models.swin.modeling_swin import SwinLayer
 
@@ -35,7 +33,9 @@ else:
 __all__ = [
     "CLIPImageProcessor",
     "CLIPTokenizer",
+    "diffusers_class",
     "errors_only",
+    "load_checkpoint",
     "load_pipeline",
     "load_text_encoder",
     "swin_feedforward",
@@ -53,38 +53,66 @@ def errors_only(logging: ModuleType) -> Iterator[None]:
         logging.set_verbosity(before)
 
 
-def load_pipeline(name: str, revision: str | None, dtype: torch.dtype) -> StableDiffusionPipeline:
-    """Load the pipeline of a folder or a hub id from safetensors files. Its tokenizer tells where each token is."""
+def diffusers_class(name: str) -> Any:
+    """One of diffusers' classes; None if this release does not have it."""
     with errors_only(transformers.utils.logging):  # it warns that torchvision is missing, which nothing here needs
         import diffusers
-        from diffusers import StableDiffusionPipeline
 
-    files: dict[str, Any] = {"revision": revision, "safety_checker": None, "use_safetensors": True}
-    as_dtype = {"dtype" if _release(diffusers) >= (0, 40) else "torch_dtype": dtype}
+        return getattr(diffusers, name, None)
+
+
+def load_pipeline(
+    kind: Any, folder: Path, parts: Mapping[str, str | None], dtype: torch.dtype, variant: str | None = None
+) -> Any:
+    """Load a pipeline of a class of diffusers' from safetensors files. Its tokenizers tell where each token is.
+
+    ``parts``: the class of each; None for those that it goes without.
+    """
+    import diffusers
+
+    absent = {part: None for part, name in parts.items() if name is None}
+    files: dict[str, Any] = {"use_safetensors": True, "variant": variant, **absent, **_as_dtype(dtype)}
     if not TRANSFORMERS_4:
-        return StableDiffusionPipeline.from_pretrained(name, **files, **as_dtype)
-    folder = Path(name) if os.path.isdir(name) else Path(StableDiffusionPipeline.download(name, **files))
-    text_encoder = load_text_encoder(folder / "text_encoder", dtype)
-    with errors_only(diffusers.utils.logging):  # it warns that the tokenizer is missing, which comes next
-        pipe = StableDiffusionPipeline.from_pretrained(
-            folder, text_encoder=text_encoder, tokenizer=None, **files, **as_dtype
-        )
-    pipe.register_modules(tokenizer=CLIPTokenizer.from_pretrained(folder / "tokenizer"))
+        return kind.from_pretrained(folder, **files)
+    names = {part: name for part, name in parts.items() if name is not None}
+    encoders = {
+        part: load_text_encoder(folder / part, dtype, name, variant)
+        for part, name in names.items()
+        if name.startswith("CLIPTextModel")
+    }
+    fast = {part: f"{name}Fast" for part, name in names.items() if hasattr(transformers, f"{name}Fast")}
+    with errors_only(diffusers.utils.logging):  # it warns that tokenizers are missing, which come next
+        pipe = kind.from_pretrained(folder, **files, **encoders, **dict.fromkeys(fast))
+    tokenizers = {part: getattr(transformers, name).from_pretrained(folder / part) for part, name in fast.items()}
+    pipe.register_modules(**tokenizers)
     return pipe
 
 
-def load_text_encoder(folder: Path, dtype: torch.dtype) -> CLIPTextModel:
-    """Load CLIP's text encoder, whichever release of transformers wrote it; ``ValueError`` if it lacks a weight."""
-    from transformers import CLIPTextModel
+def load_checkpoint(kind: Any, file: Path, dtype: torch.dtype) -> Any:
+    """Load a whole pipeline from a single file of weights, with the configuration that diffusers has for it."""
+    return kind.from_single_file(str(file), **_as_dtype(dtype))
 
+
+def _as_dtype(dtype: torch.dtype) -> dict[str, Any]:
+    import diffusers
+
+    return {"dtype" if _release(diffusers) >= (0, 40) else "torch_dtype": dtype}
+
+
+def load_text_encoder(
+    folder: Path, dtype: torch.dtype, kind: str = "CLIPTextModel", variant: str | None = None
+) -> CLIPTextModel:
+    """Load CLIP's text encoder, whichever release of transformers wrote it; ``ValueError`` if it lacks a weight."""
     settings: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True}
+    if variant and any(folder.glob(f"*.{variant}*.safetensors")):
+        settings["variant"] = variant
     if TRANSFORMERS_4:
-        settings["key_mapping"] = {r"^(?!text_model\.)": "text_model."}
-    loaded: Any = CLIPTextModel.from_pretrained(folder, **settings)
+        settings["key_mapping"] = {r"^(?!text_model\.|text_projection\.)": "text_model."}
+    loaded: Any = getattr(transformers, kind).from_pretrained(folder, **settings)
     encoder, about = loaded
     if about["missing_keys"]:
         raise ValueError(f"its text encoder has no weight {min(about['missing_keys'])}")
-    return encoder
+    return cast("CLIPTextModel", encoder)
 
 
 def swin_feedforward(layer: SwinLayer) -> nn.Module:

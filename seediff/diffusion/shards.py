@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from safetensors.numpy import save
 
@@ -23,9 +23,6 @@ from seediff.masks.shards import SCORES
 from seediff.masks.variants import Steps, recordings_of
 from seediff.prompts.prompt_sets import Prompt
 
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
-
 
 @dataclass(frozen=True)
 class DrawnShard:
@@ -38,7 +35,7 @@ class DrawnShard:
 
 
 def draw_shard(
-    pipe: StableDiffusionPipeline,
+    pipe: Any,
     sampling: Sampling,
     prompts: Sequence[Prompt],
     variants: Mapping[str, Steps],
@@ -49,7 +46,7 @@ def draw_shard(
 
 
 def redraw_shard(
-    pipe: StableDiffusionPipeline,
+    pipe: Any,
     sampling: Sampling,
     prompts: Sequence[Prompt],
     images: Path,

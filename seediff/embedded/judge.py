@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seediff.datasets.images import Pair
-from seediff.diffusion.synthesis import Sampling, draw, load
+from seediff.diffusion.loading import load
+from seediff.diffusion.synthesis import Sampling, draw
 from seediff.embedded.scenes import Scene, natural_scene
 from seediff.embedded.vocabulary import CLASSES
 from seediff.prompts.prompt_sets import make_prompts

@@ -10,7 +10,7 @@ from typing import Any
 
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_csv, write_csv
-from seediff.names import check_name, check_text, check_texts, slug
+from seediff.names import check_any_name, check_name, check_text, check_texts, slug
 from seediff.prompts.synonyms.variety import Variety, vary
 from seediff.prompts.words import Filled, fill, find_word, place_word
 from seediff.rng import derive_seed
@@ -76,7 +76,7 @@ def make_prompts(
         texts = _varied(vary(classes, template, names, augmentation), augmentation, prompt_set, rng_seed)
     return [
         Prompt(
-            key=f"{slug(check_name('Class', name))}-{index:06d}",
+            key=f"{slug(check_any_name('Class', name))}-{index:06d}",
             class_name=name,
             index=index,
             prompt=filled.text,

@@ -15,7 +15,7 @@ from safetensors.numpy import load
 from seediff.cli import main
 from seediff.datasets.images import decode_mask, decode_rgb
 from seediff.datasets.shards import Sample, read_shard
-from seediff.diffusion.synthesis import load as load_pipeline
+from seediff.diffusion.loading import load as load_pipeline
 from seediff.masks.variants import VARIANTS
 from seediff.prompts.prompt_sets import read_prompts
 from seediff.workflow.study import load_study

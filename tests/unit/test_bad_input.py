@@ -94,7 +94,7 @@ def write_study(folder: Path, old: str, new: str) -> Path:
         ("repeats: 1", "repeats: 010", "010 can be read as more than one number", "without a 0"),
         ("repeats: 1", "repeats: !!int '1:30'", "1:30 can be read as more than one number", "in quotes"),
         ("repeats: 1", "repeats: 1:30", "'repeats'", "a whole number from 1 to 1,000"),
-        ("guidance_scale: 2.0", "guidance_scale: 1:30.5", "diffusion.guidance_scale", "a finite number above 1"),
+        ("guidance_scale: 2.0", "guidance_scale: 1:30.5", "diffusion.guidance_scale", "a finite number, 0 or more"),
         ("repeats: 1", "repeats: yes", "'repeats'", "a whole number from 1 to 1,000"),
         ("repeats: 1", "repeats: 1000000", "'repeats'", "from 1 to 1,000"),
         ("batch_size: 2\n", "batch_size: 1000000\n", "diffusion.batch_size", "from 1 to 4,096"),
@@ -172,7 +172,9 @@ def test_classes_are_a_list_of_texts(tmp_path: Path, classes: Any) -> None:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("option", ["--steps 0", "--batch-size -1", "--guidance-scale nan", "--guidance-scale 1"])
+@pytest.mark.parametrize(
+    "option", ["--steps 0", "--batch-size -1", "--guidance-scale nan", "--guidance-scale -1", "--height 100"]
+)
 def test_generate_refuses_impossible_numbers(said: Any, tmp_path: Path, option: str) -> None:
     message = said("generate", "--model", MODEL, "--class", "cat", "--output", tmp_path / "out", *option.split())
     assert "but must be a" in message and not (tmp_path / "out").exists()

@@ -20,8 +20,8 @@ from seediff.datasets.benchmarks import Benchmark, open_benchmark
 from seediff.datasets.images import encode_png, read_png
 from seediff.datasets.shards import Sample, write_shard
 from seediff.diffusion.judges import DRAWN, Judgement, judge_drawn, judge_scenes, scenes_by_classes, stratum
+from seediff.diffusion.loading import load
 from seediff.diffusion.scenes import annotated_scenes
-from seediff.diffusion.synthesis import load
 from seediff.embedded.domains import write_domain
 from seediff.embedded.vocabulary import CLASSES
 from seediff.errors import SeediffError

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from seediff.diffusion.synthesis import Sampling, draw, load
+from seediff.diffusion.loading import load
+from seediff.diffusion.synthesis import Sampling, draw
 from seediff.prompts.prompt_sets import make_prompts
 from seediff.workflow.reporting.docs_pictures import draw_pictures
 from tests.conftest import ROOT

@@ -7,16 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import huggingface_hub.constants
 import pytest
 import torch
 from diffusers import (
     AnimateDiffPipeline,
     AutoencoderKL,
-    FlowMatchEulerDiscreteScheduler,
     MotionAdapter,
-    SD3Transformer2DModel,
-    StableDiffusion3Pipeline,
     StableDiffusionInpaintPipeline,
     StableDiffusionInstructPix2PixPipeline,
     StableDiffusionPAGPipeline,
@@ -32,7 +30,7 @@ from transformers import CLIPTextModelWithProjection
 import seediff
 from seediff.attention.recording import record_attention
 from seediff.cli import main
-from seediff.diffusion.synthesis import MOVED, SD2_BASE
+from seediff.diffusion.loading import MOVED, SD2_BASE
 from seediff.embedded.pipeline import TEXT_WIDTH, build_scheduler, build_text_encoder, build_tokenizer
 from seediff.errors import SeediffError
 from seediff.filtering.measures import load_clip
@@ -71,22 +69,15 @@ def plain(kind: type = StableDiffusionPipeline, network: Any = None) -> Any:
     return pipe
 
 
-def sdxl() -> Any:
+def sdxl_without_sizes() -> Any:
+    """As a folder would be in which the UNet has been exchanged."""
     encoders = build_text_encoder(TOKENIZER), projected(), TOKENIZER, TOKENIZER
-    return StableDiffusionXLPipeline(vae(), *encoders, sdxl_unet(2 * TEXT_WIDTH, 6), build_scheduler())
+    return StableDiffusionXLPipeline(vae(), *encoders, unet(cross_attention_dim=2 * TEXT_WIDTH), build_scheduler())
 
 
 def sdxl_refiner() -> Any:
     parts = vae(), None, projected(), None, TOKENIZER, sdxl_unet(TEXT_WIDTH, 5), build_scheduler()
     return StableDiffusionXLImg2ImgPipeline(*parts, requires_aesthetics_score=True)
-
-
-def sd3() -> Any:
-    sizes = {"sample_size": 16, "patch_size": 1, "in_channels": 4, "out_channels": 4, "num_layers": 1}
-    heads = {"attention_head_dim": 8, "num_attention_heads": 2, "caption_projection_dim": 16}
-    transformer = SD3Transformer2DModel(**sizes, **heads, joint_attention_dim=8, pooled_projection_dim=64)
-    encoders = projected(), TOKENIZER, projected(), TOKENIZER, None, None
-    return StableDiffusion3Pipeline(transformer, FlowMatchEulerDiscreteScheduler(), vae(), *encoders)
 
 
 def unconditional() -> Any:
@@ -108,15 +99,21 @@ def unconditional() -> Any:
 
 
 OTHERS: dict[str, tuple[Callable[[], Any], str]] = {
-    "sdxl": (sdxl, "holds a StableDiffusionXLPipeline, with a part 'text_encoder_2'"),
-    "refiner": (sdxl_refiner, "holds a StableDiffusionXLImg2ImgPipeline, with a part 'text_encoder_2'"),
-    "sd3": (sd3, "holds a StableDiffusion3Pipeline, with a part"),
-    "inpainting": (lambda: plain(StableDiffusionInpaintPipeline, unet(in_channels=9)), "takes 9 channels"),
-    "editing": (lambda: plain(StableDiffusionInstructPix2PixPipeline, unet(in_channels=8)), "takes 8 channels"),
-    "sizes": (lambda: plain(network=sdxl_unet(TEXT_WIDTH, 6)), "needs more than a prompt (addition_embed_type)"),
-    "classes": (lambda: plain(network=unet(num_class_embeds=3)), "needs more than a prompt (num_class_embeds)"),
+    "refiner": (sdxl_refiner, "holds a StableDiffusionXLImg2ImgPipeline, which is not drawn with"),
+    "inpainting": (
+        lambda: plain(StableDiffusionInpaintPipeline, unet(in_channels=9)),
+        "holds a StableDiffusionInpaintPipeline, which is not drawn with",
+    ),
+    "editing": (
+        lambda: plain(StableDiffusionInstructPix2PixPipeline, unet(in_channels=8)),
+        "holds a StableDiffusionInstructPix2PixPipeline, which is not drawn with",
+    ),
+    "channels": (lambda: plain(network=unet(in_channels=9)), "takes 9 channels"),
+    "sizes": (lambda: plain(network=sdxl_unet(TEXT_WIDTH, 6)), "than its pipeline has (addition_embed_type)"),
+    "no sizes": (sdxl_without_sizes, "than its pipeline has (addition_embed_type)"),
+    "classes": (lambda: plain(network=unet(num_class_embeds=3)), "than its pipeline has (num_class_embeds)"),
     "width": (lambda: plain(network=unet(cross_attention_dim=8)), "reads prompts of 8 numbers a token"),
-    "unconditional": (unconditional, "is a UNet2DModel, which takes no prompt"),
+    "unconditional": (unconditional, "is a UNet2DModel, where Stable Diffusion 1 and 2 has a UNet2DConditionModel"),
 }
 
 
@@ -266,8 +263,7 @@ def test_a_hub_that_no_name_server_knows_is_out_of_reach(monkeypatch: pytest.Mon
         except gaierror as error:
             raise OSError("Cannot load model: the model is not fully cached locally") from error
 
-    for method in ("from_pretrained", "download"):
-        monkeypatch.setattr(StableDiffusionPipeline, method, unknown)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unknown)
     with pytest.raises(SeediffError, match="there is no network"):
         seediff.load("someone/some-model")
 
@@ -277,8 +273,7 @@ def test_where_stable_diffusion_2_has_gone(model: str, is_told: bool, monkeypatc
     def gone(*_: Any, **__: Any) -> Any:
         raise OSError("Repository Not Found " + "x " * 1000)
 
-    for method in ("from_pretrained", "download"):
-        monkeypatch.setattr(StableDiffusionPipeline, method, gone)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", gone)
     with pytest.raises(SeediffError) as raised:
         seediff.load(model)
     first, second = str(raised.value).splitlines()

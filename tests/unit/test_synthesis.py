@@ -19,14 +19,21 @@ from safetensors.numpy import load
 import seediff
 from seediff.attention.calls import ALL
 from seediff.cli import main
+from seediff.datasets.augmentation import splice
 from seediff.datasets.shards import open_shard, read_shard
+from seediff.datasets.training_sets import assemble, load_training_set
 from seediff.diffusion.generation import generate
 from seediff.diffusion.synthesis import Sampling, draw
 from seediff.files.sealed import write_csv
-from seediff.masks.shards import SCORES
+from seediff.filtering.pairs import measure_pairs
+from seediff.filtering.settings import Filter
+from seediff.masks.refinement import Refinement
+from seediff.masks.shards import SCORES, refine_shards
 from seediff.masks.variants import VARIANTS, named_steps, resolve
 from seediff.prompts.prompt_sets import Prompt, make_prompts, read_prompts, write_prompts
 from seediff.rng import derive_seed
+from seediff.segmenter.settings import segmenter_settings
+from seediff.segmenter.views import augment
 from seediff.workflow.stages import replay
 from seediff.workflow.stages.replay import replay_shard
 from seediff.workflow.stages.synthesize import synthesize_shard
@@ -357,3 +364,21 @@ def test_a_model_that_cannot_be_loaded(tmp_path: Path, lost: str | None, options
         shutil.rmtree(tmp_path / "model" / lost)
     with pytest.raises(seediff.SeediffError, match=message):
         seediff.load(tmp_path / "model", **options)
+
+
+def test_images_that_are_not_square_become_pairs(tmp_path: Path, prompts: list[Prompt]) -> None:
+    spec = spec_of("synthesize", load_study(ROOT / "config/studies/smoke.yaml"), "basic")
+    size = {"model": str(MODEL), "num_inference_steps": 1, "height": 48, "width": 80}
+    spec["diffusion"] = {**spec["diffusion"], **size}
+    spec["variants"] = {name: resolve(named_steps(steps)) for name, steps in LOOKS.items()}
+    images, scores, masks = (tmp_path / f"{name}.tar" for name in ("images", "scores", "masks"))
+    synthesize_shard(typed("synthesize", spec), prompts[:2], images, scores)
+    assert {array.shape for sample in read_shard(scores) for array in load(sample.files[SCORES]).values()} == {(24, 40)}
+    refine_shards([images], [scores], ["cat"], {"cat": "look"}, Refinement(threshold=0.3), True, masks)
+    (first, _) = measure_pairs([images], [scores], [masks], [], {"cat": "look"}, Filter(agreement_with=()))
+    assert 0 <= first.measures["area"] <= 1
+    assemble([images], [masks], None, tmp_path / "pairs.json")
+    image, labels = load_training_set(tmp_path / "pairs.json")[0]
+    assert (image.shape, labels.shape) == ((48, 80, 3), (48, 80))
+    view = augment(np.random.default_rng(0), *splice([(image, labels)] * 4, (2, 2)), segmenter_settings("resnet-mini"))
+    assert view[0].shape[:2] == view[1].shape

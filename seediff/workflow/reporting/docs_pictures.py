@@ -22,7 +22,8 @@ from torch import Tensor
 from seediff.datasets.augmentation import Augmentation, augmented
 from seediff.datasets.images import encode_picture
 from seediff.datasets.palettes import VOC_COLOURS, overlay
-from seediff.diffusion.synthesis import Drawn, Sampling, draw, load
+from seediff.diffusion.loading import load
+from seediff.diffusion.synthesis import Drawn, Sampling, draw
 from seediff.embedded.judge import RenderedPairs
 from seediff.filtering.measures import agreement, area, connectedness, contrast
 from seediff.filtering.selection import Measured, quality

@@ -160,7 +160,7 @@ def _by_classes(stratum: str) -> tuple[bool, str]:
 def _scenes(spec: Scenes) -> Iterator[Judgement]:
     from seediff.datasets.benchmarks import open_benchmark
     from seediff.diffusion.judges import judge_scenes
-    from seediff.diffusion.synthesis import load
+    from seediff.diffusion.loading import load
 
     return judge_scenes(
         load(spec.model),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -18,8 +18,6 @@ from seediff.workflow.study.sections import Diffusion
 from seediff.workflow.study.values import Text, VariantSteps
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
-
     from seediff.diffusion.synthesis import Sampling
     from seediff.prompts.prompt_sets import Prompt
 
@@ -33,17 +31,24 @@ class Denoising(BaseSpec):
     diffusion: Diffusion
     adapter: Annotated[Text | None, Field(exclude_if=lambda value: value is None)] = None
 
-    def pipeline(self) -> tuple[StableDiffusionPipeline, Sampling]:
+    def pipeline(self) -> tuple[Any, Sampling]:
         """Load it; ``SeediffError`` if its adapter is not as the study's own adaptation wrote it."""
+        from seediff.diffusion.loading import load
         from seediff.diffusion.model_files import reference
-        from seediff.diffusion.synthesis import Sampling, load
+        from seediff.diffusion.synthesis import Sampling
         from seediff.training.checkpoint import load_tensors
 
         if self.adapter:
             load_tensors(Path(self.adapter), "The adapter")
         settings = self.diffusion
         model = reference(settings.model, settings.revision)
-        sampling = Sampling(settings.num_inference_steps, settings.guidance_scale, settings.batch_size)
+        sampling = Sampling(
+            settings.num_inference_steps,
+            settings.guidance_scale,
+            settings.batch_size,
+            settings.height,
+            settings.width,
+        )
         return load(model, settings.dtype, adapter=self.adapter), sampling
 
     def checksums(self) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Le
 from pydantic import BeforeValidator, Discriminator, Field, PrivateAttr, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -19,12 +19,9 @@ from seediff.filtering.settings import Filter
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import Steps, named_steps, resolve
 from seediff.segmenter.settings import PRESETS_BY_BACKBONE, RobustTraining, SegmenterSettings, segmenter_settings
-from seediff.settings import AtOnce, Share, Threshold, Timesteps
+from seediff.settings import AtOnce, GuidanceScale, Pixels, Share, Threshold, Timesteps
 from seediff.workflow.study.outputs import AnyTable, Figures, Judge, MaskTable, ReferenceJudge, Table
-from seediff.workflow.study.values import AnyNames, Count, Name, Names, Repeats, Section, Text
-
-_UNLESS_EMPTY: Any = Field(exclude_if=lambda value: not value)
-"""Left out of dumps when empty, so that a study without the key dumps as it did before the key existed."""
+from seediff.workflow.study.values import UNLESS_EMPTY, AnyNames, Count, Name, Names, Repeats, Section, Text
 
 
 class Thresholds(Section):
@@ -40,13 +37,17 @@ class Diffusion(Section):
     """The text-to-image model and how it is sampled."""
 
     model: Annotated[Text, Field(pattern=r"^[^{}]*$")]  # braces are wildcards in the workflow's paths
-    """Hub id or folder of a Stable Diffusion model."""
-    revision: Annotated[Text | None, Field(pattern=r"^[\w./-]+$"), _UNLESS_EMPTY] = None
+    """Hub id or folder of a text-to-image model."""
+    revision: Annotated[Text | None, Field(pattern=r"^[\w./-]+$"), UNLESS_EMPTY] = None
     """Commit, tag or branch of a hub id; if left out, the commit that the id stands for when a run begins."""
     num_inference_steps: Timesteps = 50
     """Denoising steps of an image."""
-    guidance_scale: Annotated[float, Gt(1)] = 7.5
-    """Scale of classifier-free guidance."""
+    guidance_scale: GuidanceScale = 7.5
+    """Scale of whatever guidance the model has; 0 for none, as turbo models want it."""
+    height: Annotated[Pixels | None, UNLESS_EMPTY] = None
+    """Height of an image in pixels, if not the model's own."""
+    width: Annotated[Pixels | None, UNLESS_EMPTY] = None
+    """Width of an image in pixels, if not the model's own."""
     batch_size: AtOnce = 8
     """Images drawn at a time. It changes speed and, at most, last digits."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -117,7 +118,7 @@ class PromptSet(Section):
     """How often that many are drawn, from other seeds. Repeat k of a training learns from draw k, in turn."""
     words: dict[Name, Text] = {}
     """The word that stands for a class in prompts, if it is not the class's name."""
-    augmentation: Annotated[PromptAugmentation | None, _UNLESS_EMPTY] = None
+    augmentation: Annotated[PromptAugmentation | None, UNLESS_EMPTY] = None
 
     @property
     def number(self) -> int:
@@ -135,7 +136,7 @@ class ImageSet(Section):
 
     prompt_set: Name
     """The prompts to draw, an entry of ``prompt_sets``."""
-    adaptation: Annotated[Name | None, _UNLESS_EMPTY] = None
+    adaptation: Annotated[Name | None, UNLESS_EMPTY] = None
     """The adaptation of the diffusion model, an entry of ``adaptations``; the model as it is if left out."""
     variants: Names
     """The variants scored in the denoising run that draws the images."""
@@ -185,14 +186,14 @@ class SyntheticRecipe(Section):
     ``variants_by_class``."""
     refinement: Name
     """From scores to masks, an entry of ``refinements``."""
-    filter: Annotated[Name | None, _UNLESS_EMPTY] = None
+    filter: Annotated[Name | None, UNLESS_EMPTY] = None
     """Which pairs are good enough, an entry of ``filters``; all if left out."""
     per_class: Count | None = None
     """Images of each class; all if left out."""
     augmentation: Name | None = None
     """Changes of the pairs while training, an entry of ``augmentations``."""
     start: Start | None = None
-    robust: Annotated[RobustTraining | None, _UNLESS_EMPTY] = None
+    robust: Annotated[RobustTraining | None, UNLESS_EMPTY] = None
     """Train two networks that rely on masks as far as these are reliable; ``{}`` for the defaults."""
 
 
@@ -250,7 +251,7 @@ class Benchmark(Section):
     split: Name = "val"
     """The split that segmenters are tested on."""
     embedded: Embedded | None = None
-    lacks: Annotated[AnyNames, _UNLESS_EMPTY] = ()
+    lacks: Annotated[AnyNames, UNLESS_EMPTY] = ()
     """Classes of the study that it does not have but that are tested on it anyway."""
 
     @model_validator(mode="after")
@@ -301,7 +302,7 @@ class Study(Section):
     """The benchmark of the paper's numbers, named in table headings."""
     thresholds: Thresholds = Thresholds()
     diffusion: Diffusion
-    adaptations: Annotated[dict[Name, Adaptation], _UNLESS_EMPTY] = {}
+    adaptations: Annotated[dict[Name, Adaptation], UNLESS_EMPTY] = {}
     prompt_sets: Annotated[dict[Name, PromptSet], Field(min_length=1)]
     image_sets: Annotated[dict[Name, ImageSet], Field(min_length=1)]
     variants: dict[Name, list[str | dict[str, dict[str, Any]]]] = {}
@@ -310,12 +311,12 @@ class Study(Section):
     variants_by_class: dict[Name, VariantByClass] = {}
     passes: dict[Name, Pass] = {}
     refinements: Annotated[dict[Name, Refinement], Field(min_length=1)]
-    filters: Annotated[dict[Name, Filter], _UNLESS_EMPTY] = {}
+    filters: Annotated[dict[Name, Filter], UNLESS_EMPTY] = {}
     augmentations: dict[Name, Augmentation] = {}
     recipes: dict[Name, Recipe]
     segmenters: dict[Name, Segmenter]
     benchmarks: dict[Name, Benchmark]
-    judges: Annotated[dict[Name, Judge], _UNLESS_EMPTY] = {}
+    judges: Annotated[dict[Name, Judge], UNLESS_EMPTY] = {}
     tables: Annotated[dict[Name, AnyTable], Field(min_length=1)]
     figures: Figures | None = None
 

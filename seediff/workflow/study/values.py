@@ -21,6 +21,9 @@ Name = Annotated[
 Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(check_text)]
 """One line: a prompt, a word, a path."""
 
+UNLESS_EMPTY: Any = Field(exclude_if=lambda value: not value)
+"""Left out of dumps when empty, so that a study without the key dumps as it did before the key existed."""
+
 Seed = Annotated[int, Ge(0)]
 Repeat = Annotated[int, Ge(0), Le(999)]
 Fingerprint = Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$", exclude_if=lambda value: value is None)]
