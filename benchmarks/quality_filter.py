@@ -21,8 +21,8 @@ from scipy.stats import spearmanr
 from seediff.attention.calls import ALL
 from seediff.datasets.benchmarks import open_benchmark
 from seediff.datasets.classes import IGNORE_LABEL
+from seediff.diffusion.loading import load
 from seediff.diffusion.scenes import annotated_scenes, record_scenes
-from seediff.diffusion.synthesis import load
 from seediff.embedded.domains import write_domain
 from seediff.embedded.vocabulary import CLASSES
 from seediff.filtering.measures import Mask, agreement, area, connectedness, contrast

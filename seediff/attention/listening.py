@@ -156,6 +156,10 @@ class Listener:
     def begin(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Prepare for one call of the denoiser."""
         arguments = self._signature.bind(self._denoiser, *args, **kwargs).arguments
+        if missing := [name for name in self._family.text if arguments.get(name) is None]:
+            raise SeediffError(
+                f"The denoiser was called without {missing[0]}, so it attends to no text.\nDraw from a text prompt."
+            )
         rows, self._recordings = self._wanted(arguments)
         self._batch = len(arguments[next(iter(self._family.text))])
         self._heard, self._grid = dict.fromkeys(self.layers, 0), None
@@ -271,6 +275,11 @@ def listen(denoiser: Any, wanted: Callable[[Arguments], Wanted], choice: Choice 
     attention that cannot be recorded or what is not finite.
     """
     listener = Listener(family_of(denoiser), denoiser, wanted, choice)
+    if not {CROSS, JOINT} & {*listener.layers.values()}:
+        raise SeediffError(
+            f"The attention of this {type(denoiser).__name__} cannot be recorded: it has no layer that looks at text as"
+            f" those of {listener._family.name} do.\nUse a pipeline whose denoiser has such layers."
+        )
     if any(isinstance(getattr(hook, "__self__", None), Listener) for hook in denoiser._forward_pre_hooks.values()):
         raise SeediffError("This model's attention is being recorded already.\nEnd that with-block first.")
     with ExitStack() as stack:

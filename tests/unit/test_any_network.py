@@ -1,4 +1,4 @@
-"""However a denoiser is changed, its calls are recorded exactly or refused by name, and the recording leaves no trace."""
+"""However a denoiser is changed, its calls are recorded exactly or refused by name; the recording leaves no trace."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from diffusers.models.attention_dispatch import AttentionBackendName, attention_
 from diffusers.models.attention_processor import AttnProcessor
 from peft import LoraConfig
 
-from seediff.attention.recording import denoiser_of, record_attention
+from seediff.attention.recording import denoiser_of, record_attention, record_denoiser
 from seediff.errors import SeediffError
-from tests.own_rows import GUIDED, LAST, PROMPT, Own, assert_recorded, built, drawing
+from tests.own_rows import GUIDED, LAST, Own, assert_recorded, built, drawing
+from tests.tiny_networks import unet
 from tests.tiny_pipelines import FAMILIES
 from tests.tiny_text import WIDTH
 from tests.unit.test_families import oracle
@@ -330,7 +331,7 @@ def test_maps_may_be_read_during_the_call() -> None:
         drawing(pipe, **SMALL, **GUIDED, num_inference_steps=2, callback_on_step_end=look)()
     assert torch.equal(seen[1], recording.maps[0].cross_attention[8, 12]) and not torch.equal(seen[0], seen[1])
     draw = drawing(pipe, **SMALL, **GUIDED, num_inference_steps=2)
-    (first,) = assert_recorded("stable_diffusion", pipe, draw, Own(1, LAST, [0]), timesteps=[999])
+    (first,) = assert_recorded("stable_diffusion", pipe, draw, Own(1, LAST, [0]), timesteps=[501])
     torch.testing.assert_close(seen[0], first.cross_attention[8, 12])
 
 
@@ -346,7 +347,20 @@ def test_attention_to_earlier_positions_alone_is_refused() -> None:
         drawing(pipe, **SMALL)()
 
 
-def test_the_prompt_is_named_when_a_map_is_asked_for_too_early() -> None:
-    with record_attention(built("flux")) as recording, pytest.raises(SeediffError, match="Run the pipeline inside"):
-        _ = recording.maps
-    assert PROMPT not in str(recording)
+def test_a_unet_with_layers_of_another_kind_is_refused() -> None:
+    pipe = FAMILIES["stable_diffusion"]()
+    pipe.unet = unet(
+        down_block_types=("SimpleCrossAttnDownBlock2D",) * 3,
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        up_block_types=("SimpleCrossAttnUpBlock2D",) * 3,
+    )
+    message = r"this UNet2DConditionModel cannot be recorded: it has no layer that looks at text as those of Stable"
+    with pytest.raises(SeediffError, match=message), record_attention(pipe):
+        pass
+
+
+def test_a_denoiser_without_a_text_is_refused() -> None:
+    transformer = built("sd3").transformer
+    given = {"hidden_states": torch.zeros(1, 4, 8, 8), "timestep": torch.ones(1)}
+    with record_denoiser(transformer), pytest.raises(SeediffError, match="called without encoder_hidden_states"):
+        transformer(**given, pooled_projections=torch.zeros(1, 32))
