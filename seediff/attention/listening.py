@@ -275,7 +275,7 @@ def listen(denoiser: Any, wanted: Callable[[Arguments], Wanted], choice: Choice 
     attention that cannot be recorded or what is not finite.
     """
     listener = Listener(family_of(denoiser), denoiser, wanted, choice)
-    if not {CROSS, JOINT} & {*listener.layers.values()}:
+    if not {CROSS, JOINT} & {*listener._family.layers_of(denoiser).values()}:
         raise SeediffError(
             f"The attention of this {type(denoiser).__name__} cannot be recorded: it has no layer that looks at text as"
             f" those of {listener._family.name} do.\nUse a pipeline whose denoiser has such layers."
