@@ -20,7 +20,7 @@ from seediff.diffusion.synthesis import Drawn, Sampling, draw
 from seediff.errors import SeediffError
 from seediff.files.sealed import partial, read_json, write_json
 from seediff.masks.make import make_mask
-from seediff.masks.variants import calls_of, named_steps, resolve
+from seediff.masks.variants import calls_of, fitted, named_steps, resolve
 from seediff.names import check_any_name, check_texts, folded, slug
 from seediff.prompts.prompt_sets import Prompt, make_prompts
 from seediff.prompts.words import PLACE
@@ -94,7 +94,8 @@ def generate(
                 starts=drawn.prompt.word_starts,
             )
             if not (folder / SETTINGS).exists():
-                write_json(folder / SETTINGS, {"model": model, **settings, "checksums": checksums})
+                steps = resolve(fitted(variant, drawn.recorded[calls]))
+                write_json(folder / SETTINGS, {"model": model, **settings, "steps": steps, "checksums": checksums})
             _write_pair(folder, drawn, mask)
     _write_classes(folder, classes)
     return _write_metadata(folder, prompts, classes)

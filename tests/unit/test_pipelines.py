@@ -68,7 +68,7 @@ def test_the_lines_of_the_readme(name: str, folder: Callable[[str], Path]) -> No
     options = {key: OPTIONS[name][key] for key in ("height", "width", "use_resolution_binning") if key in OPTIONS[name]}
     with seediff.record_attention(pipe) as recording:
         image = pipe(prompt="a photo of a cat", num_inference_steps=2, **options).images[0]
-    mask = seediff.make_mask(recording.maps[0], "cat", image=image, variant="caa")
+    mask = seediff.make_mask(recording.maps[0], "cat", image=image, variant="seediff")
     assert mask.shape == (image.height, image.width) == (options["height"], options["width"])
 
 
@@ -156,8 +156,10 @@ def test_stable_diffusion_3_without_its_third_encoder(tmp_path: Path) -> None:
 
 def test_pairs_of_classes_in_any_script(folder: Callable[[str], Path], tmp_path: Path) -> None:
     classes = ["кошка", "café table"]
-    options: dict[str, Any] = {"template": "{word}", "variant": "caa", "num_inference_steps": 1, "height": 16}
+    options: dict[str, Any] = {"template": "{word}", "num_inference_steps": 1, "height": 16}
     assert generate(str(folder("z_image")), classes, 1, tmp_path, guidance_scale=0, width=24, **options) == 2
+    steps = json.loads((tmp_path / "settings.json").read_text())["steps"]
+    assert steps == [["cross_attention", {"resolution": "1"}], ["propagate", {"resolution": "1", "power": 4}]]
     names = {"кошка-000000.png", "café-table-000000.png"}
     assert {path.name for path in (tmp_path / "train" / "masks").iterdir()} == names
     assert (tmp_path / "classes.csv").read_text(encoding="utf-8").splitlines()[2:] == ["1,кошка", "2,café table"]
