@@ -145,6 +145,10 @@ class Listener:
         self.latent_size = self._images = None
         self._calls = 0
 
+    def stop(self) -> None:
+        """Hear nothing more, wherever others have kept a layer's replaced forward."""
+        self._recordings = frozenset()
+
     def maps(self, prompts: Sequence[TokenizedPrompt], calls: Calls = ALL) -> list[AttentionMaps]:
         """As ``Accumulator.maps``; ``SeediffError`` if the denoiser has not run."""
         if self.latent_size is None:
@@ -292,6 +296,7 @@ def listen(denoiser: Any, wanted: Callable[[Arguments], Wanted], choice: Choice 
         stack.enter_context(_hook(denoiser.register_forward_pre_hook(listener.begin, with_kwargs=True)))
         stack.enter_context(_hook(denoiser.register_forward_hook(listener.end)))
         stack.enter_context(checked_denoiser(denoiser, listener._family.timestep))
+        stack.callback(listener.stop)
         yield listener
 
 

@@ -73,14 +73,15 @@ def checked_vae(vae: Any) -> Iterator[None]:
 
 @contextmanager
 def replaced(owner: Any, name: str, function: Callable[..., Any]) -> Iterator[None]:
-    """The owner's method ``name`` is ``function`` inside the with-block."""
+    """The owner's method ``name`` is ``function`` inside the with-block; what others put in its place stays."""
     before = {key: value for key, value in vars(owner).items() if key == name}
     setattr(owner, name, function)
     try:
         yield
     finally:
-        delattr(owner, name)
-        vars(owner).update(before)
+        if vars(owner).get(name) is function:
+            delattr(owner, name)
+            vars(owner).update(before)
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ def own_of(name: str, images: int) -> Own:
     return Own(images, 0 if name == "z_image" else LAST)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "ssd"])  # a smaller SDXL
 def test_several_images_of_several_prompts_without_guidance(name: str) -> None:
     pipe, scale = built(name), "true_cfg_scale" if "true_cfg_scale" in CALLS[name] else "guidance_scale"
     steps = 2 if name == "pixart_alpha" else 1  # diffusers' own pipeline fails at a single step
@@ -43,9 +43,9 @@ def test_several_images_of_several_prompts_without_guidance(name: str) -> None:
     assert [each.prompt for each in maps] == [PROMPTS[0], PROMPTS[0], PROMPTS[1], PROMPTS[1]]
 
 
-@pytest.mark.parametrize("name", ["stable_diffusion", "qwen_image", "hunyuan_dit", "sana", "z_image", "cogview4"])
-@pytest.mark.parametrize("prompts", [PROMPTS, [PROMPT, PROMPT]])
-def test_several_images_of_several_prompts_under_guidance(name: str, prompts: list[str]) -> None:
+@pytest.mark.parametrize("name", ["stable_diffusion", "qwen_image", "hunyuan_dit", "sana", "z_image"])
+def test_several_images_of_several_prompts_under_guidance(name: str) -> None:
+    prompts = [PROMPT, PROMPT] if name == "sana" else PROMPTS
     options = {"num_images_per_prompt": 2, "num_inference_steps": 1}
     assert_recorded(name, built(name), lambda: call(name, built(name), prompts, **options), own_of(name, 4))
 
@@ -131,19 +131,28 @@ CASES = {
         parts=scheduled("LCMScheduler"),
     ),
     "turbo": Case("stable_diffusion_xl", Own(), {**SMALL, "guidance_scale": 0.0, "num_inference_steps": 1}),
-    "Heun": Case("stable_diffusion", Own(1, LAST), {**SD, **TWO}, parts=scheduled("HeunDiscreteScheduler")),
-    "KDPM2": Case("stable_diffusion", Own(1, LAST), {**SD, **TWO}, parts=scheduled("KDPM2DiscreteScheduler")),
+    "Heun": Case(
+        "stable_diffusion",
+        Own(1, LAST),
+        {**SD, **TWO},
+        parts=scheduled("HeunDiscreteScheduler", num_train_timesteps=100),
+    ),
+    "KDPM2": Case(
+        "stable_diffusion",
+        Own(1, LAST),
+        {**SD, **TWO},
+        parts=scheduled("KDPM2DiscreteScheduler", num_train_timesteps=100),
+    ),
     "late Heun": Case(
         "stable_diffusion",
-        Own(1, LAST, [3, 4, 5, 6]),
-        {**SD, **FOUR},
-        parts=scheduled("HeunDiscreteScheduler"),
+        Own(1, LAST, [1, 2]),
+        {**SD, **TWO},
+        parts=scheduled("HeunDiscreteScheduler", num_train_timesteps=100),
         timesteps="late",
     ),
     "PNDM": Case(
         "stable_diffusion", Own(1, LAST), {**SD, **FOUR}, parts=scheduled("PNDMScheduler", skip_prk_steps=True)
     ),
-    "EDM": Case("stable_diffusion", Own(1, LAST), {**SD, **TWO}, parts=scheduled("EDMEulerScheduler")),
     "SDXL's first half, late": Case(
         "stable_diffusion_xl", Own(1, LAST, [1]), {**SD, **FOUR, "denoising_end": 0.5}, timesteps="late"
     ),
@@ -189,7 +198,7 @@ CASES = {
         Own(1, LAST, [1, 2]),
         {**PICTURE, **GUIDED, **HALF},
         "StableDiffusionImg2ImgPipeline",
-        scheduled("HeunDiscreteScheduler"),
+        scheduled("HeunDiscreteScheduler", num_train_timesteps=100),
         "late",
     ),
     "SD within a picture": Case(

@@ -17,7 +17,7 @@ from tests.tiny_networks import lively
 from tests.tiny_text import WIDTH
 from tests.unit.test_families import Sequence, expected, oracle
 
-few = settings(max_examples=6, deadline=None, derandomize=True, database=None)
+few = settings(max_examples=4, deadline=None, derandomize=True, database=None)
 sides = st.integers(3, 11)
 
 
