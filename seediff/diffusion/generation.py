@@ -58,18 +58,18 @@ def generate(
 
     ``variant``: how masks are made; if left out, as fits the model (``pipelines.default_variant``). ``adapter``: a LoRA
     file, or its folder, that the model is adapted by. ``height``, ``width``: of an image, the model's own if left out.
-    Mask values: 0 background, k for the k-th
-    class (``classes.csv``). ``train/metadata.jsonl`` names the pairs the way Hugging Face's imagefolder reads them.
-    Finished images of an earlier call with the same settings (``settings.json``) are kept, so a killed call goes on
-    where it was; more of them than are asked for stay and count. A folder made with other settings is refused, as is
-    one of another model or adapter, by the checksums of their files, or of pairs that meant something else.
+    Mask values: 0 background, k for the k-th class (``classes.csv``). ``train/metadata.jsonl`` names the pairs the way
+    Hugging Face's imagefolder reads them. Finished images of an earlier call with the same settings (``settings.json``)
+    are kept, so a killed call goes on where it was; more of them than are asked for stay and count. A folder made with
+    other settings is refused, as is one of another model or adapter, by the checksums of their files, or of pairs that
+    meant something else.
     """
     sampling = Sampling(num_inference_steps, guidance_scale, batch_size, height, width)
     _check_template(template)
     _check_classes(classes)
+    prompts = make_prompts("generate", classes, number, template, rng_seed=rng_seed)
     variant = variant or default_variant(pipeline_class(model))
     calls = calls_of(resolve(named_steps(variant)))  # an unknown variant is an error before anything is drawn
-    prompts = make_prompts("generate", classes, number, template, rng_seed=rng_seed)
     settings = {
         "classes": list(classes), "template": template, "variant": variant, "dtype": dtype,
         "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "rng_seed": rng_seed,
