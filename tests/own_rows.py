@@ -13,8 +13,8 @@ from torch import Tensor
 
 from seediff.attention.maps import AttentionMaps
 from seediff.attention.recording import record_attention
+from tests.attention_oracle import SEQUENCES, Oracle, assert_exact, expected, oracle
 from tests.tiny_pipelines import FAMILIES
-from tests.unit.test_families import SEQUENCES, Oracle, assert_exact, expected, oracle
 
 LAST = -1
 PROMPT = "a photo of a cat"

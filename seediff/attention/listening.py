@@ -278,12 +278,13 @@ def listen(denoiser: Any, wanted: Callable[[Arguments], Wanted], choice: Choice 
     of no known family, if it is being recorded already, for layers that it does not have, and, in the call itself, for
     attention that cannot be recorded or what is not finite.
     """
-    listener = Listener(family_of(denoiser), denoiser, wanted, choice)
-    if not {CROSS, JOINT} & {*listener._family.layers_of(denoiser).values()}:
+    family = family_of(denoiser)
+    if not {CROSS, JOINT} & {*family.layers_of(denoiser).values()}:
         raise SeediffError(
             f"The attention of this {type(denoiser).__name__} cannot be recorded: it has no layer that looks at text as"
-            f" those of {listener._family.name} do.\nUse a pipeline whose denoiser has such layers."
+            f" those of {family.name} do.\nUse a pipeline whose denoiser has such layers."
         )
+    listener = Listener(family, denoiser, wanted, choice)
     if any(isinstance(getattr(hook, "__self__", None), Listener) for hook in denoiser._forward_pre_hooks.values()):
         raise SeediffError("This model's attention is being recorded already.\nEnd that with-block first.")
     with ExitStack() as stack:
@@ -291,11 +292,11 @@ def listen(denoiser: Any, wanted: Callable[[Arguments], Wanted], choice: Choice 
         for name in listener.layers:
             layer = denoiser.get_submodule(name)
             stack.enter_context(replaced(layer, "forward", listener.listening(name, layer.forward)))
-        for grid in listener._family.grids_of(denoiser):
+        for grid in family.grids_of(denoiser):
             stack.enter_context(_hook(grid.register_forward_pre_hook(listener.enter_grid, with_kwargs=True)))
         stack.enter_context(_hook(denoiser.register_forward_pre_hook(listener.begin, with_kwargs=True)))
         stack.enter_context(_hook(denoiser.register_forward_hook(listener.end)))
-        stack.enter_context(checked_denoiser(denoiser, listener._family.timestep))
+        stack.enter_context(checked_denoiser(denoiser, family.timestep))
         stack.callback(listener.stop)
         yield listener
 

@@ -17,11 +17,11 @@ from peft import LoraConfig
 
 from seediff.attention.recording import denoiser_of, record_attention, record_denoiser
 from seediff.errors import SeediffError
+from tests.attention_oracle import oracle
 from tests.own_rows import GUIDED, LAST, Own, assert_recorded, built, drawing
 from tests.tiny_networks import unet
 from tests.tiny_pipelines import FAMILIES
 from tests.tiny_text import WIDTH
-from tests.unit.test_families import oracle
 from tests.unit.test_recording import parts_of
 
 SMALL = {"height": 16, "width": 24}

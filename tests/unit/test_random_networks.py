@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from seediff.attention.recording import record_denoiser
 from seediff.attention.tokens import without_tokens
+from tests.attention_oracle import Sequence, expected, oracle
 from tests.tiny_networks import lively
 from tests.tiny_text import WIDTH
-from tests.unit.test_families import Sequence, expected, oracle
 
 few = settings(max_examples=4, deadline=None, derandomize=True, database=None)
 sides = st.integers(3, 11)
