@@ -19,7 +19,7 @@ from benchmarks.masks import recorded_maps
 from benchmarks.sampling import embedded_shard
 from benchmarks.timing import Row, compare
 from benchmarks.training import batch_of, step
-from seediff.attention.accumulator import SELF, Accumulator, Layout
+from seediff.attention.accumulator import SELF, Accumulator, Attended, Layout
 from seediff.attention.calls import ALL
 from seediff.attention.head_sums import attend
 from seediff.masks.variants import VARIANTS, apply, calls_of, resolve
@@ -52,7 +52,8 @@ def _recorded(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> No
     _, fill = attend(query, key, value)
     positions, side = slice(0, query.shape[2]), isqrt(query.shape[2])
     layout = Layout(0, (side, side), positions, {SELF: positions})
-    Accumulator().add("", frozenset([ALL]), [layout], query.shape[1], key.shape[2], query.device, fill)
+    attended = Attended("", [layout], query.shape[1], key.shape[2], query.device, fill)
+    Accumulator().add(frozenset([ALL]), attended)
 
 
 def _by_batch() -> list[Row]:

@@ -42,6 +42,18 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class Attended:
+    """One layer's attention in a call: ``layouts`` of the images, its heads, how many ``keys`` each position sees."""
+
+    layer: str
+    layouts: Sequence[Layout]
+    heads: int
+    keys: int
+    device: torch.device
+    fill: Fill
+
+
+@dataclass(frozen=True)
 class _Part:
     """What shares a sum: the recordings that want a call, the kind of attention, the size, and the image."""
 
@@ -65,23 +77,15 @@ class Accumulator:
         self._layers: dict[Size, set[str]] = {}
 
     @torch.no_grad()
-    def add(
-        self,
-        layer: str,
-        wanted_by: Recordings,
-        layouts: Sequence[Layout],
-        heads: int,
-        keys: int,
-        device: torch.device,
-        fill: Fill,
-    ) -> None:
-        """Add one layer's attention, summed over ``heads``, of each image; ``keys``: how many each position sees."""
-        if CROSS in layouts[0].keys:
-            self._layers.setdefault(layouts[0].size, set()).add(layer)
+    def add(self, wanted_by: Recordings, attended: Attended) -> None:
+        """Add one layer's attention, summed over heads, of each image."""
+        first = attended.layouts[0]
+        if CROSS in first.keys:
+            self._layers.setdefault(first.size, set()).add(attended.layer)
         divided = frozenset(calls for calls in wanted_by if calls.divide)
-        for image, layout in enumerate(layouts):
-            scratch = self._scratch_map(layout.size[0] * layout.size[1], keys, device)
-            peaks = fill(layout.row, layout.queries, scratch)
+        for image, layout in enumerate(attended.layouts):
+            scratch = self._scratch_map(layout.size[0] * layout.size[1], attended.keys, attended.device)
+            peaks = attended.fill(layout.row, layout.queries, scratch)
             for kind, columns in layout.keys.items():
                 attention = scratch[:, columns]
                 if divided:
@@ -90,7 +94,7 @@ class Accumulator:
                     sums.addcmul_(attention, peaks[columns].amax().reciprocal())
                 if undivided := wanted_by - divided:
                     sums = self._sum(_Part(undivided, kind, layout.size, image), attention)
-                    sums.add_(attention, alpha=1 / heads)
+                    sums.add_(attention, alpha=1 / attended.heads)
 
     def maps(self, prompts: Sequence[TokenizedPrompt], latent_size: Size, calls: Calls = ALL) -> list[AttentionMaps]:
         """The averages of a recording, one for each image; prompts in the images' order.

@@ -6,17 +6,15 @@ needs them one by one. They are large, so a recording says which layers it wants
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Annotated
 
 import torch
 from annotated_types import Ge
 from torch import Tensor
 
-from seediff.attention.accumulator import Layout
-from seediff.attention.head_sums import Fill
+from seediff.attention.accumulator import CROSS, SELF, Attended
 from seediff.attention.maps import Size
 from seediff.errors import SeediffError
 from seediff.settings import check_bounds
@@ -57,10 +55,10 @@ class LayerMaps:
 
 
 class Shelf:
-    """The layers that a recording keeps apart."""
+    """The layers that a recording keeps apart: ``layers``, by their names."""
 
-    def __init__(self, apart: Apart) -> None:
-        self._apart = apart
+    def __init__(self, apart: Apart, layers: Collection[str]) -> None:
+        self._apart, self._layers = apart, layers
         self.restart()
 
     def restart(self) -> None:
@@ -68,29 +66,22 @@ class Shelf:
         self._bytes = 0
 
     @torch.no_grad()
-    def add(
-        self,
-        layer: str,
-        call: int,
-        layouts: Sequence[Layout],
-        heads: int,
-        keys: int,
-        device: torch.device,
-        fill: Fill,
-    ) -> None:
+    def add(self, call: int, attended: Attended) -> None:
         """Keep a layer, if it is wanted. ``SeediffError`` if there is no room for it."""
-        if not any(fnmatchcase(layer, pattern) for pattern in self._apart.layers):
+        if attended.layer not in self._layers:
             return
-        for image, layout in enumerate(layouts):
+        heads = range(attended.heads) if self._apart.heads else [None]
+        for image, layout in enumerate(attended.layouts):
             positions = layout.size[0] * layout.size[1]
-            self._make_room((heads if self._apart.heads else 1) * positions * keys * 4)
-            whole = torch.empty(heads if self._apart.heads else 1, positions, keys, device=device)
-            for head, total in enumerate(whole):
-                fill(layout.row, layout.queries, total, head if self._apart.heads else None)
+            self._make_room(len(heads) * positions * attended.keys * 4)
+            whole = torch.empty(len(heads), positions, attended.keys, device=attended.device)
+            for head, total in zip(heads, whole, strict=True):
+                attended.fill(layout.row, layout.queries, total, head)
             if not self._apart.heads:
-                whole /= heads
+                whole /= attended.heads
             parts = {kind: whole[..., columns].contiguous() for kind, columns in layout.keys.items()}
-            self.maps.append(LayerMaps(layer, call, image, layout.size, parts.get("cross"), parts.get("self")))
+            maps = LayerMaps(attended.layer, call, image, layout.size, parts.get(CROSS), parts.get(SELF))
+            self.maps.append(maps)
 
     def _make_room(self, further: int) -> None:
         self._bytes += further

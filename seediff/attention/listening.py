@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from seediff.attention import head_sums
-from seediff.attention.accumulator import CROSS, SELF, Accumulator, Layout, Recordings
+from seediff.attention.accumulator import CROSS, SELF, Accumulator, Attended, Layout, Recordings
 from seediff.attention.apart import NOTHING, Apart, Shelf
 from seediff.attention.calls import ALL, Calls
 from seediff.attention.families import JOINT, LINEAR, Family, Place, family_of
@@ -45,14 +45,9 @@ class Choice:
     layers: tuple[str, ...] = ("*",)
     apart: Apart = NOTHING
 
-    def of(self, layers: Mapping[str, str]) -> dict[str, str]:
-        """Those of a denoiser's layers; ``SeediffError`` for a pattern that fits none."""
-        heard = _fitting(self.layers, layers)
-        _fitting(self.apart.layers, heard)
-        return heard
-
 
 def _fitting(patterns: Sequence[str], layers: Mapping[str, str]) -> dict[str, str]:
+    """Those of the layers; ``SeediffError`` for a pattern that fits none."""
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in layers):
             names = [*layers]
@@ -78,13 +73,22 @@ class _Tap(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
         return self._attend(*args, **(kwargs or {}))
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if kwargs.get("is_causal") or kwargs.get("dropout_p"):
+    def _attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attn_mask: Tensor | None = None,
+        dropout_p: float = 0.0,
+        is_causal: bool = False,
+        **rest: Any,
+    ) -> Tensor:
+        if is_causal or dropout_p:
             raise SeediffError(
                 f"The layer {self.layer} looks at earlier positions only, or drops some at random.\n"
                 "Such attention cannot be recorded: use the pipeline's own layers."
             )
-        output, fill = _attention(query.device.type)(query, key, value, *args, **kwargs)
+        output, fill = _attention(query.device.type)(query, key, value, attn_mask, **rest)
         with torch.autocast(query.device.type, enabled=False):
             self.listener.hear(self.layer, query, key.shape[2], fill)
         return output
@@ -125,14 +129,14 @@ class Listener:
         self, family: Family, denoiser: nn.Module, wanted: Callable[[Arguments], Wanted], choice: Choice
     ) -> None:
         self.accumulator = Accumulator()
-        self.shelf = Shelf(choice.apart)
+        self.layers = _fitting(choice.layers, family.layers_of(denoiser))
+        self.shelf = Shelf(choice.apart, _fitting(choice.apart.layers, self.layers))
         self._calls = 0
         self.latent_size: Size | None = None
         self._images: int | None = None
         self._batch = self._own = 0
         self._family, self._denoiser, self._wanted = family, denoiser, wanted
         self._signature = inspect.signature(type(denoiser).forward)
-        self.layers = choice.of(family.layers_of(denoiser))
         self._recordings: Recordings = frozenset()
         self._places: list[tuple[int, Place]] = []
         self._grid: Size | None = None
@@ -218,8 +222,9 @@ class Listener:
             )
         layouts = [self._layout(name, row, place, queries, keys) for row, place in self._places]
         self._heard[name] += 1
-        self.accumulator.add(name, self._recordings, layouts, heads, keys, query.device, fill)
-        self.shelf.add(name, self._calls, layouts, heads, keys, query.device, fill)
+        attended = Attended(name, layouts, heads, keys, query.device, fill)
+        self.accumulator.add(self._recordings, attended)
+        self.shelf.add(self._calls, attended)
 
     def _is_further(self, name: str, batch: int, keys: int) -> bool:
         """Whether this is attention beside the images' own.
