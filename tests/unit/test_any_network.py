@@ -359,12 +359,13 @@ def test_maps_may_be_read_during_the_call() -> None:
     torch.testing.assert_close(seen[0], first.cross_attention[8, 12])
 
 
-def test_attention_to_earlier_positions_alone_is_refused() -> None:
+@pytest.mark.parametrize(("places", "names"), [((), {"is_causal": True}), ((None, 0.0, True), {})])
+def test_attention_to_earlier_positions_alone_is_refused(places: tuple[Any, ...], names: dict[str, Any]) -> None:
     pipe = FAMILIES["stable_diffusion"]()
 
     def look_back(layer: Any, hidden: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         heads = [part(hidden).unflatten(-1, (layer.heads, -1)).mT for part in (layer.to_q, layer.to_k, layer.to_v)]
-        return torch.nn.functional.scaled_dot_product_attention(*heads, is_causal=True).mT.flatten(2)
+        return torch.nn.functional.scaled_dot_product_attention(*heads, *places, **names).mT.flatten(2)
 
     pipe.unet.mid_block.attentions[0].transformer_blocks[0].attn1.processor = look_back
     with record_attention(pipe), pytest.raises(SeediffError, match=r"mid_block.*attn1 looks at earlier positions only"):
