@@ -8,6 +8,7 @@ the log-sum-exp where fused attention does not: under a mask. Needs Triton, whic
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend
 
-from seediff.attention.head_sums import Fill, heads_of
+from seediff.attention.head_sums import Fill, filling
 
 LOG2_E = 1.4426950408889634
 BLOCK = 128
@@ -37,20 +38,12 @@ def attend(
     options: dict[str, Any] = {"scale": scale, "enable_gqa": enable_gqa}
     chosen = torch._fused_sdp_choice(query, key, value, attn_mask, dropout_p, is_causal, **options)
     kernel = None if attn_mask is not None or enable_gqa else KERNELS.get(chosen)
-    lse = None
-    if kernel is not None:
-        output, lse = kernel(query, key, value, dropout_p, is_causal, scale=scale)
-    else:
+    sums = partial(sum_heads, scale=scale)
+    if kernel is None:
         output = F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, **options)
-    mask = None if attn_mask is None else attn_mask.broadcast_to(*query.shape[:3], key.shape[2])
-
-    def fill(row: int, queries: slice, total: Tensor, head: int | None = None) -> Tensor:
-        of_query, of_key = heads_of(head, query.shape[1] // key.shape[1])
-        bias = None if mask is None else mask[row, of_query, queries]
-        norm = None if lse is None else lse[row, of_query, queries]
-        return sum_heads(query[row, of_query, queries], key[row, of_key], bias, total, scale, norm)
-
-    return output, fill
+        return output, filling(query, key, attn_mask, sums)
+    output, lse = kernel(query, key, value, dropout_p, is_causal, scale=scale)
+    return output, filling(query, key, None, sums, lse=lse)
 
 
 def flash(

@@ -8,6 +8,7 @@ A CPU works in tiles that fit into its cache, so a tile costs only one addition 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, cast
 
 import torch
@@ -44,14 +45,22 @@ def attend(
     output = F.scaled_dot_product_attention(
         query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
     )
+    return output, filling(query, key, attn_mask, partial(sum_heads, scale=scale))
+
+
+def filling(
+    query: Tensor, key: Tensor, attn_mask: Tensor | None, sums: Callable[..., Tensor], **by_query: Tensor
+) -> Fill:
+    """Fills a map by ``sums`` of the batch row's queries, keys and mask, and of what each query has besides."""
     mask = None if attn_mask is None else attn_mask.broadcast_to(*query.shape[:3], key.shape[2])
 
     def fill(row: int, queries: slice, total: Tensor, head: int | None = None) -> Tensor:
         of_query, of_key = heads_of(head, query.shape[1] // key.shape[1])
-        bias = None if mask is None else mask[row, of_query, queries]
-        return sum_heads(query[row, of_query, queries], key[row, of_key], bias, total, scale)
+        own = row, of_query, queries
+        rest = {name: tensor[own] for name, tensor in by_query.items()}
+        return sums(query[own], key[row, of_key], None if mask is None else mask[own], total, **rest)
 
-    return output, fill
+    return fill
 
 
 def heads_of(head: int | None, shared: int) -> tuple[slice, slice]:

@@ -29,13 +29,25 @@ from seediff.attention.families import JOINT, LINEAR, Family, Place, family_of
 from seediff.attention.head_sums import Fill
 from seediff.attention.maps import AttentionMaps, Size
 from seediff.attention.tokens import TokenizedPrompt
-from seediff.diffusion.outputs import checked_denoiser, replaced
+from seediff.diffusion.outputs import checked_denoiser
 from seediff.errors import SeediffError
+from seediff.replacing import replaced
 
 Arguments = Mapping[str, Any]
 """Of the denoiser's forward, by name."""
-Wanted = tuple[Sequence[int], Recordings]
-"""The rows of the batch that are the images' own, in the images' order, and the recordings that a call counts for."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is recorded of a call of the denoiser.
+
+    ``rows``: those of the batch that are the images' own, in the images' order. ``recordings``: those that the call
+    counts for. ``prompts``: the images', where they are known before they are drawn.
+    """
+
+    rows: Sequence[int] = ()
+    recordings: Recordings = frozenset()
+    prompts: Sequence[TokenizedPrompt] | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +180,8 @@ class Listener:
             raise SeediffError(
                 f"The denoiser was called without {missing[0]}, so it attends to no text.\nDraw from a text prompt."
             )
-        rows, self._recordings = self._wanted(arguments)
+        wanted = self._wanted(arguments)
+        rows, self._recordings = wanted.rows, wanted.recordings
         self._batch = len(arguments[next(iter(self._family.text))])
         self._heard, self._grid = dict.fromkeys(self.layers, 0), None
         if not rows:
@@ -178,6 +191,7 @@ class Listener:
         self._places = [(row, self._family.place(self._denoiser, arguments, row)) for row in rows]
         sizes = {place.size for _, place in self._places}
         self._check_images(len(rows), sizes)
+        self._check_tokens(wanted.prompts)
         (self.latent_size,) = sizes
 
     def _check_images(self, images: int, sizes: set[Size]) -> None:
@@ -193,6 +207,15 @@ class Listener:
                 "Record one batch at a time."
             )
         self._images = images
+
+    def _check_tokens(self, prompts: Sequence[TokenizedPrompt] | None) -> None:
+        for (_, place), prompt in zip(self._places, prompts, strict=True) if prompts is not None else ():
+            if place.tokens != len(prompt.tokens):
+                raise SeediffError(
+                    f"The denoiser attends to {place.tokens} vectors for the prompt {prompt.text!r}, which has"
+                    f" {len(prompt.tokens)} tokens: which words these stand for is unknown.\n"
+                    "Use the pipeline's own encode_prompt, without vectors that are added to its text."
+                )
 
     def enter_grid(self, _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """The layers that follow attend over the positions of this input, (batch, channels, h, w)."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from operator import sub
 from typing import Any
 
@@ -39,9 +40,10 @@ from seediff.attention.tokens import (
     read_prompts,
     without_tokens,
 )
-from seediff.diffusion.outputs import call_replaced, check_text, checked_vae, replaced
+from seediff.diffusion.outputs import check_text, checked_vae
 from seediff.errors import SeediffError
 from seediff.finite import NotFiniteError, naming
+from seediff.replacing import call_replaced, replaced
 
 DENOISERS = ("unet", "transformer")
 """What pipelines call their denoiser."""
@@ -59,7 +61,7 @@ def record_denoiser(
     family = family_of(denoiser)
 
     def wanted(arguments: Mapping[str, Any]) -> Wanted:
-        return range(len(arguments[next(iter(family.text))])), wanted_by(arguments[family.timestep])
+        return Wanted(range(len(arguments[next(iter(family.text))])), wanted_by(arguments[family.timestep]))
 
     with listen(denoiser, wanted) as listener:
         yield listener
@@ -128,6 +130,19 @@ class Recording:
         self._listener: Listener | None = None
         self._why_nothing = "Run the pipeline inside the with-block before asking for maps."
 
+    @contextmanager
+    def begun(self, denoiser: Any, choice: Choice) -> Iterator[None]:
+        """Record the pipeline's calls inside the with-block."""
+        encode_prompt = self._pipe.encode_prompt
+        with ExitStack() as stack:
+            self._listener = stack.enter_context(listen(denoiser, self._wanted, choice))
+            stack.enter_context(call_replaced(self._pipe, self._call))
+            stack.enter_context(replaced(self._pipe, "encode_prompt", partial(self._encode, encode_prompt)))
+            if getattr(self._pipe, "vae", None) is not None:
+                stack.enter_context(checked_vae(self._pipe.vae))
+            stack.enter_context(self._naming())
+            yield
+
     @property
     def maps(self) -> list[AttentionMaps]:
         """One ``AttentionMaps`` per image, in the images' order, averaged over the recorded calls so far.
@@ -148,7 +163,7 @@ class Recording:
         return [] if self._listener is None else self._listener.shelf.maps
 
     @contextmanager
-    def naming(self) -> Iterator[None]:
+    def _naming(self) -> Iterator[None]:
         """Name the images being recorded in errors about values that are not finite."""
         try:
             yield
@@ -156,7 +171,7 @@ class Recording:
             with naming([f"image of {prompt.text!r}" for prompt in self._prompts]):
                 raise error from None
 
-    def call(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _call(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """A call of the pipeline, from its begin to its end."""
         bound = inspect.signature(call).bind(*args, **kwargs)
         bound.apply_defaults()
@@ -187,7 +202,7 @@ class Recording:
         if self._listener is not None:
             self._listener.restart()
 
-    def encode(self, encode_prompt: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _encode(self, encode_prompt: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """A call of the pipeline's encode_prompt: the first ones of a call of the pipeline have its prompts."""
         if self._spoken is None:
             return encode_prompt(*args, **kwargs)
@@ -259,8 +274,8 @@ class Recording:
         images = [prompt for prompt in read for _ in range(self._copies)]
         self._prompts = [joined(pair) for pair in zip(self._prompts, images, strict=True)] if self._prompts else images
 
-    def wanted(self, arguments: Mapping[str, Any]) -> Wanted:
-        """The rows of a call of the denoiser that are the images' own, and the recordings that want it."""
+    def _wanted(self, arguments: Mapping[str, Any]) -> Wanted:
+        """What is recorded of a call of the denoiser."""
         if self._spoken is None:
             raise SeediffError(
                 "The denoiser was called by something else than the pipeline that is being recorded.\n"
@@ -269,7 +284,7 @@ class Recording:
         texts = [arguments[name] for name in self._family.text]
         blocks = self._spoken.blocks(texts)
         if not blocks or arguments.get(self._family.perturbed) is not None:
-            return (), frozenset()
+            return Wanted()
         rows, *again = blocks
         if not all(are_same_rows(arguments, len(texts[0]), rows, others) for others in again):
             raise SeediffError(
@@ -277,18 +292,7 @@ class Recording:
                 " time is the image is unknown.\n"
                 "Windows of a panorama, and guidance by the prompt itself, cannot be recorded."
             )
-        self._check_tokens(arguments, rows)
-        return rows, self._schedule(arguments[self._family.timestep])
-
-    def _check_tokens(self, arguments: Mapping[str, Any], rows: Sequence[int]) -> None:
-        for row, prompt in zip(rows, self._prompts, strict=True):
-            attended = self._family.place(denoiser_of(self._pipe), arguments, row).tokens
-            if attended != len(prompt.tokens):
-                raise SeediffError(
-                    f"The denoiser attends to {attended} vectors for the prompt {prompt.text!r}, which has"
-                    f" {len(prompt.tokens)} tokens: which words these stand for is unknown.\n"
-                    "Use the pipeline's own encode_prompt, without vectors that are added to its text."
-                )
+        return Wanted(rows, self._schedule(arguments[self._family.timestep]), self._prompts)
 
 
 def record_attention(
@@ -333,15 +337,7 @@ def record_denoising(
             "Use a pipeline with a text prompt, such as StableDiffusionPipeline."
         )
     recording = Recording(pipe, family, recordings, prompts)
-    encode_prompt = pipe.encode_prompt
-    with ExitStack() as stack:
-        recording._listener = stack.enter_context(listen(denoiser, recording.wanted, choice))
-        stack.enter_context(call_replaced(pipe, recording.call))
-        encode = lambda *args, **kwargs: recording.encode(encode_prompt, *args, **kwargs)  # noqa: E731
-        stack.enter_context(replaced(pipe, "encode_prompt", encode))
-        if getattr(pipe, "vae", None) is not None:
-            stack.enter_context(checked_vae(pipe.vae))
-        stack.enter_context(recording.naming())
+    with recording.begun(denoiser, choice):
         yield recording
 
 

@@ -13,9 +13,9 @@ from functools import partial
 from itertools import count, takewhile
 from typing import Any
 
-from seediff.diffusion.outputs import call_replaced
 from seediff.errors import SeediffError
 from seediff.prompts.words import Span, meet, place_word
+from seediff.replacing import call_replaced
 
 NOTHING: Span = (0, 0)
 MOST_SHOWN = 120
@@ -74,13 +74,16 @@ def tokenize(pipe: Any, prompts: Sequence[str]) -> list[TokenizedPrompt]:
     """
     for prompt in prompts:
         check_prompt(prompt)
-    texts = [_expand(pipe, pipe.tokenizer, prompt).text for prompt in prompts]
     tokenizer, length = pipe.tokenizer, pipe.tokenizer.model_max_length
     _check_fast(tokenizer)
     _check_length(length)
+    expanded = [_expand(pipe, tokenizer, prompt) for prompt in prompts]
+    texts = [item.text for item in expanded]
     encodings = tokenizer(texts, padding="max_length", max_length=length, truncation=True).encodings
-    heard = map(Heard, texts, encodings)
-    return [_read(pipe, prompt, item, tokenizer, Pieces(), length) for prompt, item in zip(prompts, heard, strict=True)]
+    return [
+        _read(prompt, encoding, item.origins, tokenizer, whole(encoding, length))
+        for prompt, encoding, item in zip(prompts, encodings, expanded, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -172,27 +175,27 @@ def _read_by(
     _check_fast(tokenizer)
     read, following = list[TokenizedPrompt](), iter(heard)
     for prompt, length in zip(prompts, lengths, strict=True):
-        item = next((item for item in following if _fits(tokenizer, pipe, prompt, item, pieces, length)), None)
-        if item is None:
+        fitting = (
+            (item.encoding, origins, columns)
+            for item in following
+            if len(columns := pieces.columns(item.encoding, length)) <= length
+            and (origins := _origins(tokenizer, pipe, prompt, item.text, pieces.template))
+        )
+        encoding, origins, columns = next(fitting, (None, (), ()))
+        if encoding is None:
             given = f", but {shortened(heard[0].text)!r}" if heard else ""
             raise SeediffError(
                 f"No tokenizer was given the prompt {shortened(prompt)!r} as it is, for {length} vectors{given}: where"
                 " its words are is unknown.\n"
                 "Give the pipeline the prompt as its tokenizer should read it, without cleaning."
             )
-        read.append(_read(pipe, prompt, item, tokenizer, pieces, length))
+        read.append(_read(prompt, encoding, origins, tokenizer, columns))
     return read
 
 
 def shortened(text: str) -> str:
     """The end of a long text."""
     return text if len(text) <= MOST_SHOWN else "... " + text[-MOST_SHOWN:]
-
-
-def _fits(tokenizer: Any, pipe: Any, prompt: str, item: Heard, pieces: Pieces, length: int) -> bool:
-    """Whether these are the tokens of the prompt that the vectors stand for."""
-    is_long_enough = len(pieces.columns(item.encoding, length)) <= length
-    return is_long_enough and bool(_origins(tokenizer, pipe, prompt, item.text, pieces.template))
 
 
 def joined(parts: Sequence[TokenizedPrompt]) -> TokenizedPrompt:
@@ -307,16 +310,16 @@ def _place(written: str, text: str, template: str) -> int | None:
     return text.find(written) if template and written and is_found_once else None
 
 
-def _read(pipe: Any, prompt: str, heard: Heard, tokenizer: Any, pieces: Pieces, length: int) -> TokenizedPrompt:
-    """A prompt's tokens, with places in the prompt as it was given."""
-    encoding, origins = heard.encoding, _origins(tokenizer, pipe, prompt, heard.text, pieces.template)
+def _read(
+    prompt: str, encoding: Any, origins: Sequence[Span], tokenizer: Any, taken: Sequence[int | None]
+) -> TokenizedPrompt:
+    """A prompt's tokens, with places in the prompt as it was given; ``taken``: the places of the tokens that count."""
     added = {*tokenizer.added_tokens_encoder.values()} - {tokenizer.unk_token_id}
     kept = _spans(encoding, origins)
     beyond = [span for part in encoding.overflowing for span in _spans(part, origins)]
     ids = [token for part in (encoding, *encoding.overflowing) for token in part.ids]
     names = {span for token, span in zip(ids, kept + beyond, strict=True) if token in added and span != NOTHING}
     tokens = tokenizer.convert_ids_to_tokens(encoding.ids)
-    taken = pieces.columns(encoding, length)
     return TokenizedPrompt(
         prompt,
         tokens=tuple("" if at is None else tokens[at] for at in taken),

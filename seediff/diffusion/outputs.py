@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from seediff.finite import NotFiniteError, check_finite, first_not_finite, remedy
+from seediff.replacing import replaced
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -71,19 +71,6 @@ def checked_vae(vae: Any) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def replaced(owner: Any, name: str, function: Callable[..., Any]) -> Iterator[None]:
-    """The owner's method ``name`` is ``function`` inside the with-block; what others put in its place stays."""
-    before = {key: value for key, value in vars(owner).items() if key == name}
-    setattr(owner, name, function)
-    try:
-        yield
-    finally:
-        if vars(owner).get(name) is function:
-            delattr(owner, name)
-            vars(owner).update(before)
-
-
 @torch.no_grad()
 def encode_text(pipe: StableDiffusionPipeline, prompts: Sequence[str]) -> Tensor:
     """What the UNet is given of each prompt: (prompts, tokens, width); ``SeediffError`` if it is not finite."""
@@ -97,23 +84,3 @@ def encode_images(pipe: StableDiffusionPipeline, pixels: Tensor) -> Tensor:
     latents: Tensor = pipe.vae.encode(pixels).latent_dist.mean * pipe.vae.config.scaling_factor
     check_latents(latents)
     return latents
-
-
-@contextmanager
-def call_replaced(owner: Any, around: Callable[..., Any]) -> Iterator[None]:
-    """Calling ``owner`` means ``around(call, *args, **kwargs)`` inside the with-block, where ``call`` is what it meant.
-
-    Python looks ``__call__`` up in a class, so the owner gets a class of its own, which bears the same name.
-    """
-    kind = type(owner)
-
-    @wraps(kind.__call__)
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return around(partial(kind.__call__, self), *args, **kwargs)
-
-    same = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
-    owner.__class__ = type(kind.__name__, (kind,), {"__call__": call, **same})
-    try:
-        yield
-    finally:
-        owner.__class__ = kind
