@@ -41,8 +41,10 @@ def generate(
     variant: Annotated[
         str | None, typer.Option(help="how masks are made (docs/studies.md lists all variants); as fits the model")
     ] = None,
-    steps: Annotated[int, typer.Option(help="denoising steps")] = 50,
-    guidance_scale: Annotated[float, typer.Option(help="scale of guidance; 0 for none")] = 7.5,
+    steps: Annotated[int | None, typer.Option(help="denoising steps; the model's own number if left out")] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option(help="scale of guidance, 0 for none; the model's own if left out")
+    ] = None,
     height: Annotated[int | None, typer.Option(help="of an image, in pixels; the model's own if left out")] = None,
     width: Annotated[int | None, typer.Option(help="of an image, in pixels; the model's own if left out")] = None,
     batch_size: Annotated[int, typer.Option(help="images drawn at a time")] = 4,

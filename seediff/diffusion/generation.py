@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from seediff.datasets.palettes import VOC_COLOURS, overlay
 from seediff.diffusion.loading import load, pipeline_class
 from seediff.diffusion.model_files import differences, identity, local_folder
 from seediff.diffusion.pipelines import default_variant
-from seediff.diffusion.synthesis import Drawn, Sampling, draw
+from seediff.diffusion.synthesis import Drawn, Sampling, completed, draw
 from seediff.errors import SeediffError
 from seediff.files.sealed import partial, read_json, write_json
 from seediff.masks.make import make_mask
@@ -45,8 +46,8 @@ def generate(
     folder: Path,
     template: str = "a photo of a {word}",
     variant: str | None = None,
-    num_inference_steps: int = 50,
-    guidance_scale: float = 7.5,
+    num_inference_steps: int | None = None,
+    guidance_scale: float | None = None,
     batch_size: int = 4,
     dtype: str = "float32",
     rng_seed: int = 0,
@@ -57,7 +58,8 @@ def generate(
     """Write ``number`` images a class with masks and overlays below ``folder``; returns how many pairs there are.
 
     ``variant``: how masks are made; if left out, as fits the model (``pipelines.default_variant``). ``adapter``: a LoRA
-    file, or its folder, that the model is adapted by. ``height``, ``width``: of an image, the model's own if left out.
+    file, or its folder, that the model is adapted by. ``num_inference_steps``, ``guidance_scale``, ``height``,
+    ``width``: the model's own if left out.
     Mask values: 0 background, k for the k-th class (``classes.csv``). ``train/metadata.jsonl`` names the pairs the way
     Hugging Face's imagefolder reads them. Finished images of an earlier call with the same settings (``settings.json``)
     are kept, so a killed call goes on where it was; more of them than are asked for stay and count. A folder made with
@@ -95,7 +97,8 @@ def generate(
             )
             if not (folder / SETTINGS).exists():
                 steps = resolve(fitted(variant, drawn.recorded[calls]))
-                write_json(folder / SETTINGS, {"model": model, **settings, "steps": steps, "checksums": checksums})
+                made_by = {"sampling": asdict(completed(sampling, pipe)), "steps": steps, "checksums": checksums}
+                write_json(folder / SETTINGS, {"model": model, **settings, **made_by})
             _write_pair(folder, drawn, mask)
     _write_classes(folder, classes)
     return _write_metadata(folder, prompts, classes)

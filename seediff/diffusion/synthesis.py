@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -32,12 +33,12 @@ from seediff.settings import AtOnce, GuidanceScale, Pixels, Timesteps, check_bou
 class Sampling:
     """How images are sampled; ``batch_size`` images at a time, which changes speed and, at most, last digits.
 
-    ``guidance_scale``: of whatever guidance the pipeline has; 0 or 1 without. ``height``, ``width``: in pixels; the
-    pipeline's own if left out.
+    ``guidance_scale``: of whatever guidance the pipeline has; 0 or 1 without. ``height``, ``width``: in pixels. What is
+    left out is the pipeline's own.
     """
 
-    num_inference_steps: Timesteps = 50
-    guidance_scale: GuidanceScale = 7.5
+    num_inference_steps: Timesteps | None = None
+    guidance_scale: GuidanceScale | None = None
     batch_size: AtOnce = 8
     height: Pixels | None = None
     width: Pixels | None = None
@@ -76,6 +77,7 @@ def draw(
         check_looks(pipe)
     _check_size(pipe, sampling)
     _check_words(pipe, prompts)
+    sampling = completed(sampling, pipe)
     size = min(sampling.batch_size, kind.at_once)
     for start in range(0, len(prompts), size):
         batch = prompts[start : start + size]
@@ -87,10 +89,18 @@ def draw(
             yield Drawn(prompt, image, {calls: maps[at] for calls, maps in recorded.items()})
 
 
+def completed(sampling: Sampling, pipe: Any) -> Sampling:
+    """The sampling with the pipeline's own number of steps and scale of guidance in place of those left out."""
+    own = inspect.signature(type(pipe).__call__).parameters
+    arguments = {"num_inference_steps": "num_inference_steps", "guidance_scale": kind_of(pipe).guidance}
+    missing = {name: own[argument].default for name, argument in arguments.items() if getattr(sampling, name) is None}
+    return replace(sampling, **missing)
+
+
 def _images(pipe: Any, kind: Kind, batch: Sequence[Prompt], sampling: Sampling) -> NDArray[np.uint8]:
     """The images (n, H, W, 3) of a batch; ``SeediffError`` if the pipeline does not draw them like this."""
     given: dict[str, Any] = {kind.guidance: sampling.guidance_scale, **_sides(sampling), **kind.arguments}
-    if kind.negative is not None and sampling.guidance_scale > 1:
+    if kind.negative is not None and (sampling.guidance_scale or 0) > 1:
         given["negative_prompt"] = [kind.negative] * len(batch)
     try:
         images = pipe(

@@ -22,7 +22,7 @@ from seediff.diffusion.generation import generate
 from seediff.diffusion.loading import pipeline_class
 from seediff.diffusion.model_files import identity, pipeline_files
 from seediff.diffusion.pipelines import PIPELINES, SUPPORTED, default_variant, kind_of
-from seediff.diffusion.synthesis import Sampling, draw
+from seediff.diffusion.synthesis import Sampling, completed, draw
 from seediff.errors import SeediffError
 from seediff.prompts.prompt_sets import Prompt, make_prompts
 from tests.tiny_networks import unet, vae
@@ -304,3 +304,25 @@ def test_a_single_file(name: str, tensor: str, message: str, tmp_path: Path, mon
 def test_a_file_that_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"no tensors")
     assert "cannot be read" in said(lambda: seediff.load(tmp_path / "model.safetensors"))
+
+
+OWN = {
+    "StableDiffusionPipeline": (50, 7.5),
+    "StableDiffusionXLPipeline": (50, 5.0),
+    "FluxPipeline": (28, 3.5),
+    "LatentConsistencyModelPipeline": (4, 8.5),
+    "QwenImagePipeline": (50, 4.0),
+}
+"""Steps and scale of guidance, by diffusers' documentation of the pipelines."""
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_what_is_left_out_is_the_pipelines_own(name: str) -> None:
+    kind = getattr(diffusers, name)
+    pipe = kind.__new__(kind)
+    found = completed(Sampling(batch_size=3), pipe)
+    steps, scale = found.num_inference_steps, found.guidance_scale
+    assert (steps, scale) == OWN.get(name, (steps, scale))
+    assert steps and steps > 0 and scale is not None
+    assert found == Sampling(steps, scale, 3)
+    assert completed(Sampling(7, 2.0), pipe) == Sampling(7, 2.0)
