@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from seediff.attention.recording import record_attention as record_attention
     from seediff.diffusion.loading import load as load
     from seediff.diffusion.looking import look_again as look_again
+    from seediff.diffusion.photographs import segment as segment
     from seediff.errors import SeediffError as SeediffError
+    from seediff.masks import make_labels as make_labels
     from seediff.masks import make_mask as make_mask
     from seediff.masks import make_score as make_score
 
@@ -23,9 +25,11 @@ _HOMES = {
     "SeediffError": "seediff.errors",
     "load": "seediff.diffusion.loading",
     "look_again": "seediff.diffusion.looking",
+    "make_labels": "seediff.masks",
     "make_mask": "seediff.masks",
     "make_score": "seediff.masks",
     "record_attention": "seediff.attention.recording",
+    "segment": "seediff.diffusion.photographs",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from seediff.cli.options import file, folder
+from seediff.cli.photographs import segment
 from seediff.cli.terminal import say, show_tables, status_text
 from seediff.errors import SeediffError
 from seediff.names import nearest
@@ -23,7 +24,7 @@ RngSeed = Annotated[int, typer.Option(help="every random number is derived from 
 
 def add_to(app: typer.Typer) -> None:
     """Add every command for people to the program."""
-    commands: list[Callable[..., None]] = [generate, adapter, check, plan, status, compare, figures, show]
+    commands: list[Callable[..., None]] = [generate, segment, adapter, check, plan, status, compare, figures, show]
     for command in commands:
         app.command()(command)
     data = typer.Typer(help="Benchmarks on this machine.")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,14 @@ from typing import Any
 from seediff.adaptation.adapter import adapter_file
 from seediff.datasets.classes import BACKGROUND, MOST_CLASSES
 from seediff.datasets.flaws import Flaw, flaws_of
-from seediff.datasets.images import Array, decode_rgb, encode_mask, encode_picture, encode_png, read_file
-from seediff.datasets.palettes import VOC_COLOURS, overlay
+from seediff.datasets.images import decode_rgb, encode_png, read_file
+from seediff.datasets.pair_folder import CHECKSUMS, PairFolder
 from seediff.diffusion.loading import load, pipeline_class
-from seediff.diffusion.model_files import differences, identity, local_folder
+from seediff.diffusion.model_files import identity, local_folder
 from seediff.diffusion.pipelines import default_variant
-from seediff.diffusion.synthesis import Drawn, Sampling, completed, draw
+from seediff.diffusion.synthesis import Sampling, completed, draw
 from seediff.errors import SeediffError
-from seediff.files.sealed import partial, read_json, write_json
+from seediff.files.sealed import partial
 from seediff.masks.make import make_mask
 from seediff.masks.variants import calls_of, fitted, named_steps, resolve
 from seediff.names import check_any_name, check_texts, folded, slug
@@ -27,11 +26,10 @@ from seediff.prompts.prompt_sets import Prompt, make_prompts
 from seediff.prompts.words import PLACE
 from seediff.versions import VERSIONS
 
-SETTINGS = "settings.json"
-IMAGES, MASKS, OVERLAYS = FOLDERS = ("train/images", "train/masks", "overlays")
-"""'train' is their split: Hugging Face's imagefolder takes the name of a folder for one before that of a file, which
-may begin with a class called 'train' or 'test'."""
-METADATA = "train/metadata.jsonl"
+SPLIT = "train"
+"""Hugging Face's imagefolder takes the name of a folder for a split before that of a file, which may begin with a class
+called 'train' or 'test'."""
+METADATA = f"{SPLIT}/metadata.jsonl"
 EARLIER = ("images", "masks")
 """Where an earlier version put them."""
 
@@ -77,15 +75,17 @@ def generate(
         "num_inference_steps": num_inference_steps, "guidance_scale": guidance_scale, "rng_seed": rng_seed,
         "height": height, "width": width, "versions": {stage: VERSIONS[stage] for stage in STAGES},
     }  # fmt: skip
-    _check_folder(folder, settings)
-    unfinished = _unfinished_batches(folder, prompts, batch_size)
+    pairs = PairFolder(folder, SPLIT)
+    pairs.check_settings(settings)
+    _check_earlier(folder)
+    unfinished = _unfinished_batches(pairs, prompts, batch_size)
     if unfinished or local_folder(model) is None:
         pipe = load(model, dtype, adapter=adapter)
     checksums = identity(model, adapter_file(adapter) if adapter else None)
-    _check_model(folder, checksums)
+    pairs.check_model(checksums)
     if unfinished:
         for drawn in draw(pipe, unfinished, sampling, [calls]):
-            if _is_finished(folder, drawn.prompt):
+            if pairs.is_finished(_file_name(drawn.prompt)):
                 continue
             mask = make_mask(
                 drawn.recorded[calls],
@@ -95,19 +95,18 @@ def generate(
                 label=classes.index(drawn.prompt.class_name) + 1,
                 starts=drawn.prompt.word_starts,
             )
-            if not (folder / SETTINGS).exists():
-                steps = resolve(fitted(variant, drawn.recorded[calls]))
-                made_by = {"sampling": asdict(completed(sampling, pipe)), "steps": steps, "checksums": checksums}
-                write_json(folder / SETTINGS, {"model": model, **settings, **made_by})
-            _write_pair(folder, drawn, mask)
-    _write_classes(folder, classes)
+            steps = resolve(fitted(variant, drawn.recorded[calls]))
+            made_by = {"sampling": asdict(completed(sampling, pipe)), "steps": steps, CHECKSUMS: checksums}
+            pairs.begin({"model": model, **settings, **made_by})
+            pairs.write(_file_name(drawn.prompt), encode_png(drawn.image), drawn.image, mask)
+    pairs.write_classes(classes)
     return _write_metadata(folder, prompts, classes)
 
 
 def flaws_in(folder: Path) -> dict[str, Flaw]:
     """File name -> flaw of those images below ``folder``, as ``generate`` writes them, that are black, of one colour or
     clipped, whenever they were drawn."""
-    paths = sorted((folder / IMAGES).glob("*.png"))
+    paths = sorted(PairFolder(folder, SPLIT).images.glob("*.png"))
     return flaws_of((path.name, decode_rgb(read_file(path), str(path))) for path in paths)
 
 
@@ -131,81 +130,30 @@ def _check_classes(classes: Sequence[str]) -> None:
         raise SeediffError("A class is named twice (spaces count as dashes, and capital as small letters).")
 
 
-def _unfinished_batches(folder: Path, prompts: Sequence[Prompt], size: int) -> list[Prompt]:
-    """Every prompt of the batches that lack an image: in another batch, the last digits of an image can differ."""
-    batches = [prompts[start : start + size] for start in range(0, len(prompts), size)]
-    unfinished = [batch for batch in batches if not all(_is_finished(folder, prompt) for prompt in batch)]
-    return [prompt for batch in unfinished for prompt in batch]
-
-
-def _is_finished(folder: Path, prompt: Prompt) -> bool:
-    return all(_file(folder, kind, prompt).exists() for kind in FOLDERS)
-
-
-def _check_folder(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Raise ``SeediffError`` if the folder holds images that were made with other settings."""
-    if not (folder / SETTINGS).exists():
-        if any((folder / kind).exists() for kind in (*FOLDERS, *EARLIER)):
-            raise SeediffError(f"{folder} holds images, but no {SETTINGS}, so their settings are unknown.\nDelete it.")
-        return
+def _check_earlier(folder: Path) -> None:
     if any((folder / kind).exists() for kind in EARLIER):
         raise SeediffError(
             f"{folder} holds images and masks where an earlier version put them.\n"
-            f"Move the folders {' and '.join(EARLIER)} into {folder / 'train'}, or choose another folder."
-        )
-    before = _settings(folder)
-    for key, value in settings.items():
-        if before.get(key) != value:
-            raise SeediffError(
-                f"{folder} holds images of other settings: {key} was {before.get(key)!r}, is {value!r}.\n"
-                "Choose another folder, or delete this one."
-            )
-
-
-def _check_model(folder: Path, checksums: Mapping[str, str]) -> None:
-    """Raise ``SeediffError`` if the folder holds images of another model, by the content of the models' files."""
-    if not (folder / SETTINGS).exists():
-        return
-    before = _settings(folder).get("checksums")
-    if not isinstance(before, dict):
-        raise SeediffError(
-            f"{folder} holds images of a model that was not noted.\nChoose another folder, or delete it."
-        )
-    if changed := differences(before, checksums):
-        raise SeediffError(
-            f"{folder} holds images of another model: other {' and '.join(changed)}, by their checksums.\n"
-            "Choose another folder, or delete this one."
+            f"Move the folders {' and '.join(EARLIER)} into {folder / SPLIT}, or choose another folder."
         )
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    try:
-        return read_json(folder / SETTINGS, "The file of settings")
-    except SeediffError as error:
-        problem = str(error).partition("\n")[0]
-        raise SeediffError(f"{problem}\nChoose another folder, or delete {folder} with its images.") from None
+def _unfinished_batches(pairs: PairFolder, prompts: Sequence[Prompt], size: int) -> list[Prompt]:
+    """Every prompt of the batches that lack an image: in another batch, the last digits of an image can differ."""
+    batches = [prompts[start : start + size] for start in range(0, len(prompts), size)]
+    unfinished = [batch for batch in batches if not all(pairs.is_finished(_file_name(prompt)) for prompt in batch)]
+    return [prompt for batch in unfinished for prompt in batch]
 
 
-def _file(folder: Path, kind: str, prompt: Prompt) -> Path:
-    return folder / kind / f"{prompt.key}.png"
-
-
-def _write_pair(folder: Path, drawn: Drawn, mask: Array) -> None:
-    contents = (encode_png(drawn.image), encode_mask(mask), encode_picture(overlay(drawn.image, mask, VOC_COLOURS)))
-    for kind, content in zip(FOLDERS, contents, strict=True):
-        with partial(_file(folder, kind, drawn.prompt)) as unfinished:
-            unfinished.write_bytes(content)
-
-
-def _write_classes(folder: Path, classes: Sequence[str]) -> None:
-    with partial(folder / "classes.csv") as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("label", "class"), (0, "background"), *enumerate(classes, start=1)])
+def _file_name(prompt: Prompt) -> str:
+    return f"{prompt.key}.png"
 
 
 def _write_metadata(folder: Path, prompts: Sequence[Prompt], classes: Sequence[str]) -> int:
     """A line for each pair that is there, those of an earlier call for more images too; returns their number."""
     of_class = {_class_part(prompt.key): prompt for prompt in prompts}
-    there = [path.name for path in sorted((folder / IMAGES).glob("*.png")) if (folder / MASKS / path.name).exists()]
+    pairs = PairFolder(folder, SPLIT)
+    there = [path.name for path in sorted(pairs.images.glob("*.png")) if (pairs.masks / path.name).exists()]
     with partial(folder / METADATA) as unfinished, unfinished.open("w", encoding="utf-8") as file:
         rows = [(name, of_class[_class_part(name)]) for name in there if _class_part(name) in of_class]
         file.writelines(json.dumps(_metadata(*row, classes), ensure_ascii=False) + "\n" for row in rows)

@@ -10,6 +10,7 @@ the pipeline has drawn, or a photograph.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,9 +42,10 @@ def look_again(
 ) -> AttentionMaps:
     """The attention of one UNet call on the image with the prompt, which names what is to be found.
 
-    ``image``: a PIL image or (S, S, 3) uint8, of the size that the pipeline draws. ``timestep``: how much noise is
-    added, from 0 (none) to 999; ``rng_seed``: which. ``SeediffError`` for another size, another pipeline than one of
-    Stable Diffusion 1 and 2, what is not finite, and as in ``pixels_of``.
+    ``image``: a PIL image or (H, W, 3) uint8, best about as large as the pipeline draws. ``timestep``: how much noise
+    is added, from 0 (none) to 999; ``rng_seed``: which. ``SeediffError`` for sides that are no multiples of the VAE's
+    unit (8 in Stable Diffusion), another pipeline than one of Stable Diffusion 1 and 2, what is not finite, and as in
+    ``pixels_of``. ``segment`` takes photographs of any size.
     """
     check_looks(pipe)
     pixels = pixels_of(image)
@@ -89,6 +91,28 @@ def look(
     return {calls: listener.maps(tokenized, calls) for calls in recordings}
 
 
+def look_as(
+    pipe: StableDiffusionPipeline,
+    images: NDArray[np.uint8],
+    prompts: Sequence[str],
+    timesteps: Sequence[int],
+    recordings: Sequence[Calls],
+    seed_of: Callable[[int, int], int],
+) -> list[dict[Calls, AttentionMaps]]:
+    """The attention of each image (n, H, W, 3), by recording, as if it had been recorded in a denoising run.
+
+    ``timesteps`` stand for those of the run; another look adds its own. ``seed_of``: the seed of an image's noise, by
+    its place and the timestep.
+    """
+    schedule = sorted(timesteps, reverse=True)
+    wanted = {calls: [*map(int, calls.of(schedule))] for calls in recordings}
+    needed = {*chain.from_iterable(wanted.values())}
+    every = [timestep for timestep in dict.fromkeys([*timesteps, *sorted(needed)]) if timestep in needed]
+    seeds = {timestep: [seed_of(at, timestep) for at in range(len(images))] for timestep in every}
+    recorded = look(pipe, images, prompts, seeds, wanted)
+    return [{calls: maps[at] for calls, maps in recorded.items()} for at in range(len(images))]
+
+
 def _wanted_by(recordings: Mapping[Calls, Collection[int]]) -> Callable[[Tensor], frozenset[Calls]]:
     return lambda steps: frozenset(calls for calls, timesteps in recordings.items() if int(steps[0]) in timesteps)
 
@@ -98,9 +122,11 @@ def _noise(shape: Sequence[int], seed: int) -> Tensor:
 
 
 def _check_size(pipe: StableDiffusionPipeline, pixels: NDArray[np.uint8]) -> None:
-    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
-    if pixels.shape != (side, side, 3) or pixels.dtype != np.uint8:
+    unit = pipe.vae_scale_factor
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+        raise SeediffError(f"An image to look at must be (H, W, 3) uint8, not {pixels.shape} {pixels.dtype}.")
+    if any(side % unit or not side for side in pixels.shape[:2]):
         raise SeediffError(
-            f"An image to look at must be ({side}, {side}, 3) uint8, which this pipeline draws, not"
-            f" {pixels.shape} {pixels.dtype}.\nCrop it to a square and resize it."
+            f"An image to look at must have sides of whole latents, multiples of {unit} pixels, not"
+            f" {pixels.shape[1]} x {pixels.shape[0]}.\nResize it, or use seediff.segment, which does."
         )

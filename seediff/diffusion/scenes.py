@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +17,9 @@ from PIL import Image
 from seediff.attention.calls import Calls
 from seediff.attention.maps import AttentionMaps, ClassMaps, competing
 from seediff.datasets.benchmarks import Benchmark
-from seediff.diffusion.looking import look
+from seediff.diffusion.looking import look_as
 from seediff.finite import naming
+from seediff.prompts.words import caption
 from seediff.rng import derive_seed
 
 if TYPE_CHECKING:
@@ -61,16 +61,7 @@ def annotated_scenes(benchmark: Benchmark, words: Mapping[str, str], side: int) 
         shares = np.bincount(labels.ravel(), minlength=256)[1 : len(words) + 1] / labels.size
         present = tuple(name for name, share in zip(words, shares) if share >= SMALLEST_SHARE)
         if present:
-            yield AnnotatedScene(index, image, labels, present, *_caption([words[name] for name in present]))
-
-
-def _caption(words: Sequence[str]) -> tuple[str, tuple[int, ...]]:
-    """A prompt that names the words, and the characters at which they begin in it."""
-    prompt, starts = "a photo of a ", list[int]()
-    for word in words:
-        starts.append(len(prompt))
-        prompt += f"{word} and a "
-    return prompt.removesuffix(" and a "), tuple(starts)
+            yield AnnotatedScene(index, image, labels, present, *caption([words[name] for name in present]))
 
 
 def record_scenes(
@@ -84,13 +75,10 @@ def record_scenes(
 
     ``timesteps`` stand for those of a denoising run; another look adds its own.
     """
-    schedule = sorted(timesteps, reverse=True)
-    wanted = {calls: [*map(int, calls.of(schedule))] for calls in recordings}
-    every = dict.fromkeys([*timesteps, *chain.from_iterable(wanted.values())])
-    seeds = {timestep: [_seed(rng_seed, scene, timestep) for scene in scenes] for timestep in every}
-    images = np.stack([scene.image for scene in scenes])
-    recorded = look(pipe, images, [scene.prompt for scene in scenes], seeds, wanted)
-    return [{calls: maps[at] for calls, maps in recorded.items()} for at in range(len(scenes))]
+    images, prompts = np.stack([scene.image for scene in scenes]), [scene.prompt for scene in scenes]
+    return look_as(
+        pipe, images, prompts, timesteps, recordings, lambda at, timestep: _seed(rng_seed, scenes[at], timestep)
+    )
 
 
 def _seed(rng_seed: int, scene: AnnotatedScene, timestep: int) -> int:

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from seediff.masks.make import make_labels as make_labels
     from seediff.masks.make import make_mask as make_mask
     from seediff.masks.make import make_score as make_score
     from seediff.masks.refinement import PamrSettings as PamrSettings
@@ -16,6 +17,7 @@ _HOMES = {
     "VARIANTS": "seediff.masks.variants",
     "PamrSettings": "seediff.masks.refinement",
     "Refinement": "seediff.masks.refinement",
+    "make_labels": "seediff.masks.make",
     "make_mask": "seediff.masks.make",
     "make_score": "seediff.masks.make",
 }

@@ -1,4 +1,4 @@
-"""The score or the mask of a word in a single call, from the attention recorded while its image was drawn."""
+"""The score or the mask of a word in a single call, or one label map of several, from an image's recorded attention."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from seediff.attention.maps import AttentionMaps, ClassMaps, competing
+from seediff.datasets.classes import MOST_CLASSES
 from seediff.datasets.images import pixels_of
 from seediff.errors import SeediffError
-from seediff.masks.refinement import SOFT_PAMR, Refinement, refine, to_mask
+from seediff.masks.refinement import SOFT_PAMR, Refinement, refine, refine_all, to_labels, to_mask
 from seediff.masks.variants import ALPHA, Steps, apply, fitted, resolve
 from seediff.names import check_texts
 
@@ -62,6 +64,42 @@ def make_mask(
     refinement = (refinement or Refinement(pamr=None)).with_default_threshold(beta)
     score = apply(resolve(fitted(variant, maps), alpha=alpha), _class_maps(maps, word, starts, others))
     return to_mask(refine(score, pixels, refinement), label, refinement.final_threshold, refinement.uncertain_from)
+
+
+def make_labels(
+    maps: AttentionMaps,
+    words: Sequence[str],
+    image: Image.Image | NDArray[np.uint8],
+    variant: str | Steps = "seediff",
+    alpha: float = ALPHA,
+    beta: float = 0.3,
+    refinement: Refinement | None = SOFT_PAMR,
+    starts: Sequence[Sequence[int]] = (),
+    size: tuple[int, int] | None = None,
+) -> NDArray[np.uint8]:
+    """One label map of several words of a prompt, (H, W) uint8: 0 background, k where ``words[k - 1]`` is.
+
+    The words compete: a pixel belongs to the word with the highest refined score, if it reaches ``beta``. ``starts``:
+    for each word, the characters at which it begins. ``size``: (H, W) of the label map, to which the refined scores are
+    enlarged; the image's if left out. The rest, and errors, as in ``make_mask``, whose mask this is for a single word.
+    """
+    check_texts("words", words)
+    if not words:
+        raise SeediffError("There is no word to make labels of. Name one at least.")
+    if len(words) > MOST_CLASSES:
+        raise SeediffError(f"There are {len(words)} words, but label maps have room for {MOST_CLASSES}.")
+    _check_maps(maps)
+    pixels = pixels_of(image)
+    _check_shape(maps, pixels)
+    refinement = (refinement or Refinement(pamr=None)).with_default_threshold(beta)
+    steps = resolve(fitted(variant, maps), alpha=alpha)
+    places = starts or [()] * len(words)
+    found = competing([maps.for_word(word, at) for word, at in zip(words, places, strict=True)])
+    refined = refine_all([apply(steps, of_word) for of_word in found], pixels, refinement)
+    if size is not None and size != pixels.shape[:2]:
+        refined = interpolate(refined[None], size, mode="bilinear")[0]
+    labels = range(1, len(words) + 1)
+    return to_labels(refined, labels, refinement.final_threshold, refinement.uncertain_from)
 
 
 def _class_maps(maps: AttentionMaps, word: str, starts: Sequence[int], others: Sequence[str]) -> ClassMaps:

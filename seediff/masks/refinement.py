@@ -114,16 +114,29 @@ def to_mask(score: Tensor, label: int, threshold: float, uncertain_from: float |
     255 (ignored) where it is below the threshold but reaches ``uncertain_from``. Raises ``SeediffError`` for an invalid
     label, or a score that is not finite.
     """
-    import torch
-
-    from seediff.finite import check_finite
-
     if not isinstance(label, Integral) or not 0 < label < IGNORE_LABEL:
         raise SeediffError(
             f"Label {label!r} is not a whole number from 1 to {IGNORE_LABEL - 1} (0 is background, 255 is ignored)."
         )
-    check_finite(score[None], "the score", "Make it from attention maps that are finite.")
-    mask = (score >= threshold).to(torch.uint8) * label
+    return to_labels(score[None], [label], threshold, uncertain_from)
+
+
+def to_labels(
+    scores: Tensor, labels: Sequence[int], threshold: float, uncertain_from: float | None = None
+) -> NDArray[np.uint8]:
+    """One label map of the scores (words, H, W) of an image: (H, W) uint8.
+
+    A pixel gets the label of its highest score, the first of equal ones, where that reaches ``threshold``; elsewhere 0,
+    or 255 (ignored) where it reaches ``uncertain_from``. Raises ``SeediffError`` for a score that is not finite.
+    """
+    import torch
+
+    from seediff.finite import check_finite
+
+    check_finite(scores, "the score", "Make it from attention maps that are finite.")
+    highest, winner = scores.max(0)
+    table = torch.tensor(labels, dtype=torch.uint8, device=scores.device)
+    found = (highest >= threshold).to(torch.uint8) * table[winner]
     if uncertain_from is not None:
-        mask[(score < threshold) & (score >= uncertain_from)] = IGNORE_LABEL
-    return mask.cpu().numpy()
+        found[(highest < threshold) & (highest >= uncertain_from)] = IGNORE_LABEL
+    return found.cpu().numpy()

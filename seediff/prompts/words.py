@@ -48,6 +48,15 @@ def fill(template: str, word: str) -> Filled:
     return Filled(template.replace(PLACE, word), word, starts)
 
 
+def caption(words: Sequence[str]) -> tuple[str, tuple[int, ...]]:
+    """A prompt that names the words, and the characters at which they begin in it."""
+    prompt, starts = "a photo of a ", list[int]()
+    for word in words:
+        starts.append(len(prompt))
+        prompt += f"{word} and a "
+    return prompt.removesuffix(" and a "), tuple(starts)
+
+
 def split_words(text: str) -> list[str]:
     """The words of a text, punctuation dropped, as they are compared."""
     return [word.text for word in _words(text)]

@@ -1,0 +1,133 @@
+"""A folder of images with masks as plain files, written pair by pair; a later call of the same settings goes on.
+
+    settings.json      how the pairs were made; written with the first
+    classes.csv        label, class
+    <split>/images, <split>/masks, overlays
+
+``seediff generate`` writes such folders of images that it draws, ``seediff segment`` and ``seediff predict`` of
+photographs, which have no split.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from seediff.datasets.images import Array, encode_mask, encode_picture, resize_pair
+from seediff.datasets.palettes import VOC_COLOURS, overlay
+from seediff.diffusion.model_files import differences
+from seediff.errors import SeediffError
+from seediff.files.sealed import partial, read_json, write_json
+
+SETTINGS, CLASSES = "settings.json", "classes.csv"
+PREVIEW = 1024
+"""The longest edge of an overlay, in pixels."""
+CHECKSUMS = "checksums"
+"""The key of the settings with the checksums of the model's files."""
+
+
+@dataclass(frozen=True)
+class PairFolder:
+    """``split``: the folder in ``path`` that holds images and masks; they are directly in ``path`` without one."""
+
+    path: Path
+    split: str = ""
+
+    @property
+    def images(self) -> Path:
+        return self.path / self.split / "images"
+
+    @property
+    def masks(self) -> Path:
+        return self.path / self.split / "masks"
+
+    @property
+    def overlays(self) -> Path:
+        return self.path / "overlays"
+
+    # --- settings
+
+    def check_settings(self, settings: Mapping[str, Any]) -> None:
+        """Raise ``SeediffError`` if the folder holds pairs that were made with other settings."""
+        if not self._is_begun:
+            everywhere = (self.path / "images", self.path / "masks", self.images, self.masks, self.overlays)
+            if any(folder.exists() for folder in everywhere):
+                raise SeediffError(
+                    f"{self.path} holds images, but no {SETTINGS}, so their settings are unknown.\nDelete it."
+                )
+            return
+        before = self._settings()
+        for key, value in settings.items():
+            if before.get(key) != value:
+                raise SeediffError(
+                    f"{self.path} holds images of other settings: {key} was {before.get(key)!r}, is {value!r}.\n"
+                    "Choose another folder, or delete this one."
+                )
+
+    def check_model(self, checksums: Mapping[str, str]) -> None:
+        """Raise ``SeediffError`` if the folder holds pairs of another model, by the checksums of the models' files."""
+        if not self._is_begun:
+            return
+        before = self._settings().get(CHECKSUMS)
+        if not isinstance(before, dict):
+            raise SeediffError(
+                f"{self.path} holds images of a model that was not noted.\nChoose another folder, or delete it."
+            )
+        if changed := differences(before, checksums):
+            raise SeediffError(
+                f"{self.path} holds images of another model: other {' and '.join(changed)}, by their checksums.\n"
+                "Choose another folder, or delete this one."
+            )
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Note how the pairs are made, if this is the first."""
+        if not self._is_begun:
+            write_json(self.path / SETTINGS, settings)
+
+    @property
+    def _is_begun(self) -> bool:
+        return (self.path / SETTINGS).exists()
+
+    def _settings(self) -> dict[str, Any]:
+        try:
+            return read_json(self.path / SETTINGS, "The file of settings")
+        except SeediffError as error:
+            problem = str(error).partition("\n")[0]
+            raise SeediffError(f"{problem}\nChoose another folder, or delete {self.path} with its images.") from None
+
+    # --- pairs
+
+    def is_finished(self, image_name: str) -> bool:
+        return all(path.exists() for path in self._files(image_name))
+
+    def write(self, image_name: str, content: bytes, image: Array, mask: Array) -> None:
+        """Write an image's file, its mask, and the two laid over each other.
+
+        ``image_name``: of the file, whose ``content`` shows ``image`` (H, W, 3). ``mask``: (H, W) labels.
+        """
+        picture = encode_picture(_preview(image, mask))
+        for path, written in zip(self._files(image_name), (content, encode_mask(mask), picture), strict=True):
+            with partial(path) as unfinished:
+                unfinished.write_bytes(written)
+
+    def _files(self, image_name: str) -> tuple[Path, Path, Path]:
+        png = Path(image_name).with_suffix(".png").name
+        return self.images / image_name, self.masks / png, self.overlays / png
+
+    def write_classes(self, classes: Sequence[str]) -> None:
+        """``classes``: names of the labels from 1."""
+        with partial(self.path / CLASSES) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("label", "class"), (0, "background"), *enumerate(classes, start=1)])
+
+
+def _preview(image: Array, mask: Array) -> Image.Image:
+    """The two laid over each other, with edges of ``PREVIEW`` pixels at most."""
+    scale = min(1.0, PREVIEW / max(mask.shape))
+    if scale < 1:
+        image, mask = resize_pair(image, mask, (round(mask.shape[0] * scale), round(mask.shape[1] * scale)))
+    return overlay(image, mask, VOC_COLOURS)

@@ -1,0 +1,258 @@
+"""Masks of photographs: what a few calls of the denoiser attend to, on the photograph with a little noise.
+
+    labels = segment(pipe, photograph, ["dog", "sofa"])       # (H, W) uint8: 0 background, 1 dog, 2 sofa
+
+The prompt names what is looked for. The denoiser sees the photograph in its own proportions, with about as many pixels
+as the pipeline draws. Scores are refined at that size, and enlarged to the photograph's own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from math import sqrt
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+from annotated_types import Ge, Le, Len
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from seediff.attention.calls import Timestep
+from seediff.datasets.classes import MOST_CLASSES
+from seediff.datasets.images import Array, decode_rgb, displayed_size, pixels_of, read_file
+from seediff.datasets.pair_folder import CHECKSUMS, PairFolder
+from seediff.datasets.unlabelled import folder_images
+from seediff.diffusion.loading import load
+from seediff.diffusion.looking import check_looks, look_as, look_seed
+from seediff.diffusion.model_files import identity
+from seediff.errors import SeediffError
+from seediff.finite import naming
+from seediff.masks.make import make_labels
+from seediff.masks.refinement import SOFT_PAMR, Refinement
+from seediff.masks.variants import ALPHA, calls_of, named_steps, resolve
+from seediff.names import folded, repeated
+from seediff.prompts.words import caption, place_word
+from seediff.settings import Threshold, check_bounds
+from seediff.versions import VERSIONS
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+Size = tuple[int, int]
+"""Height and width."""
+
+LOW_NOISE = 150
+"""The timestep at which one call shows as much as several over all of them (docs/masks.md)."""
+LONGEST = 8
+"""A photograph may be as many times as long as it is wide."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for in photographs, and how.
+
+    ``words``: they have the labels 1, 2, ... ``prompt``: has all of them; 'a photo of a dog and a sofa' if left out.
+    ``variant``: how scores are made, a name or a list of steps. ``timesteps``: how much noise is added, for a call of
+    the denoiser each. They stand for those of a denoising run; a variant that looks again brings its own. ``alpha``,
+    ``beta``, ``refinement``: as in ``make_labels``.
+    """
+
+    words: Annotated[tuple[str, ...], Len(1, MOST_CLASSES)]
+    prompt: str | None = None
+    variant: str | tuple[object, ...] = "look"
+    timesteps: Annotated[tuple[Timestep, ...], Len(1)] = (LOW_NOISE,)
+    alpha: Annotated[float, Ge(0), Le(1)] = ALPHA
+    beta: Threshold = 0.3
+    refinement: Refinement | None = SOFT_PAMR
+    rng_seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_bounds("Query", self)
+        if twice := repeated(self.words):
+            raise SeediffError(f"The word {twice[0]!r} is named twice.")
+        for word in self.words:
+            place_word(self.text, word)
+        resolve(named_steps(self.variant), alpha=self.alpha)
+
+    @property
+    def text(self) -> str:
+        """The prompt."""
+        return self.prompt if self.prompt is not None else caption(self.words)[0]
+
+    @property
+    def starts(self) -> list[tuple[int, ...]]:
+        """For each word, where it begins in the prompt; every place counts in a prompt of the user's own."""
+        if self.prompt is not None:
+            return [()] * len(self.words)
+        return [(start,) for start in caption(self.words)[1]]
+
+
+def segment(
+    pipe: StableDiffusionPipeline,
+    image: Image.Image | NDArray[np.uint8],
+    words: Sequence[str],
+    prompt: str | None = None,
+    variant: str | Sequence[object] = "look",
+    timesteps: Sequence[int] = (LOW_NOISE,),
+    alpha: float = ALPHA,
+    beta: float = 0.3,
+    refinement: Refinement | None = SOFT_PAMR,
+    rng_seed: int = 0,
+) -> NDArray[np.uint8]:
+    """Where the words are in a photograph: (H, W) uint8 of its own size, 0 background, k where ``words[k - 1]`` is.
+
+    ``image``: a PIL image or (H, W, 3) uint8 of any size. The rest as in ``Query``. ``SeediffError`` for another
+    pipeline than one of Stable Diffusion 1 and 2, words that the prompt lacks or is cut off before, a photograph that
+    is far longer than wide, what is not finite, and as in ``pixels_of``.
+    """
+    steps = variant if isinstance(variant, str) else tuple(variant)
+    named = words if isinstance(words, str) else tuple(words)  # a text by itself is refused
+    query = Query(named, prompt, steps, tuple(timesteps), alpha, beta, refinement, rng_seed)  # type: ignore[arg-type]
+    return segment_batch(pipe, [pixels_of(image)], query)[0]
+
+
+def segment_batch(pipe: StableDiffusionPipeline, photographs: Sequence[Array], query: Query) -> list[Array]:
+    """``segment`` for several photographs that the denoiser sees at the same size (``working_size``)."""
+    check_looks(pipe)
+    (size,) = {working_size(pipe, photograph.shape[:2]) for photograph in photographs}
+    images = np.stack([_resized(photograph, size) for photograph in photographs])
+    calls = calls_of(resolve(named_steps(query.variant), alpha=query.alpha))
+    texts = [query.text] * len(images)
+    recorded = look_as(pipe, images, texts, query.timesteps, [calls], lambda _, at: look_seed(query.rng_seed, at))
+    return [
+        make_labels(
+            maps[calls],
+            query.words,
+            image,
+            query.variant,
+            query.alpha,
+            query.beta,
+            query.refinement,
+            query.starts,
+            photograph.shape[:2],
+        )
+        for maps, image, photograph in zip(recorded, images, photographs, strict=True)
+    ]
+
+
+def working_size(pipe: StableDiffusionPipeline, size: tuple[int, ...]) -> Size:
+    """The height and width at which the denoiser sees a photograph of that height and width.
+
+    Its proportions are kept as far as every level of the UNet is whole. ``SeediffError`` if it is far longer than wide.
+    """
+    height, width = size
+    if max(height, width) > LONGEST * min(height, width):
+        raise SeediffError(
+            f"A photograph of {width} x {height} pixels is more than {LONGEST} times as long as wide.\n"
+            "Cut it into parts."
+        )
+    side = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    unit = pipe.vae_scale_factor * 2 ** (len(pipe.unet.config.down_block_types) - 1)
+    scale = side / sqrt(height * width)
+    return _whole(height * scale, unit), _whole(width * scale, unit)
+
+
+def _whole(side: float, unit: int) -> int:
+    return max(unit, round(side / unit) * unit)
+
+
+def _resized(photograph: Array, size: Size) -> Array:
+    if photograph.ndim != 3 or photograph.shape[2] != 3 or photograph.dtype != np.uint8:
+        raise SeediffError(f"A photograph must be (H, W, 3) uint8, not {photograph.shape} {photograph.dtype}.")
+    if photograph.shape[:2] == size:
+        return photograph
+    picture = Image.fromarray(photograph)
+    return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, reducing_gap=3.0))
+
+
+# --- folders of photographs
+
+
+def segment_files(
+    model: str,
+    sources: Sequence[Path],
+    query: Query,
+    output: Path,
+    batch_size: int = 4,
+    dtype: str = "float32",
+) -> list[str]:
+    """Write a label map of every photograph below ``output`` (``datasets.pair_folder``), with a copy of the photograph.
+
+    ``sources``: files, or folders of them. Finished photographs of an earlier call with the same settings are kept.
+    Returns what could not be read, and why; the others are finished. ``SeediffError``, before anything is written, if
+    there are none, if two have the same name, and for a folder that holds label maps of other settings.
+    """
+    found, pairs = photographs_in(sources), PairFolder(output)
+    settings = {**asdict(query), "dtype": dtype, "versions": {"refine": VERSIONS["refine"]}}
+    pairs.check_settings(json.loads(json.dumps(settings)))
+    unfinished = [path for path in found if not pairs.is_finished(path.name)]
+    pairs.write_classes(query.words)
+    if not unfinished:
+        return []
+    pipe = load(model, dtype)
+    checksums = identity(model)
+    pairs.check_model(checksums)
+    failures = list[str]()
+    with tqdm(total=len(unfinished), unit="photograph", mininterval=5) as progress:
+        for batch in _batches(pipe, unfinished, batch_size, failures):
+            with naming([str(path) for path, _, _ in batch]):
+                masks = segment_batch(pipe, [image for _, _, image in batch], query)
+            pairs.begin({"model": model, **settings, CHECKSUMS: checksums})
+            for (path, content, image), mask in zip(batch, masks, strict=True):
+                pairs.write(path.name, content, image, mask)
+            progress.update(len(batch))
+    return failures
+
+
+_Read = tuple[Path, bytes, Array]
+"""A photograph's file, its content, and its pixels as a viewer shows them."""
+
+
+def _batches(
+    pipe: StableDiffusionPipeline, paths: Sequence[Path], batch_size: int, failures: list[str]
+) -> Iterator[list[_Read]]:
+    """The photographs that can be read, in batches of one working size; the others go to ``failures``."""
+    sizes: dict[Size, list[Path]] = {}
+    for path in paths:
+        try:
+            width, height = displayed_size(path)
+            sizes.setdefault(working_size(pipe, (height, width)), []).append(path)
+        except SeediffError as error:
+            failures.append(str(error).replace("\n", " "))
+    for of_size in sizes.values():
+        batch = list[_Read]()
+        for path in of_size:
+            try:
+                content = read_file(path)
+                batch.append((path, content, decode_rgb(content, str(path))))
+            except SeediffError as error:
+                failures.append(str(error).replace("\n", " "))
+            if len(batch) == batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+
+def photographs_in(sources: Sequence[Path]) -> list[Path]:
+    """The files among the sources, and those in the folders, each once; ``SeediffError`` if two have the same name."""
+    found = dict.fromkeys(path for source in sources for path in _files_of(source))
+    first: dict[str, Path] = {}
+    for path in found:
+        if (other := first.setdefault(folded(path.stem), path)) != path:
+            raise SeediffError(
+                f"{other} and {path} have the same name, and their masks would too.\nGive one of them another name."
+            )
+    return list(found)
+
+
+def _files_of(source: Path) -> Sequence[Path]:
+    if source.is_dir():
+        return folder_images(source).files
+    if not source.exists():
+        raise SeediffError(f"There is no photograph {source}.")
+    return [source]
