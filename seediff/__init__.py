@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from seediff.diffusion.looking import look_again as look_again
     from seediff.diffusion.photographs import segment as segment
     from seediff.errors import SeediffError as SeediffError
+    from seediff.generation.pairs import make_data_set as make_data_set
+    from seediff.generation.settings import data_set as data_set
     from seediff.masks import make_labels as make_labels
     from seediff.masks import make_mask as make_mask
     from seediff.masks import make_score as make_score
@@ -23,8 +25,10 @@ _HOMES = {
     "Apart": "seediff.attention.apart",
     "AttentionMaps": "seediff.attention.maps",
     "SeediffError": "seediff.errors",
+    "data_set": "seediff.generation.settings",
     "load": "seediff.diffusion.loading",
     "look_again": "seediff.diffusion.looking",
+    "make_data_set": "seediff.generation.pairs",
     "make_labels": "seediff.masks",
     "make_mask": "seediff.masks",
     "make_score": "seediff.masks",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from seediff.cli.generation import generate
 from seediff.cli.options import file, folder
 from seediff.cli.photographs import segment
+from seediff.cli.segmenters import evaluate, predict, train
 from seediff.cli.terminal import say, show_tables, status_text
 from seediff.errors import SeediffError
 from seediff.names import nearest
@@ -24,60 +26,14 @@ RngSeed = Annotated[int, typer.Option(help="every random number is derived from 
 
 def add_to(app: typer.Typer) -> None:
     """Add every command for people to the program."""
-    commands: list[Callable[..., None]] = [generate, segment, adapter, check, plan, status, compare, figures, show]
-    for command in commands:
+    own: list[Callable[..., None]] = [generate, segment, train, predict, evaluate, adapter]
+    of_studies: list[Callable[..., None]] = [check, plan, status, compare, figures, show]
+    for command in [*own, *of_studies]:
         app.command()(command)
     data = typer.Typer(help="Benchmarks on this machine.")
     data.command("list")(data_list)
     data.command("check")(data_check)
     app.add_typer(data, name="data")
-
-
-def generate(
-    model: Model,
-    classes: Annotated[list[str], typer.Option("--class", metavar="TEXT", help="class to draw; can be repeated")],
-    output: Output,
-    number: Annotated[int, typer.Option(help="images of each class")] = 20,
-    template: Annotated[str, typer.Option(help="prompt, with {word} for the class")] = "a photo of a {word}",
-    variant: Annotated[
-        str | None, typer.Option(help="how masks are made (docs/studies.md lists all variants); as fits the model")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="denoising steps; the model's own number if left out")] = None,
-    guidance_scale: Annotated[
-        float | None, typer.Option(help="scale of guidance, 0 for none; the model's own if left out")
-    ] = None,
-    height: Annotated[int | None, typer.Option(help="of an image, in pixels; the model's own if left out")] = None,
-    width: Annotated[int | None, typer.Option(help="of an image, in pixels; the model's own if left out")] = None,
-    batch_size: Annotated[int, typer.Option(help="images drawn at a time")] = 4,
-    adapter: Annotated[Path | None, typer.Option(parser=file, help="LoRA file or folder that adapts the model")] = None,
-    dtype: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="precision of weights")] = "float32",
-    rng_seed: RngSeed = 0,
-) -> None:
-    """Draw images of your own classes, with their masks."""
-    from seediff.datasets.flaws import counted
-    from seediff.diffusion.generation import flaws_in
-    from seediff.diffusion.generation import generate as generate_pairs
-
-    made = generate_pairs(
-        model,
-        classes,
-        number,
-        output,
-        template=template,
-        variant=variant,
-        num_inference_steps=steps,
-        guidance_scale=guidance_scale,
-        batch_size=batch_size,
-        dtype=dtype,
-        rng_seed=rng_seed,
-        adapter=adapter,
-        height=height,
-        width=width,
-    )
-    asked = len(classes) * number
-    fewer = f"; {asked} of them were asked for now, the others earlier" if made > asked else ""
-    say(f"{made} images with masks in {output} (train/images, train/masks, overlays, classes.csv){fewer}")
-    say(f"images: {counted(flaws_in(output))}")
 
 
 def adapter(

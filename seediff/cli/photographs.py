@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -40,6 +41,11 @@ def segment(
     query = Query(tuple(words), prompt, variant, tuple(timesteps or [LOW_NOISE]), beta=beta, rng_seed=rng_seed)
     failures = segment_files(model, photographs, query, output, batch_size, dtype)
     say(f"label maps in {output} (images, masks, overlays, classes.csv)")
+    report_failures(failures)
+
+
+def report_failures(failures: Sequence[str]) -> None:
+    """Print why photographs were left out, if any were; the exit code is then 1."""
     if failures:
         say("\n".join([f"{len(failures)} photographs were left out:", *failures]))
         raise typer.Exit(1)

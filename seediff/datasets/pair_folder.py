@@ -53,16 +53,15 @@ class PairFolder:
     # --- settings
 
     def check_settings(self, settings: Mapping[str, Any]) -> None:
-        """Raise ``SeediffError`` if the folder holds pairs that were made with other settings."""
-        if not self._is_begun:
-            everywhere = (self.path / "images", self.path / "masks", self.images, self.masks, self.overlays)
-            if any(folder.exists() for folder in everywhere):
-                raise SeediffError(
-                    f"{self.path} holds images, but no {SETTINGS}, so their settings are unknown.\nDelete it."
-                )
+        """Raise ``SeediffError`` if the folder holds pairs that were made with other settings, compared key by key."""
+        if not self._holds_images:
             return
-        before = self._settings()
-        for key, value in settings.items():
+        if not (self.path / SETTINGS).exists():
+            raise SeediffError(
+                f"{self.path} holds images, but no {SETTINGS}, so their settings are unknown.\nDelete it."
+            )
+        before = _flat(self.noted())
+        for key, value in _flat(settings).items():
             if before.get(key) != value:
                 raise SeediffError(
                     f"{self.path} holds images of other settings: {key} was {before.get(key)!r}, is {value!r}.\n"
@@ -71,9 +70,9 @@ class PairFolder:
 
     def check_model(self, checksums: Mapping[str, str]) -> None:
         """Raise ``SeediffError`` if the folder holds pairs of another model, by the checksums of the models' files."""
-        if not self._is_begun:
+        if not self._holds_images:
             return
-        before = self._settings().get(CHECKSUMS)
+        before = self.noted().get(CHECKSUMS)
         if not isinstance(before, dict):
             raise SeediffError(
                 f"{self.path} holds images of a model that was not noted.\nChoose another folder, or delete it."
@@ -84,16 +83,19 @@ class PairFolder:
                 "Choose another folder, or delete this one."
             )
 
-    def begin(self, settings: Mapping[str, Any]) -> None:
-        """Note how the pairs are made, if this is the first."""
-        if not self._is_begun:
-            write_json(self.path / SETTINGS, settings)
+    def note(self, settings: Mapping[str, Any]) -> None:
+        """Note how the pairs are made, before the first is."""
+        write_json(self.path / SETTINGS, settings)
 
     @property
-    def _is_begun(self) -> bool:
-        return (self.path / SETTINGS).exists()
+    def _holds_images(self) -> bool:
+        places = (self.path / "images", self.path / "masks", self.images, self.masks, self.overlays)
+        return any(place.exists() for place in places)
 
-    def _settings(self) -> dict[str, Any]:
+    def noted(self) -> dict[str, Any]:
+        """What is noted of how the pairs are made; empty where there are no pairs."""
+        if not self._holds_images:
+            return {}
         try:
             return read_json(self.path / SETTINGS, "The file of settings")
         except SeediffError as error:
@@ -103,7 +105,7 @@ class PairFolder:
     # --- pairs
 
     def is_finished(self, image_name: str) -> bool:
-        return all(path.exists() for path in self._files(image_name))
+        return all(path.exists() for path in self.files(image_name))
 
     def write(self, image_name: str, content: bytes, image: Array, mask: Array) -> None:
         """Write an image's file, its mask, and the two laid over each other.
@@ -111,11 +113,12 @@ class PairFolder:
         ``image_name``: of the file, whose ``content`` shows ``image`` (H, W, 3). ``mask``: (H, W) labels.
         """
         picture = encode_picture(_preview(image, mask))
-        for path, written in zip(self._files(image_name), (content, encode_mask(mask), picture), strict=True):
+        for path, written in zip(self.files(image_name), (content, encode_mask(mask), picture), strict=True):
             with partial(path) as unfinished:
                 unfinished.write_bytes(written)
 
-    def _files(self, image_name: str) -> tuple[Path, Path, Path]:
+    def files(self, image_name: str) -> tuple[Path, Path, Path]:
+        """An image's file, its mask, and the overlay."""
         png = Path(image_name).with_suffix(".png").name
         return self.images / image_name, self.masks / png, self.overlays / png
 
@@ -123,6 +126,14 @@ class PairFolder:
         """``classes``: names of the labels from 1."""
         with partial(self.path / CLASSES) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("label", "class"), (0, "background"), *enumerate(classes, start=1)])
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Every value by the keys that lead to it, such as 'drawing.steps'."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= _flat(value, f"{before}{key}.") if isinstance(value, dict) and value else {f"{before}{key}": value}
+    return found
 
 
 def _preview(image: Array, mask: Array) -> Image.Image:

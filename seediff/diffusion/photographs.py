@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,9 +24,9 @@ from tqdm import tqdm
 
 from seediff.attention.calls import Timestep
 from seediff.datasets.classes import MOST_CLASSES
-from seediff.datasets.images import Array, decode_rgb, displayed_size, pixels_of, read_file
+from seediff.datasets.images import Array, displayed_size, pixels_of
 from seediff.datasets.pair_folder import CHECKSUMS, PairFolder
-from seediff.datasets.unlabelled import folder_images
+from seediff.datasets.photographs import Photograph, photographs_in, read_photographs
 from seediff.diffusion.loading import load
 from seediff.diffusion.looking import check_looks, look_as, look_seed
 from seediff.diffusion.model_files import identity
@@ -34,7 +35,7 @@ from seediff.finite import naming
 from seediff.masks.make import make_labels
 from seediff.masks.refinement import SOFT_PAMR, Refinement
 from seediff.masks.variants import ALPHA, calls_of, named_steps, resolve
-from seediff.names import folded, repeated
+from seediff.names import repeated
 from seediff.prompts.words import caption, place_word
 from seediff.settings import Threshold, check_bounds
 from seediff.versions import VERSIONS
@@ -197,25 +198,21 @@ def segment_files(
     checksums = identity(model)
     pairs.check_model(checksums)
     failures = list[str]()
+    pairs.note({"model": model, **settings, CHECKSUMS: checksums})
     with tqdm(total=len(unfinished), unit="photograph", mininterval=5) as progress:
         for batch in _batches(pipe, unfinished, batch_size, failures):
-            with naming([str(path) for path, _, _ in batch]):
-                masks = segment_batch(pipe, [image for _, _, image in batch], query)
-            pairs.begin({"model": model, **settings, CHECKSUMS: checksums})
-            for (path, content, image), mask in zip(batch, masks, strict=True):
-                pairs.write(path.name, content, image, mask)
+            with naming([str(photograph.path) for photograph in batch]):
+                masks = segment_batch(pipe, [photograph.image for photograph in batch], query)
+            for photograph, mask in zip(batch, masks, strict=True):
+                pairs.write(photograph.path.name, photograph.content, photograph.image, mask)
             progress.update(len(batch))
     return failures
 
 
-_Read = tuple[Path, bytes, Array]
-"""A photograph's file, its content, and its pixels as a viewer shows them."""
-
-
 def _batches(
     pipe: StableDiffusionPipeline, paths: Sequence[Path], batch_size: int, failures: list[str]
-) -> Iterator[list[_Read]]:
-    """The photographs that can be read, in batches of one working size; the others go to ``failures``."""
+) -> Iterator[list[Photograph]]:
+    """The photographs that can be read, in batches of one working size; why others cannot goes to ``failures``."""
     sizes: dict[Size, list[Path]] = {}
     for path in paths:
         try:
@@ -224,35 +221,6 @@ def _batches(
         except SeediffError as error:
             failures.append(str(error).replace("\n", " "))
     for of_size in sizes.values():
-        batch = list[_Read]()
-        for path in of_size:
-            try:
-                content = read_file(path)
-                batch.append((path, content, decode_rgb(content, str(path))))
-            except SeediffError as error:
-                failures.append(str(error).replace("\n", " "))
-            if len(batch) == batch_size:
-                yield batch
-                batch = []
-        if batch:
+        readable = read_photographs(of_size, failures)
+        while batch := [*islice(readable, batch_size)]:
             yield batch
-
-
-def photographs_in(sources: Sequence[Path]) -> list[Path]:
-    """The files among the sources, and those in the folders, each once; ``SeediffError`` if two have the same name."""
-    found = dict.fromkeys(path for source in sources for path in _files_of(source))
-    first: dict[str, Path] = {}
-    for path in found:
-        if (other := first.setdefault(folded(path.stem), path)) != path:
-            raise SeediffError(
-                f"{other} and {path} have the same name, and their masks would too.\nGive one of them another name."
-            )
-    return list(found)
-
-
-def _files_of(source: Path) -> Sequence[Path]:
-    if source.is_dir():
-        return folder_images(source).files
-    if not source.exists():
-        raise SeediffError(f"There is no photograph {source}.")
-    return [source]

@@ -33,8 +33,8 @@ from seediff.settings import AtOnce, GuidanceScale, Pixels, Timesteps, check_bou
 class Sampling:
     """How images are sampled; ``batch_size`` images at a time, which changes speed and, at most, last digits.
 
-    ``guidance_scale``: of whatever guidance the pipeline has; 0 or 1 without. ``height``, ``width``: in pixels. What is
-    left out is the pipeline's own.
+    ``guidance_scale``: of whatever guidance the pipeline has; 0 or 1 without. ``height``, ``width``: in pixels.
+    ``negative_prompt``: what guidance leads away from. What is left out is the pipeline's own.
     """
 
     num_inference_steps: Timesteps | None = None
@@ -42,6 +42,7 @@ class Sampling:
     batch_size: AtOnce = 8
     height: Pixels | None = None
     width: Pixels | None = None
+    negative_prompt: str | None = None
 
     def __post_init__(self) -> None:
         check_bounds("Sampling", self)
@@ -76,7 +77,7 @@ def draw(
     if looks:
         check_looks(pipe)
     _check_size(pipe, sampling)
-    _check_words(pipe, prompts)
+    check_words(pipe, prompts)
     sampling = completed(sampling, pipe)
     size = min(sampling.batch_size, kind.at_once)
     for start in range(0, len(prompts), size):
@@ -100,8 +101,9 @@ def completed(sampling: Sampling, pipe: Any) -> Sampling:
 def _images(pipe: Any, kind: Kind, batch: Sequence[Prompt], sampling: Sampling) -> NDArray[np.uint8]:
     """The images (n, H, W, 3) of a batch; ``SeediffError`` if the pipeline does not draw them like this."""
     given: dict[str, Any] = {kind.guidance: sampling.guidance_scale, **_sides(sampling), **kind.arguments}
-    if kind.negative is not None and (sampling.guidance_scale or 0) > 1:
-        given["negative_prompt"] = [kind.negative] * len(batch)
+    negative = kind.negative if sampling.negative_prompt is None else sampling.negative_prompt
+    if negative is not None and (sampling.guidance_scale or 0) > 1:
+        given["negative_prompt"] = [negative] * len(batch)
     try:
         images = pipe(
             prompt=[prompt.prompt for prompt in batch],
@@ -137,7 +139,7 @@ def _check_size(pipe: Any, sampling: Sampling) -> None:
             raise SeediffError(f"The {name} is {side}, but a {type(pipe).__name__} draws multiples of {unit} pixels.")
 
 
-def _check_words(pipe: Any, prompts: Sequence[Prompt]) -> None:
+def check_words(pipe: Any, prompts: Sequence[Prompt]) -> None:
     """Raise ``SeediffError`` for a prompt that lacks its class word, or is cut off before it where CLIP alone reads it.
 
     What other text encoders keep is known once they have read it.

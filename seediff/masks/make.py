@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from seediff.attention.maps import AttentionMaps, ClassMaps, competing
@@ -84,22 +85,38 @@ def make_labels(
     enlarged; the image's if left out. The rest, and errors, as in ``make_mask``, whose mask this is for a single word.
     """
     check_texts("words", words)
-    if not words:
-        raise SeediffError("There is no word to make labels of. Name one at least.")
     if len(words) > MOST_CLASSES:
         raise SeediffError(f"There are {len(words)} words, but label maps have room for {MOST_CLASSES}.")
-    _check_maps(maps)
-    pixels = pixels_of(image)
-    _check_shape(maps, pixels)
     refinement = (refinement or Refinement(pamr=None)).with_default_threshold(beta)
-    steps = resolve(fitted(variant, maps), alpha=alpha)
-    places = starts or [()] * len(words)
-    found = competing([maps.for_word(word, at) for word, at in zip(words, places, strict=True)])
-    refined = refine_all([apply(steps, of_word) for of_word in found], pixels, refinement)
-    if size is not None and size != pixels.shape[:2]:
+    refined = soft_scores(maps, words, image, variant, alpha, refinement, starts)
+    if size is not None and size != refined.shape[1:]:
         refined = interpolate(refined[None], size, mode="bilinear")[0]
     labels = range(1, len(words) + 1)
     return to_labels(refined, labels, refinement.final_threshold, refinement.uncertain_from)
+
+
+def soft_scores(
+    maps: AttentionMaps,
+    words: Sequence[str],
+    image: Image.Image | NDArray[np.uint8],
+    variant: str | Steps,
+    alpha: float,
+    refinement: Refinement,
+    starts: Sequence[Sequence[int]] = (),
+) -> Tensor:
+    """The refined scores of several words of an image, in competition: (words, H, W) float32 in [0, 1].
+
+    As in ``make_labels``, which cuts them.
+    """
+    if not words:
+        raise SeediffError("There is no word to look for. Name one at least.")
+    _check_maps(maps)
+    pixels = pixels_of(image)
+    _check_shape(maps, pixels)
+    steps = resolve(fitted(variant, maps), alpha=alpha)
+    places = starts or [()] * len(words)
+    found = competing([maps.for_word(word, at) for word, at in zip(words, places, strict=True)])
+    return refine_all([apply(steps, of_word) for of_word in found], pixels, refinement)
 
 
 def _class_maps(maps: AttentionMaps, word: str, starts: Sequence[int], others: Sequence[str]) -> ClassMaps:

@@ -1,7 +1,7 @@
 """The backbones, their pretrained weights, and the images as they expect them.
 
-``resnet-50`` and ``swin-base`` are those of Mask2Former's paper; ``resnet-mini`` and ``swin-mini`` are of the same
-families at a size that trains from scratch on 64 x 64 images in about a minute on one core.
+``resnet-50``, ``swin-tiny`` and ``swin-base`` are those of Mask2Former's paper; ``resnet-mini`` and ``swin-mini`` are
+of the same families at a size that trains from scratch on 64 x 64 images in about a minute on one core.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ BACKBONES: dict[str, dict[str, Any]] = {
         "initializer_range": 0.1,  # the usual 0.02 is for widths from 96 on; these learn more slowly with it
     },
     "resnet-50": {},
+    "swin-tiny": {"drop_path_rate": 0.3},
     "swin-base": {
         "image_size": 384,
         "embed_dim": 128,

@@ -44,6 +44,7 @@ HEADS: dict[str, dict[str, Any]] = {
     "resnet-mini": {**_MINI_HEAD, "encoder_layers": 1, "decoder_layers": 3},
     "swin-mini": _MINI_HEAD,
     "resnet-50": {},
+    "swin-tiny": {},
     "swin-base": {},
 }
 """Arguments of Mask2Former's configuration by backbone; ``decoder_layers`` counts the queries themselves."""

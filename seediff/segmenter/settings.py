@@ -31,7 +31,8 @@ class SegmenterSettings:
     """
 
     backbone: str
-    """Backbone of the network: ``resnet-mini``, ``swin-mini``, ``resnet-50`` or ``swin-base``."""
+    """Backbone of the network: ``resnet-mini``, ``swin-mini``, ``resnet-50``, ``swin-tiny`` or
+    ``swin-base``."""
     architecture: str = "mask2former"
     """Mask2Former (``mask2former``), its authors' own implementation (``mask2former-official``), or a per-pixel
     classifier, which has no queries and no points (``pixel``)."""
@@ -134,6 +135,7 @@ PRESETS_BY_BACKBONE: dict[str, dict[str, Any]] = {
     "resnet-mini": {**_MINI, "iterations": 700, "learning_rate": 1e-3},
     "swin-mini": _MINI,
     "resnet-50": {"pretrained": "microsoft/resnet-50"},
+    "swin-tiny": {"pretrained": "microsoft/swin-tiny-patch4-window7-224"},
     "swin-base": {"pretrained": "microsoft/swin-base-patch4-window12-384-in22k", "crop": 640, "test_edge": 640},
 }
 """What differs from Mask2Former's own training on ADE20K with ResNet-50, by backbone (docs/papers.md)."""

@@ -25,13 +25,13 @@ from seediff.attention.calls import ALL
 from seediff.cli import main
 from seediff.datasets.images import encode_jpeg, encode_png
 from seediff.datasets.unlabelled import Unlabelled, benchmark_images, folder_images
-from seediff.diffusion.generation import generate
 from seediff.diffusion.outputs import encode_text
 from seediff.diffusion.synthesis import Sampling, draw
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.prompts.prompt_sets import make_prompts
 from seediff.training.loop import Trainer
+from tests.drawing import generate
 
 ROOT = Path(__file__).parents[2]
 MODEL = str(ROOT / "assets" / "pictograms")

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from seediff.datasets.annotated import open_annotated
-from seediff.datasets.images import encode_labels, encode_mask, encode_png
+from seediff.datasets.images import encode_mask, encode_png
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 

@@ -18,11 +18,11 @@ from seediff.datasets.classes import label_space
 from seediff.datasets.images import encode_mask, encode_png
 from seediff.datasets.registry import FORMATS
 from seediff.datasets.shards import Sample, write_shard
-from seediff.diffusion.generation import generate as generate_pairs
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json, write_csv, write_json
 from seediff.prompts.prompt_sets import make_prompts
 from seediff.workflow.study import Study, load_study
+from tests.drawing import generate as generate_pairs
 from tests.stages import spec_of
 
 ROOT = Path(__file__).parents[2]

@@ -18,13 +18,13 @@ import seediff
 from seediff.adaptation.train import train_adapter
 from seediff.attention.calls import LookAgain
 from seediff.cli import main
-from seediff.diffusion.generation import generate
 from seediff.diffusion.loading import pipeline_class
 from seediff.diffusion.model_files import identity, pipeline_files
 from seediff.diffusion.pipelines import PIPELINES, SUPPORTED, default_variant, kind_of
 from seediff.diffusion.synthesis import Sampling, completed, draw
 from seediff.errors import SeediffError
 from seediff.prompts.prompt_sets import Prompt, make_prompts
+from tests.drawing import generate
 from tests.tiny_networks import unet, vae
 from tests.tiny_pipelines import FAMILIES, OPTIONS
 from tests.tiny_text import clip, clip_tokenizer

@@ -11,7 +11,6 @@ import pytest
 
 from seediff.adaptation.settings import AdapterSettings
 from seediff.datasets.training_sets import assemble_real
-from seediff.diffusion.generation import generate
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
 from seediff.training.loop import Trainer
@@ -20,6 +19,7 @@ from seediff.workflow.graph import study_jobs
 from seediff.workflow.stages import STAGES
 from seediff.workflow.study import load_study
 from tests.conftest import ROOT
+from tests.drawing import generate
 from tests.stages import run_stage, spec_of
 
 STUDY = load_study(ROOT / "config/studies/smoke.yaml")

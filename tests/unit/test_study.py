@@ -19,6 +19,7 @@ from seediff.adaptation.settings import AdapterSettings
 from seediff.datasets.augmentation import Augmentation
 from seediff.diffusion.synthesis import Sampling
 from seediff.errors import SeediffError
+from seediff.files.yaml_files import read_yaml
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import resolve
 from seediff.prompts.prompt_sets import make_prompts
@@ -27,7 +28,7 @@ from seediff.segmenter.settings import RobustTraining, segmenter_settings
 from seediff.workflow import plan
 from seediff.workflow.stages import STAGES
 from seediff.workflow.study import Study
-from seediff.workflow.study.load import _read_yaml, load_study, parse_study
+from seediff.workflow.study.load import load_study, parse_study
 from seediff.workflow.study.mask_sets import mask_set
 from seediff.workflow.study.words import study_words
 from tests.conftest import ROOT
@@ -644,7 +645,7 @@ def test_a_word_is_no_boolean_and_no_date(tmp_path: Path, word: str) -> None:
 )  # fmt: skip
 def test_values_are_those_of_yaml_1_2(tmp_path: Path, written: str, read: Any) -> None:
     (tmp_path / "x.yaml").write_text(f"a: {written}\n")
-    found = _read_yaml(tmp_path / "x.yaml")["a"]
+    found = read_yaml(tmp_path / "x.yaml", "study")["a"]
     assert found == read and type(found) is type(read)
 
 

@@ -22,7 +22,6 @@ from seediff.cli import main
 from seediff.datasets.augmentation import splice
 from seediff.datasets.shards import open_shard, read_shard
 from seediff.datasets.training_sets import assemble, load_training_set
-from seediff.diffusion.generation import generate
 from seediff.diffusion.synthesis import Sampling, draw
 from seediff.files.sealed import write_csv
 from seediff.filtering.pairs import measure_pairs
@@ -39,6 +38,7 @@ from seediff.workflow.stages.replay import replay_shard
 from seediff.workflow.stages.synthesize import synthesize_shard
 from seediff.workflow.study import load_study
 from seediff.workflow.study.load import parse_study
+from tests.drawing import generate
 from tests.stages import spec_of, typed
 
 ROOT = Path(__file__).parents[2]

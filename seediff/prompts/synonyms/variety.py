@@ -31,8 +31,12 @@ def phrasings(templates: Sequence[str], contexts: Sequence[str]) -> list[str]:
 
 def phrase(phrasing: str, word: str) -> Filled:
     """The phrasing with the word in its place, and the right article ('a' or 'an') before it."""
-    article = "an " if _VOWEL.match(word) else "a "
-    return fill(_ARTICLE.sub(lambda found: found[0][0] + article[1:], phrasing), word)
+    return fill(_ARTICLE.sub(lambda found: f"{found[0][0]}{article(word)[1:]} ", phrasing), word)
+
+
+def article(word: str) -> str:
+    """'a' or 'an', as it stands before the word."""
+    return "an" if _VOWEL.match(word) else "a"
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, ClassVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-import yaml
 from pydantic import ValidationError
 
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json, write_json
-from seediff.names import cut, nearest, reason, visible
+from seediff.files.yaml_files import read_yaml
+from seediff.names import cut, nearest, visible
 from seediff.settings import wanted
 from seediff.workflow.study.references import check_references
 from seediff.workflow.study.sections import REFUSED_SETTINGS, Study
@@ -25,8 +24,6 @@ TAGS = (
     "SceneJudge", "ReferenceJudge",
 )  # fmt: skip
 """Kinds of sections that are not part of a place in what was written."""
-LARGEST_FILE = 4 * 2**20
-"""Bytes, far above any real study's."""
 
 
 def load_study(path: Path) -> Study:
@@ -34,7 +31,7 @@ def load_study(path: Path) -> Study:
     if not path.is_file():
         known = sorted(file.stem for file in path.parent.glob("*.yaml"))
         raise SeediffError(f"There is no study {path}.\n{nearest(path.stem, known) if known else 'No studies there.'}")
-    content = _read_yaml(path)
+    content = read_yaml(path, "study")
     if not isinstance(content, dict):
         raise SeediffError(f"{path} must be a mapping of keys, found {type(content).__name__}.")
     try:
@@ -44,78 +41,6 @@ def load_study(path: Path) -> Study:
         return study
     except SeediffError as error:
         raise SeediffError(f"{path}: {error}") from None
-
-
-def _read_yaml(path: Path) -> Any:
-    if path.stat().st_size > LARGEST_FILE:
-        raise SeediffError(f"{path} is larger than {LARGEST_FILE:,} bytes, so it is no study.")
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), _StudyLoader)
-    except RecursionError:
-        raise SeediffError(f"{path} is not valid YAML: it is nested too deeply.") from None
-    except OSError as error:
-        raise SeediffError(f"{path} cannot be read: {error.strerror}.") from None
-    except Exception as error:  # PyYAML lets through whatever a scalar such as the date 2026-99-99 makes Python raise
-        raise SeediffError(f"{path} is not valid YAML: {reason(error)}") from None
-
-
-class _StudyLoader(yaml.SafeLoader):
-    """Safe YAML that reads words and numbers as YAML 1.2 does, and as people do: 'no' and '1:30' are words.
-
-    PyYAML alone reads 1.1, where they are false and 90, and 010 is 8; that last one is an error here. So is a key that
-    comes twice, of which PyYAML takes the last.
-    """
-
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
-        keys = Counter(str(key.value) for key, _ in pairs if key.tag != "tag:yaml.org,2002:merge")
-        if twice := [key for key, times in keys.items() if times > 1]:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} comes twice", node.start_mark)
-        found = super().construct_mapping(node, deep)
-        if others := [key for key in found if not isinstance(key, str)]:
-            problem = f"the key {others[0]!r} is no text; write it in quotes"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        return found
-
-    def construct_yaml_str(self, node: yaml.ScalarNode) -> str:
-        text = str(self.construct_scalar(node))
-        if any("\ud800" <= character <= "\udfff" for character in text):
-            raise yaml.constructor.ConstructorError(None, None, "a text with half a character", node.start_mark)
-        return text
-
-    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        text = str(self.construct_scalar(node))
-        if not re.fullmatch(_PLAIN["int"][0], text) or re.fullmatch(r"[-+]?0[0-9_]+", text):
-            problem = f"{text} can be read as more than one number; write it without a 0 before it, or in quotes"
-            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-        return int(super().construct_yaml_int(node))
-
-    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
-        text = str(self.construct_scalar(node))
-        if not re.fullmatch(_PLAIN["float"][0], text):
-            raise yaml.constructor.ConstructorError(None, None, f"{text} is no number", node.start_mark)
-        return float(super().construct_yaml_float(node))
-
-
-_PLAIN = {
-    "null": (r"~|null|Null|NULL|", ("~", "n", "N", "")),
-    "bool": (r"true|True|TRUE|false|False|FALSE", tuple("tTfF")),
-    "int": (r"[-+]?(0x[0-9a-fA-F]+|[0-9][0-9_]*)", tuple("-+0123456789")),
-    "float": (
-        r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        tuple("-+.0123456789"),
-    ),
-    "merge": (r"<<", ("<",)),
-}
-"""What a value without quotes is taken for, the first that fits: its pattern, and the characters it begins with."""
-for kind, (pattern, beginnings) in _PLAIN.items():
-    _StudyLoader.add_implicit_resolver(f"tag:yaml.org,2002:{kind}", re.compile(f"(?:{pattern})$"), beginnings)
-
-
-for kind in ("str", "int", "float"):
-    _StudyLoader.add_constructor(f"tag:yaml.org,2002:{kind}", getattr(_StudyLoader, f"construct_yaml_{kind}"))
 
 
 def write_snapshot(path: Path, study: Study) -> None:
