@@ -3,6 +3,7 @@
     snakemake --cores all                            the embedded study, from nothing
     snakemake --cores all --config study=NAME        config/studies/NAME.yaml
     snakemake --cores all results/mini/tables/table2.md
+    snakemake --cores all --config dataset=FILE      a data set of your own words instead (rules/dataset.smk)
 """
 
 configfile: "config/config.yaml"
@@ -12,34 +13,10 @@ configfile: "config/config.yaml"
 container: "docker://condaforge/miniforge3"
 
 
-include: "rules/common.smk"
-include: "rules/stages.smk"
-include: "rules/outside.smk"
-include: "rules/failures.smk"
-include: "rules/scheduling.smk"
-include: "rules/data.smk"
-include: "rules/adapter.smk"
-include: "rules/synthesize.smk"
-include: "rules/segment.smk"
-include: "rules/judge.smk"
-include: "rules/report.smk"
-
-
-# Seconds of reading and writing: not worth a place in a cluster's queue.
-localrules:
-    prompts,
-    assemble,
-    tabulate,
-    report,
+include: "rules/dataset.smk" if "dataset" in config else "rules/study.smk"
 
 
 rule all:
     default_target: True
     input:
-        REPORTED["tables"],
-        **outputs_of("report"),
-
-
-rule models:
-    input:
-        REPORTED["histories"],  # for the weights may have been left out, where nothing asks for them
+        **TARGETS,

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from seediff.cli.generation import generate
+from seediff.cli.demo import demo
+from seediff.cli.generation import begin, draw, finish, generate
 from seediff.cli.options import file, folder
 from seediff.cli.photographs import segment
 from seediff.cli.segmenters import evaluate, predict, train
@@ -26,7 +27,7 @@ RngSeed = Annotated[int, typer.Option(help="every random number is derived from 
 
 def add_to(app: typer.Typer) -> None:
     """Add every command for people to the program."""
-    own: list[Callable[..., None]] = [generate, segment, train, predict, evaluate, adapter]
+    own: list[Callable[..., None]] = [generate, segment, train, predict, evaluate, demo, adapter]
     of_studies: list[Callable[..., None]] = [check, plan, status, compare, figures, show]
     for command in [*own, *of_studies]:
         app.command()(command)
@@ -34,6 +35,10 @@ def add_to(app: typer.Typer) -> None:
     data.command("list")(data_list)
     data.command("check")(data_check)
     app.add_typer(data, name="data")
+    in_parts = typer.Typer(help="A data set in parts: begin, draw each part, finish.")
+    for command in (begin, draw, finish):
+        in_parts.command()(command)
+    app.add_typer(in_parts, name="dataset")
 
 
 def adapter(

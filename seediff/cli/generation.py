@@ -12,7 +12,12 @@ from seediff.cli.terminal import say
 from seediff.errors import SeediffError
 
 if TYPE_CHECKING:
+    from seediff.generation.pairs import Part
+    from seediff.generation.records import Finished
     from seediff.generation.settings import DataSet
+
+Config = Annotated[Path, typer.Option(parser=file, help="YAML file of a data set")]
+Output = Annotated[Path, typer.Option(parser=folder, help="folder to write to")]
 
 
 def generate(
@@ -42,13 +47,16 @@ def generate(
         Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="precision of weights; float32")
     ] = None,
     rng_seed: Annotated[int | None, typer.Option(help="every random number is derived from it")] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="processes that draw at once; one for each GPU if left out")
+    ] = None,
 ) -> None:
     """Make a data set of your own classes: images with their masks.
 
     Words, prompts, masks and filters are settings of a file (--config); small cases need flags alone.
     """
-    from seediff.datasets.flaws import counted
-    from seediff.generation.pairs import flaws_in, make_data_set
+    from seediff.generation.pairs import make_data_set
+    from seediff.generation.processes import make_in_processes, usual_processes
 
     drawing = {
         "steps": steps,
@@ -69,7 +77,16 @@ def generate(
         "rng_seed": rng_seed,
     }
     data_set = _data_set(config, _given(flags))
-    finished = make_data_set(data_set, output)
+    processes = processes or usual_processes()
+    alone = processes == 1
+    finished = make_data_set(data_set, output) if alone else make_in_processes(data_set, output, processes)
+    _report(data_set, output, finished)
+
+
+def _report(data_set: DataSet, output: Path, finished: Finished) -> None:
+    from seediff.datasets.flaws import counted
+    from seediff.generation.pairs import flaws_in
+
     asked = len(data_set.classes) * data_set.images
     made = finished.kept + finished.rejected
     fewer = f"; {asked} of them were asked for now, the others earlier" if made > asked else ""
@@ -97,3 +114,53 @@ def _data_set(config: Path | None, flags: dict[str, Any]) -> DataSet:
             f"{config} is given, and flags beside it: {', '.join(sorted(flags))}.\nWrite them into the file."
         )
     return read_data_set(config)
+
+
+# --- in parts, as the jobs of a cluster
+
+
+def begin(config: Config, output: Output) -> None:
+    """Check what is asked for, and note it."""
+    from seediff.generation.pairs import note_settings, plan_images
+    from seediff.generation.settings import read_data_set
+
+    data_set = read_data_set(config)
+    images = plan_images(data_set, output)
+    note_settings(data_set, output)
+    say(f"{len(images)} images of {len(data_set.classes)} classes")
+
+
+def draw(
+    config: Config,
+    output: Output,
+    part: Annotated[str, typer.Option(metavar="NUMBER/OF", help="which share of the images, such as 3/16")],
+) -> None:
+    """Draw a share of the images."""
+    from tqdm import tqdm
+
+    from seediff.devices import claimed
+    from seediff.generation.pairs import draw_part, plan_images
+    from seediff.generation.settings import read_data_set
+
+    share, data_set = _part(part), read_data_set(config)
+    with claimed():
+        for _ in tqdm(draw_part(data_set, output, plan_images(data_set, output), share), unit="image", mininterval=5):
+            pass
+
+
+def _part(text: str) -> Part:
+    from seediff.generation.pairs import Part
+
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise SeediffError(f"--part is {text!r}, but must be one of several, such as 3/16.")
+    return Part(int(number) - 1, int(of))
+
+
+def finish(config: Config, output: Output) -> None:
+    """Filter the pairs, and list them."""
+    from seediff.generation.pairs import finish, plan_images
+    from seediff.generation.settings import read_data_set
+
+    data_set = read_data_set(config)
+    _report(data_set, output, finish(data_set, output, plan_images(data_set, output)))

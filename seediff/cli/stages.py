@@ -117,7 +117,7 @@ def _parameters(stage: Stage) -> dict[str, Any]:
 
 def _run(stage: Stage, arguments: Sequence[str], options: dict[str, Any]) -> int:
     """Run a job, with a GPU for each of its processes where the machine has them."""
-    from seediff.workflow.devices import claimed
+    from seediff.devices import claimed
 
     record, processes = options.pop("record"), options.pop("processes", 1)
     for name, hint in _parameters(stage).items():

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from seediff.attention.calls import Timestep
+from seediff.attention.calls import Calls, Timestep
+from seediff.attention.maps import AttentionMaps
 from seediff.datasets.classes import MOST_CLASSES
 from seediff.datasets.images import Array, displayed_size, pixels_of
 from seediff.datasets.pair_folder import CHECKSUMS, PairFolder
@@ -118,12 +119,8 @@ def segment(
 
 def segment_batch(pipe: StableDiffusionPipeline, photographs: Sequence[Array], query: Query) -> list[Array]:
     """``segment`` for several photographs that the denoiser sees at the same size (``working_size``)."""
-    check_looks(pipe)
-    (size,) = {working_size(pipe, photograph.shape[:2]) for photograph in photographs}
-    images = np.stack([_resized(photograph, size) for photograph in photographs])
     calls = calls_of(resolve(named_steps(query.variant), alpha=query.alpha))
-    texts = [query.text] * len(images)
-    recorded = look_as(pipe, images, texts, query.timesteps, [calls], lambda _, at: look_seed(query.rng_seed, at))
+    looks = look_at_photographs(pipe, photographs, query, [calls])
     return [
         make_labels(
             maps[calls],
@@ -136,8 +133,20 @@ def segment_batch(pipe: StableDiffusionPipeline, photographs: Sequence[Array], q
             query.starts,
             photograph.shape[:2],
         )
-        for maps, image, photograph in zip(recorded, images, photographs, strict=True)
+        for (image, maps), photograph in zip(looks, photographs, strict=True)
     ]
+
+
+def look_at_photographs(
+    pipe: StableDiffusionPipeline, photographs: Sequence[Array], query: Query, recordings: Sequence[Calls]
+) -> list[tuple[Array, dict[Calls, AttentionMaps]]]:
+    """Each photograph as the denoiser sees it, all at the same size, and its attention by recording."""
+    check_looks(pipe)
+    (size,) = {working_size(pipe, photograph.shape[:2]) for photograph in photographs}
+    images = np.stack([_resized(photograph, size) for photograph in photographs])
+    texts = [query.text] * len(images)
+    recorded = look_as(pipe, images, texts, query.timesteps, recordings, lambda _, at: look_seed(query.rng_seed, at))
+    return [*zip(images, recorded, strict=True)]
 
 
 def working_size(pipe: StableDiffusionPipeline, size: tuple[int, ...]) -> Size:

@@ -7,7 +7,7 @@ of a cluster. What is finished stays, so a call that was killed goes on where it
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from seediff.filtering.measures import area, connectedness, contrast
 from seediff.filtering.selection import Measured, select
 from seediff.finite import naming
 from seediff.generation.prompts import Wanted, wanted_images
-from seediff.generation.records import SPLIT, DataSetFolder, Record
+from seediff.generation.records import SPLIT, DataSetFolder, Finished, Record
 from seediff.generation.settings import DataSet, as_json
 from seediff.masks.make import soft_scores
 from seediff.masks.refinement import to_labels
@@ -69,6 +69,7 @@ def plan_images(data_set: DataSet, folder: Path) -> list[Wanted]:
 
     ``SeediffError`` if the folder holds pairs of other settings: classes may only be added at the end.
     """
+    pipeline_class(data_set.model)  # another kind of model is an error before anything is written
     pairs = DataSetFolder(folder).pairs
     pairs.check_settings({key: value for key, value in _noted(data_set).items() if key not in FREE})
     _check_earlier(folder)
@@ -111,10 +112,13 @@ def note_settings(data_set: DataSet, folder: Path) -> None:
 # --- drawing
 
 
-def draw_part(data_set: DataSet, folder: Path, images: Sequence[Wanted], part: Part = WHOLE, pipe: Any = None) -> None:
-    """Draw what the part lacks. ``pipe``: the model, where it is open already.
+def draw_part(
+    data_set: DataSet, folder: Path, images: Sequence[Wanted], part: Part = WHOLE, pipe: Any = None
+) -> Iterator[str]:
+    """Draw what the part lacks, and give the key of each image when it is written.
 
     All images of a batch that lacks one are drawn again: in another batch, the last digits of an image can differ.
+    ``pipe``: the model, where it is open already.
     """
     place = DataSetFolder(folder)
     unfinished = unfinished_images(place, images, data_set.drawing.batch_size, part)
@@ -123,14 +127,13 @@ def draw_part(data_set: DataSet, folder: Path, images: Sequence[Wanted], part: P
     pipe = open_model(data_set) if pipe is None else pipe
     variant = data_set.masks.variant or default_variant(pipeline_class(data_set.model))
     calls = calls_of(resolve(named_steps(variant), alpha=data_set.masks.alpha))
-    by_key = {wanted.key: wanted for wanted in unfinished}
     for wanted in unfinished:
         check_words(pipe, wanted.as_prompts)
     drawn = draw(pipe, [wanted.as_prompts[0] for wanted in unfinished], _sampling(data_set), [calls])
-    for image in tqdm(drawn, total=len(unfinished), unit="image", mininterval=5):
-        wanted = by_key[image.prompt.key]
+    for wanted, image in zip(unfinished, drawn, strict=True):
         if not place.is_finished(wanted.key):
             _write(place, data_set, wanted, image, variant, completed(_sampling(data_set), pipe))
+        yield wanted.key
 
 
 def unfinished_images(place: DataSetFolder, images: Sequence[Wanted], size: int, part: Part) -> list[Wanted]:
@@ -199,14 +202,6 @@ def _write(
 # --- what is kept
 
 
-@dataclass(frozen=True)
-class Finished:
-    """How many pairs the folder holds, and how many a filter has left out."""
-
-    kept: int
-    rejected: int
-
-
 def finish(data_set: DataSet, folder: Path, images: Sequence[Wanted]) -> Finished:
     """Filter the pairs, and write the lists of them; ``SeediffError`` if one is not drawn yet."""
     place = DataSetFolder(folder)
@@ -269,14 +264,10 @@ def make_data_set(data_set: DataSet, folder: Path) -> Finished:
     ``SeediffError`` for a folder of other settings or of another model, and for what cannot be drawn.
     """
     images = plan_images(data_set, folder)
-    pipeline_class(data_set.model)  # another kind of model is an error before anything is written
-    if unfinished_images(DataSetFolder(folder), images, data_set.drawing.batch_size, WHOLE):
-        pipe = open_model(data_set)
-        note_settings(data_set, folder)
-        draw_part(data_set, folder, images, pipe=pipe)
-    elif local_folder(data_set.model) is None:
-        open_model(data_set)  # to fetch what the checksums are of
-        note_settings(data_set, folder)
-    else:
-        note_settings(data_set, folder)
+    unfinished = unfinished_images(DataSetFolder(folder), images, data_set.drawing.batch_size, WHOLE)
+    pipe = open_model(data_set) if unfinished or local_folder(data_set.model) is None else None
+    note_settings(data_set, folder)
+    drawn = draw_part(data_set, folder, images, pipe=pipe)
+    for _ in tqdm(drawn, total=len(unfinished), unit="image", mininterval=5, disable=not unfinished):
+        pass
     return finish(data_set, folder, images)

@@ -83,3 +83,11 @@ def _read_record(path: Path) -> Record:
         raise SeediffError(
             f"The record {path} is not as it was written.\nDelete it: its image is drawn again."
         ) from None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How many pairs the folder holds, and how many a filter has left out."""
+
+    kept: int
+    rejected: int

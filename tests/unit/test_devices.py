@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from seediff.devices import claimed, visible_devices
 from seediff.errors import SeediffError
-from seediff.workflow.devices import claimed, visible_devices
 from tests.fake_gpus import install_gpus
 
 JOB = """
 import os, sys
-from seediff.workflow.devices import claimed
+from seediff.devices import claimed
 if len(sys.argv) > 2:
     os.setuid(int(sys.argv[2]))
 with claimed(int(sys.argv[1])) as devices:

@@ -1,4 +1,4 @@
-"""Segmenters of one's own: two words to a model that predicts, by commands alone; the same weights as the workflow's."""
+"""Segmenters of one's own: trained, tested and asked by commands, with the same weights as the workflow's."""
 
 from __future__ import annotations
 

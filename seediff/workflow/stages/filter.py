@@ -72,9 +72,9 @@ def run(
     output: Path,
 ) -> None:
     """Measure image-mask pairs and say which are good enough to learn from."""
+    from seediff.devices import claimed
     from seediff.filtering.pairs import measure_pairs
     from seediff.filtering.selection import select, write_selection
-    from seediff.workflow.devices import claimed
 
     with claimed() if spec.filter.clip_model is not None else nullcontext():
         measured = measure_pairs(images, scores, masks, other_masks, spec.variants, spec.filter)
