@@ -10,6 +10,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "workflow": ("jinja2", "matplotlib", "pandas", "pydantic", "yaml"),
     "lora": ("peft",),
     "wordnet": ("wn",),
+    "formats": ("datasets", "pycocotools"),
 }
 """For each extra of pyproject.toml that code asks for, the modules which that code imports."""
 

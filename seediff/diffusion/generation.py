@@ -12,6 +12,7 @@ from seediff.adaptation.adapter import adapter_file
 from seediff.datasets.classes import BACKGROUND, MOST_CLASSES
 from seediff.datasets.flaws import Flaw, flaws_of
 from seediff.datasets.images import Array, decode_rgb, encode_mask, encode_picture, encode_png, read_file
+from seediff.datasets.origins import METADATA, SETTINGS
 from seediff.datasets.palettes import VOC_COLOURS, overlay
 from seediff.diffusion.loading import load, pipeline_class
 from seediff.diffusion.model_files import differences, identity, local_folder
@@ -26,11 +27,9 @@ from seediff.prompts.prompt_sets import Prompt, make_prompts
 from seediff.prompts.words import PLACE
 from seediff.versions import VERSIONS
 
-SETTINGS = "settings.json"
 IMAGES, MASKS, OVERLAYS = FOLDERS = ("train/images", "train/masks", "overlays")
 """'train' is their split: Hugging Face's imagefolder takes the name of a folder for one before that of a file, which
 may begin with a class called 'train' or 'test'."""
-METADATA = "train/metadata.jsonl"
 EARLIER = ("images", "masks")
 """Where an earlier version put them."""
 
