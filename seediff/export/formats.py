@@ -62,9 +62,9 @@ def export(
 ) -> dict[str, int]:
     """Write the data set in that format to ``output``, a new or empty folder; returns the number of images by split.
 
-    ``shares``: split -> its share of the images; they sum to 1. ``rng_seed`` and the images' names decide which image is
-    in which split. The folder appears when all is written: until then it is called ``<output>.partial``, and a call that
-    was killed begins anew. Raises ``SeediffError`` for what the format cannot hold, before anything is written.
+    ``shares``: split -> its share of the images; they sum to 1. ``rng_seed`` and the images' names decide which image
+    is in which split. The folder appears when all is written: until then it is called ``<output>.partial``, and a call
+    that was killed begins anew. Raises ``SeediffError`` for what the format cannot hold, before anything is written.
     """
     writer = find_format(format)
     check_data(data)

@@ -105,10 +105,10 @@ def _making(source: Source) -> Iterator[str]:
     if not settings:
         return
     yield "## How it was made\n"
-    yield f"The images were drawn by the model {_code(settings.get('model'))} from the prompt "
-    yield f"{_code(settings.get('template'))}, with each class in place of `{{word}}`. The masks come from the model's own"
-    yield f"attention ({_code(settings.get('variant'))}), made by [seediff](https://github.com/BAIKLAB/SeeDiff)'s method."
-    yield "Nobody annotated them by hand. All settings:\n"
+    model, template, variant = (_code(settings.get(key)) for key in ("model", "template", "variant"))
+    yield f"The images were drawn by the model {model} from the prompt {template}, with each class in place of"
+    yield f"`{{word}}`. seediff made the masks from the model's own attention ({variant}); nobody annotated them."
+    yield "All settings:\n"
     yield f"```json\n{json.dumps(settings, indent=1, ensure_ascii=False)}\n```"
 
 

@@ -66,9 +66,9 @@ def regions(labels: Array) -> Iterator[Region]:
 def outlines(mask: NDArray[np.bool_]) -> list[Corners]:
     """The outer outline of an 8-connected ``mask`` (h, w), then those of its holes.
 
-    They run along the edges of pixels with the region on their right, so that an outer outline is clockwise as the image
-    is seen, and the areas they enclose sum up to the number of pixels. Where two pixels meet in a corner alone, an
-    outline goes on from one to the other.
+    They run along the edges of pixels with the region on their right, so that an outer outline is clockwise as the
+    image is seen, and the areas they enclose sum up to the number of pixels. Where two pixels meet in a corner alone,
+    an outline goes on from one to the other.
     """
     edges = dict.fromkeys(_edges(mask))
     found = []

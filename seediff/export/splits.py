@@ -53,7 +53,7 @@ def split_images(names: Sequence[str], shares: Mapping[str, float], rng_seed: in
         start = end
         if not splits[split]:
             raise SeediffError(
-                f"The split {split!r} would have no image: its share of {len(names)} images is {share * len(names):g}.\n"
+                f"The split {split!r} would have no image: its share of {len(names)} is {share * len(names):g}.\n"
                 "Give it a larger share, or leave it out."
             )
     return splits

@@ -54,8 +54,8 @@ def polygons(labels: Array) -> str:
 
 
 def _corners(region: Region, width: int, height: int) -> str:
-    corners = (joined(outlines(region.mask)) + (region.left, region.top)) / (width, height)
-    return " ".join(f"{value:.6f}" for value in np.ravel(corners).tolist())
+    corners = (joined(outlines(region.mask)) + np.array([region.left, region.top])) / np.array([width, height])
+    return " ".join(f"{value:.6f}" for value in corners.ravel().tolist())
 
 
 def _write_yaml(path: Path, source: Source, names: Sequence[str], masks: str = "") -> None:
