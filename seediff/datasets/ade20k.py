@@ -8,6 +8,7 @@ from pathlib import Path
 from seediff.datasets.formats import Format
 from seediff.datasets.images import decode_mask
 from seediff.datasets.items import Item, check_folder, pairs_below
+from seediff.errors import SeediffError
 
 CLASSES: tuple[str, ...] = (
     "wall", "building", "sky", "floor", "tree", "ceiling", "road", "bed", "windowpane", "grass", "cabinet",
@@ -41,8 +42,18 @@ def split_parts(folder: Path, split: str) -> tuple[Path, Path]:
     return folder / "images" / name, folder / "annotations" / name
 
 
+def check_not_full(folder: Path) -> None:
+    """Raise ``SeediffError`` for the full ADE20K: its list of classes is a pickle, and pickles are never opened."""
+    if (folder / "images" / "ADE").is_dir():
+        raise SeediffError(
+            f"{folder} is the full ADE20K, which is not read: its list of classes is a pickle, which may hold code.\n"
+            "Use ADEChallengeData2016.zip, the same images with the labels of 150 classes (`seediff data list`)."
+        )
+
+
 def find_items(folder: Path, split: str) -> list[Item]:
     """The split's images and label files by name, wherever there is at least one of the two."""
+    check_not_full(folder)
     images, labels = split_parts(folder, split)
     check_folder(images, "the split's *.jpg")
     return pairs_below(images, ".jpg", labels, ".png")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from seediff.datasets.classes import IGNORE_LABEL, LabelSpace, label_space
+from seediff.datasets.formats import Format
 from seediff.datasets.images import Pair, decode_photograph, read_file
 from seediff.datasets.items import Item, recorded_checksums
 from seediff.datasets.registry import find_format
@@ -20,28 +20,37 @@ from seediff.errors import SeediffError
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Annotated images; ``label_of`` maps every pixel value to its label, ``known`` says which of them may occur.
+    """Annotated images of a ``format``; ``label_of`` maps every pixel value to its label.
 
-    ``decode`` reads a label file as pixel values. ``checksums``: the sha256 of those files whose content is known
-    beforehand.
+    ``checksums``: the sha256 of those files whose content is known beforehand.
     """
 
     name: str
     label_space: LabelSpace
     items: Sequence[Item]
-    label_of: NDArray[Any]
-    known: NDArray[np.bool_]
-    decode: Callable[[bytes, str], NDArray[Any]]
+    format: Format = field(repr=False)
+    label_of: NDArray[Any] = field(repr=False)
     checksums: Mapping[Path, str] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.items)
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """What label 1 and the following stand for."""
+        return self.label_space.names[1:]
+
+    @property
+    def names(self) -> list[str]:
+        """The images' names, in their order."""
+        return [item.name for item in self.items]
+
+    @property
     def identity(self) -> str:
-        """A text that changes with the classes, the files' names and their sizes."""
+        """A text that changes with the classes, the files' names and sizes, and the contents of ``Format.digest``."""
         sizes = (f"{item.name} {item.image.stat().st_size} {item.labels.stat().st_size}" for item in self.items)
-        return "\n".join([self.name, *self.label_space.names, *sizes])
+        own = [self.format.digest] if self.format.digest else []
+        return "\n".join([self.name, *own, *self.label_space.names, *sizes])
 
     def __getitem__(self, index: int) -> Pair:
         """Image (H, W, 3) uint8 and labels (H, W) uint8: indices into ``label_space.names``, or 255, ignored.
@@ -53,14 +62,14 @@ class Benchmark:
         item = self.items[index]
         photograph = decode_photograph(self._content(item.image), str(item.image))
         values = self.label_values(item)
-        image = photograph.under_labels(values, str(item.image), str(item.labels))
-        if not (valid := self.known[values]).all():
+        image = photograph.under_labels(values, str(item.image), self.format.labels_name(item))
+        if not (valid := self.format.known[values]).all():
             raise SeediffError(f"{item.labels} holds the value {values[~valid][0]}, which is no label of {self.name}.")
         return image, self.label_of[values]
 
     def label_values(self, item: Item) -> NDArray[Any]:
-        """The pixel values (H, W) of the item's label file, as the data set has them."""
-        return self.decode(self._content(item.labels), str(item.labels))
+        """The pixel values (H, W) of the item's labels, as the data set has them."""
+        return self.format.label_values(item, self._content)
 
     def _content(self, path: Path) -> bytes:
         content = read_file(path)
@@ -79,16 +88,15 @@ def open_benchmark(
     data set does not have, unless the format says so (``Format.absent``) or ``lacks`` does, and where no label file can
     be about classes (``are_object_masks``).
     """
-    known, space = find_format(format), label_space(classes)
+    space, known = label_space(classes), find_format(format).of(folder, split)
     labels = known.label_by_name(classes, lacks)
     items = known.list_items(folder, split)
     benchmark = Benchmark(
         name=f"{format} {split}",
         label_space=space,
         items=items,
+        format=known,
         label_of=known.label_table(labels, space.ignore_label),
-        known=known.known,
-        decode=known.decode,
         checksums=recorded_checksums(folder, split, items),
     )
     if are_object_masks(map(benchmark.label_values, items)):

@@ -4,7 +4,8 @@ A study names its classes as VOC does. ``aliases`` says what the data set calls 
 classes of the data set, which also expresses groups (Cityscapes' human and vehicle). ``absent`` says which of VOC's
 classes the data set does not have. A class that neither the data set nor these two know is an error.
 
-Each format is one module that makes one ``Format``; ``datasets.registry`` lists them.
+Each format is one module that makes one ``Format``; ``datasets.registry`` lists them. Formats that anyone's data can
+have are in ``datasets.custom``: they make a ``Format`` of what each folder holds.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seediff.datasets.classes import BACKGROUND
+from seediff.datasets.images import decode_mask, read_file
 from seediff.datasets.items import Item, check_folder, check_items
 from seediff.errors import SeediffError
 from seediff.names import check_texts, nearest
@@ -42,7 +44,9 @@ class Format:
     ``holds``: the subfolders that every copy has.
     ``split_parts``: (folder, split) -> the file or folder that makes the split, then the folders that it also needs.
     ``find_items``: (folder, split) -> the split's images and label files, whether they are there or not.
+    ``distinctive``: folder -> whether it is this data set and not another one with the same folders.
     ``decode``: a label file's bytes, and its name for errors -> pixel values (H, W), all below ``values``.
+    ``draw``: item -> the same, where the labels of all images are in one file; then nothing is decoded.
     ``labels``: pixel value -> class name; None: ignored.
     ``aliases``: class of a study -> the data set's own names of it, where they differ.
     ``absent``: classes of VOC that the data set does not have. A model that knows them can be tested there (the paper's
@@ -52,10 +56,15 @@ class Format:
 
     ``title``, ``files``, ``source``: its name, the kinds of its files and where to get it, for people.
     ``place``: the folder where the studies expect it.
-    ``splits``: split -> number of images.
+    ``splits``: split -> number of images; None: no official one.
     ``sizes``: smallest and largest (width, height) of its images.
     ``converted``: values that label files have after the customary conversion to training ids, which is not what is
     read here; empty if there is no such conversion.
+
+    Of a custom data set, whose classes come from its folder:
+
+    ``describing``: the files that say what classes there are.
+    ``digest``: a text that changes with the contents of these files, and of the annotations if ``draw`` is given.
     """
 
     name: str
@@ -65,18 +74,31 @@ class Format:
     place: Path
     layout: str
     holds: tuple[str, ...]
-    splits: Mapping[str, int]
+    splits: Mapping[str, int | None]
     sizes: tuple[Size, Size]
     split_parts: Callable[[Path, str], tuple[Path, ...]]
     find_items: Callable[[Path, str], list[Item]]
-    decode: Callable[[bytes, str], NDArray[Any]]
     labels: Mapping[int, str | None]
+    decode: Callable[[bytes, str], NDArray[Any]] = decode_mask
+    draw: Callable[[Item], NDArray[Any]] | None = None
+    distinctive: Callable[[Path], bool] = Path.is_dir
     values: int = 256
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     converted: frozenset[int] = frozenset()
+    describing: tuple[Path, ...] = ()
+    digest: str = ""
+
+    def of(self, folder: Path, split: str) -> Format:
+        """The format of that split of the folder: itself, for every copy has the same classes."""
+        return self
 
     # --- files
+
+    def recognises(self, folder: Path) -> bool:
+        """Whether the folder looks like a copy, by the names of folders and files alone."""
+        whole = any(all(path.exists() for path in self.split_parts(folder, split)) for split in self.splits)
+        return whole and not self.missing_folders(folder) and self.distinctive(folder)
 
     def list_items(self, folder: Path, split: str) -> list[Item]:
         """The split's images in their order; ``SeediffError`` if a file is missing or another is in its place."""
@@ -95,10 +117,15 @@ class Format:
 
     # --- classes
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The data set's classes in the order of their pixel values, without the background."""
+        return tuple(name for _, name in sorted(self.labels.items()) if name and name != BACKGROUND)
+
     @cached_property
     def class_names(self) -> set[str]:
         """The data set's classes, without the background."""
-        return {name for name in self.labels.values() if name} - {BACKGROUND}
+        return {*self.classes}
 
     def own_names(self, name: str) -> tuple[str, ...]:
         """What the data set calls the class ``name`` of a study; empty if it is known not to have the class."""
@@ -141,6 +168,14 @@ class Format:
             )
 
     # --- pixel values
+
+    def label_values(self, item: Item, read: Callable[[Path], bytes] = read_file) -> NDArray[Any]:
+        """The pixel values (H, W) of an image's labels; ``read`` gives the content of a label file."""
+        return self.draw(item) if self.draw else self.decode(read(item.labels), str(item.labels))
+
+    def labels_name(self, item: Item) -> str:
+        """Where an image's labels are, for errors."""
+        return f"its annotation in {item.labels}" if self.draw else str(item.labels)
 
     @property
     def known(self) -> NDArray[np.bool_]:

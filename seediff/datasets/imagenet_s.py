@@ -10,6 +10,7 @@ ImageNet's in lower case without apostrophes. ImageNet calls two classes 'crane'
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from seediff.datasets.classes import BACKGROUND
@@ -58,6 +59,11 @@ def find_items(folder: Path, split: str) -> list[Item]:
     return sorted(items, key=lambda item: item.name)
 
 
+def has_classes_of(subset: int, folder: Path) -> bool:
+    """Whether the folder has the classes of that subset, each in a subfolder of its own."""
+    return {path.name for path in (folder / SPLITS["train"]).iterdir()} == {*NAMES[subset]}
+
+
 ALIASES_OF_50: dict[str, tuple[str, ...]] = {
     "aeroplane": ("airliner",),
     "bird": ("goldfinch",),
@@ -96,6 +102,7 @@ def _format(
         split_parts=split_parts,
         find_items=find_items,
         decode=decode_ids,
+        distinctive=partial(has_classes_of, subset),
         labels=labels(subset),
         values=2**16,
         aliases=aliases,

@@ -237,8 +237,8 @@ def decode_mask(content: bytes, name: str, known: Collection[int] = range(256)) 
     A palette that is neither VOC's colour map nor grey in order is read by its colours (``palettes``). Raises
     ``PictureError`` naming ``name`` if the bytes are broken or no PNG, or hold colours that are no labels.
     """
-    picture = _label_picture(content, name)
-    if (kind := _pixels(picture, content)) not in ("P", "L"):
+    picture = label_picture(content, name)
+    if (kind := pixel_kind(picture, content)) not in ("P", "L"):
         raise PictureError(
             f"{name} is not a mask: its pixels are {kind}, not 8-bit indices (palette or grey).", Problem.PICTURE, kind
         )
@@ -262,8 +262,8 @@ def decode_ids(content: bytes, name: str) -> NDArray[np.uint16]:
 
     Raises ``PictureError`` naming ``name`` if they are broken, or not of this kind.
     """
-    picture = _label_picture(content, name)
-    if (kind := _pixels(picture, content)) != "RGB":
+    picture = label_picture(content, name)
+    if (kind := pixel_kind(picture, content)) != "RGB":
         raise PictureError(
             f"{name} holds no class ids: its pixels are {kind}, not RGB (red + 256 green).", Problem.NO_IDS, kind
         )
@@ -279,7 +279,7 @@ _HEADER, _BIT_DEPTH = slice(12, 16), 24
 """Where a PNG has the name of its header, which comes first, and the bits of each colour or index."""
 
 
-def _pixels(picture: Image.Image, content: bytes) -> str:
+def pixel_kind(picture: Image.Image, content: bytes) -> str:
     """The kind of a PNG's pixels: its mode, and what makes them unusable as labels.
 
     Pillow spreads grey of less than a byte over one, cuts colours of 16 bits down to one, and shows the first of many.
@@ -289,7 +289,7 @@ def _pixels(picture: Image.Image, content: bytes) -> str:
     return sized if number == 1 else f"{sized} in {number} pictures"
 
 
-def _label_picture(content: bytes, name: str) -> Image.Image:
+def label_picture(content: bytes, name: str) -> Image.Image:
     """The decoded PNG; other formats may change labels."""
     try:
         picture = _opened(content, name, ("PNG",))

@@ -15,6 +15,7 @@ from seediff.datasets.findings import Problem, Problems
 from seediff.datasets.images import ENDINGS
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
+from seediff.names import visible
 
 RECORD = "domain.json"
 """In an embedded stand-in, the list of its files by split, with the sha256 of each."""
@@ -75,8 +76,9 @@ def item_problems(items: Iterable[Item]) -> Iterator[tuple[Problem, Path, str]]:
             yield Problem.TWICE, item.image, ""
         names.add(item.name)
         for missing, path in ((Problem.NO_IMAGE, item.image), (Problem.NO_LABELS, item.labels)):
-            known = alike(path.parent, path.name.removeprefix(item.name))
-            others = known.get(item.name.lower(), set()) - {path.name}
+            stem = item.name if path.name.startswith(item.name) else path.stem
+            known = alike(path.parent, path.name.removeprefix(stem))
+            others = known.get(stem.lower(), set()) - {path.name}
             if not os.path.isfile(path):  # unlike Path.is_file it does not raise for what may not be read
                 yield missing, path, f" (there is {min(others)})" if others else ""
             elif others:
@@ -99,17 +101,43 @@ def pairs_below(images: Path, image_suffix: str, labels: Path, label_suffix: str
 
 def _places(folder: Path, suffix: str) -> dict[str, Path]:
     """Lower-case path -> its spelling; of spellings that differ only in case, that with the right suffix."""
+    spelt = [
+        (entry.name.endswith(suffix), Path(inner, stem))
+        for inner, entry in _two_levels(folder)
+        if (stem := _stem(entry.name, suffix))
+    ]
+    return {str(place).lower(): place for _, place in sorted(spelt)}
+
+
+def pictures_below(folder: Path) -> dict[str, Path]:
+    """Path below the folder without suffix ('a', 'inner/b') -> picture, in any format; the folder's subfolders count.
+
+    Of pictures that differ in the suffix alone, the first. A folder in one of the subfolders is a ``SeediffError``.
+    """
+    found = {
+        Path(inner, stem).as_posix(): Path(entry.path)
+        for inner, entry in sorted(_two_levels(folder), key=lambda level: level[1].path, reverse=True)
+        if (stem := _stem(entry.name, ""))
+    }
+    return dict(sorted(found.items()))
+
+
+def check_below(what: str, place: str) -> str:
+    """Return ``place`` if it is a path that stays below a folder; raise ``SeediffError`` otherwise."""
+    parts = place.split("/")
+    if "\\" in place or visible(place) != place or any(part in ("", ".", "..") for part in parts):
+        raise SeediffError(f"{what} {place!r} is no path below a folder.\nWrite it with '/', without '..'.")
+    return place
+
+
+def _two_levels(folder: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """The entries of the folder and of its subfolders, each with the name of its subfolder, or '' in the folder."""
     top = _entries(folder)
     below = {entry.name: _entries(Path(entry.path)) for entry in top if _is_folder(entry)}
     for deep in filter(_is_folder, chain.from_iterable(below.values())):
         raise SeediffError(f"{deep.path} lies deeper than files are looked for.\nMove it up, or away.")
-    spelt = [
-        (entry.name.endswith(suffix), Path(inner, stem))
-        for inner, entries in {"": top, **below}.items()
-        for entry in entries
-        if (stem := _stem(entry.name, suffix))
-    ]
-    return {str(place).lower(): place for _, place in sorted(spelt)}
+    for inner, entries in {"": top, **below}.items():
+        yield from ((inner, entry) for entry in entries)
 
 
 def files_by_stem(folder: Path, suffix: str) -> Mapping[str, set[str]]:

@@ -29,7 +29,6 @@ from seediff.datasets.benchmarks import open_benchmark
 from seediff.datasets.classes import MOST_CLASSES
 from seediff.datasets.flaws import Flaw
 from seediff.datasets.images import Pair, Pairs, check_same_size, decode_mask, decode_rgb
-from seediff.datasets.registry import find_format
 from seediff.datasets.shards import (
     ShardIndex,
     check_same_keys,
@@ -297,8 +296,8 @@ def benchmark_entry(format: str, folder: Path, split: str, classes: Sequence[str
     if len(classes) > MOST_CLASSES:
         raise SeediffError(f"A training set has {MOST_CLASSES} classes at most, not {len(classes)}: labels are bytes.")
     benchmark = open_benchmark(format, folder, split, classes)
-    find_format(format).check_learnable(classes)
-    names = [item.name for item in benchmark.items]
+    benchmark.format.check_learnable(classes)
+    names = benchmark.names
     if number is not None and number > len(names):
         raise SeediffError(f"{number} images were asked for, but split {split!r} of {folder} has {len(names)}.")
     chosen = names if number is None else [names[k * len(names) // number] for k in range(number)]

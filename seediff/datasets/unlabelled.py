@@ -57,7 +57,7 @@ class Unlabelled:
 
 def benchmark_images(format: str, folder: Path, split: str) -> Unlabelled:
     """The images of one split of a data set."""
-    items = find_format(format).list_items(folder, split)
+    items = find_format(format).of(folder, split).list_items(folder, split)
     return Unlabelled(tuple(item.image for item in items), recorded_checksums(folder, split, items))
 
 

@@ -47,11 +47,16 @@ class Data:
 
     @cached_property
     def files(self) -> list[Path]:
-        """The images, and a split's label files, in their order: listed once. ``SeediffError`` if a file is missing."""
+        """The images, and a split's label files and lists of classes, in their order; listed once.
+
+        Raises ``SeediffError`` if a file is missing.
+        """
         if self.format is None or self.split is None:
             return list(folder_images(Path(self.folder)).files)
-        items = find_format(self.format).list_items(Path(self.folder), self.split)
-        return [path for item in items for path in (item.image, item.labels)]
+        known = find_format(self.format).of(Path(self.folder), self.split)
+        items = known.list_items(Path(self.folder), self.split)
+        paths = [path for item in items for path in (item.image, item.labels)]
+        return [*known.describing, *dict.fromkeys(paths)]  # labels of all images can be in one file
 
     def fingerprint(self) -> str | None:
         """A checksum over the files' names and sizes; None if a file is missing."""
