@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from seediff.datasets.annotated import Annotated
 from seediff.datasets.origins import Origin
 from seediff.errors import SeediffError
 from seediff.export import coco, parquet, png, voc, webdataset, yolo
 from seediff.export.folders import whole_folder
-from seediff.export.source import Annotated, Source, check_data
+from seediff.export.source import Source, check_data
 from seediff.export.splits import split_images
 from seediff.extras import require_extra
 from seediff.names import nearest

@@ -9,13 +9,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from tqdm import tqdm
 
 from seediff import __version__
+from seediff.datasets.annotated import Annotated
 from seediff.datasets.classes import BACKGROUND, MOST_CLASSES, check_classes
-from seediff.datasets.images import Array, Pair
+from seediff.datasets.images import Array
 from seediff.datasets.origins import Origin
 from seediff.errors import SeediffError
 from seediff.names import check_text, folded
@@ -24,20 +25,6 @@ _NO_FILE_NAME = re.compile(r'[<>:"/\\|?*]|^\.|[ .]$')
 """What no file may be called on one system or another."""
 _MOST_BYTES = 200
 """Of a name in a file's name, which can have 255."""
-
-
-class Annotated(Protocol):
-    """Annotated images: the names of the images and of the classes, and pairs of image and labels by index."""
-
-    @property
-    def classes(self) -> Sequence[str]: ...
-
-    @property
-    def names(self) -> Sequence[str]: ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Pair: ...
 
 
 @dataclass(frozen=True)
@@ -67,10 +54,14 @@ class Source:
 
     def samples(self, split: str) -> Iterator[Sample]:
         """The split's samples, one in memory at a time, with a progress bar."""
+        captions, categories = self.origin.captions, self.origin.categories
         for index in tqdm(self.splits[split], desc=split, unit="image", mininterval=5):
-            name, (image, labels) = self.data.names[index], self.data[index]
-            origin = self.origin
-            yield Sample(index, name, image, labels, origin.captions.get(name), origin.categories.get(name))
+            name, (image, labels) = self.names[index], self.data[index]
+            yield Sample(index, name, image, labels, captions.get(name), categories.get(name))
+
+    @cached_property
+    def names(self) -> Sequence[str]:
+        return self.data.names
 
     @cached_property
     def about(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from seediff.export.source import Source
 
 def check(source: Source) -> None:
     """Raise ``SeediffError`` for a name of an image that cannot stand in a list."""
-    for name in source.data.names:
+    for name in source.names:
         if name.split() != [name]:
             raise SeediffError(
                 f"Image {name!r} has a space in its name, at which readers of VOC's lists end it.\nRename it."

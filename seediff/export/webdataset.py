@@ -24,7 +24,7 @@ SHARD_BYTES = 256 * 2**20
 
 def check(source: Source) -> None:
     """Raise ``SeediffError`` for a name of an image that cannot be a key."""
-    for name in source.data.names:
+    for name in source.names:
         if "." in name:
             raise SeediffError(
                 f"Image {name!r} has a dot in its name, at which readers of WebDataset end the key.\nRename it."
