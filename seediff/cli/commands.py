@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from seediff.cli.data_sets import export, gallery
 from seediff.cli.options import file, folder
 from seediff.cli.terminal import say, show_tables, status_text
 from seediff.errors import SeediffError
@@ -23,7 +24,18 @@ RngSeed = Annotated[int, typer.Option(help="every random number is derived from 
 
 def add_to(app: typer.Typer) -> None:
     """Add every command for people to the program."""
-    commands: list[Callable[..., None]] = [generate, adapter, check, plan, status, compare, figures, show]
+    commands: list[Callable[..., None]] = [
+        generate,
+        export,
+        gallery,
+        adapter,
+        check,
+        plan,
+        status,
+        compare,
+        figures,
+        show,
+    ]
     for command in commands:
         app.command()(command)
     data = typer.Typer(help="Benchmarks on this machine.")

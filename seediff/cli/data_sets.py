@@ -41,3 +41,31 @@ def export(
     opened = open_annotated(data, input_format, input_split, classes or None)
     made = export_images(opened, format, output, shares, read_origin(data), rng_seed, license)
     say(f"{sum(made.values())} images ({', '.join(f'{name} {number}' for name, number in made.items())}) in {output}")
+
+
+def gallery(
+    data: Folder,
+    output: Annotated[
+        Path | None, typer.Option(parser=file, help="HTML file to write; DATA/gallery.html if left out")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option(parser=file, help="CSV with a column 'key' and columns of numbers to sort by")
+    ] = None,
+    input_format: InputFormat = None,
+    input_split: InputSplit = None,
+    classes: Classes = [],  # noqa: B006 - typer copies it
+) -> None:
+    """Make a page to judge annotated images on.
+
+    One HTML file with all images and their masks, to sort, filter and reject.
+    """
+    from seediff.datasets.annotated import open_annotated
+    from seediff.datasets.origins import read_origin
+    from seediff.gallery.entries import Table, read_table
+    from seediff.gallery.page import write_gallery
+
+    path = output or data / "gallery.html"
+    more = read_table(table) if table else Table()
+    opened = open_annotated(data, input_format, input_split, classes or None)
+    number = write_gallery(opened, data.resolve().name, path, read_origin(data), more)
+    say(f"{path}: {number} images; open it in a browser")
