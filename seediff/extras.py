@@ -7,10 +7,11 @@ from importlib.util import find_spec
 from seediff.errors import SeediffError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
+    "coco": ("pycocotools",),
     "workflow": ("jinja2", "matplotlib", "pandas", "pydantic", "yaml"),
     "lora": ("peft",),
     "wordnet": ("wn",),
-    "formats": ("datasets", "pycocotools"),
+    "huggingface": ("datasets",),
 }
 """For each extra of pyproject.toml that code asks for, the modules which that code imports."""
 

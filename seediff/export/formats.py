@@ -34,10 +34,10 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "coco": Format(coco.write, extra="formats"),
+    "coco": Format(coco.write, extra="coco"),
     "yolo": Format(yolo.write, yolo.check),
     "voc": Format(voc.write, voc.check),
-    "parquet": Format(parquet.write, extra="formats"),
+    "parquet": Format(parquet.write, extra="huggingface"),
     "webdataset": Format(webdataset.write, webdataset.check),
     "png": Format(png.write),
 }

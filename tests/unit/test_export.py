@@ -42,6 +42,7 @@ class Drawn:
 
     classes: tuple[str, ...] = CLASSES
     names: tuple[str, ...] = NAMES
+    identity: str = "drawn"
 
     def __len__(self) -> int:
         return len(self.names)
