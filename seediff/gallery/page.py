@@ -67,7 +67,7 @@ def _row(entry: Entry, columns: list[str]) -> list[Any]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.4g}")
+    return None if value is None else float(f"{value:.3g}")
 
 
 def _identity(data: Annotated) -> str:

@@ -90,10 +90,10 @@ def test_what_is_shown_of_each_image(tmp_path: Path) -> None:
     _, content, pictures = written(data, tmp_path / "page.html", origin=origin, table=table)
     assert content["columns"] == ["clip", "area", "connectedness"] and content["title"] == "pairs"
     assert content["colours"] == {"cat": "#800000", "dog": "#008000"} and len(pictures) == 3
-    whole = round(connectedness(data[0][1]), 4)
+    whole = round(connectedness(data[0][1]), 3)
     assert content["rows"] == [
         ["cat-0", ["cat"], "a photo of a cat", "", "clip 0.2500 is below 0.3", [0.25, 0.5, whole]],
-        ["cat-1", ["cat"], "", "black", "", [None, round(area(data[1][1]), 5), whole]],
+        ["cat-1", ["cat"], "", "black", "", [None, round(area(data[1][1]), 4), whole]],
         ["dog-0", [], "", "no object", "", [None, 0, 0]],
     ]
     assert written(data, tmp_path / "page.html")[1]["rows"][0][1] == ["cat", "dog"]  # those in the mask
