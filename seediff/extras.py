@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from seediff.errors import SeediffError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
+    "coco": ("pycocotools",),
     "workflow": ("jinja2", "matplotlib", "pandas", "pydantic", "yaml"),
     "lora": ("peft",),
     "wordnet": ("wn",),
