@@ -90,7 +90,7 @@ class Format:
     digest: str = ""
 
     def of(self, folder: Path, split: str) -> Format:
-        """The format of that split of the folder: itself, for every copy has the same classes."""
+        """The format of that split of the folder: itself, unless the label files of copies differ."""
         return self
 
     # --- files
