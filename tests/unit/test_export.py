@@ -21,6 +21,7 @@ from scipy import ndimage
 
 import seediff.export.parquet
 import seediff.export.webdataset
+from seediff.datasets.annotated import open_annotated
 from seediff.datasets.images import Array, Pair
 from seediff.datasets.origins import Origin
 from seediff.errors import SeediffError
@@ -87,6 +88,18 @@ def split_of(split: str) -> set[str]:
 def check(name: str, image: Any, labels: Any) -> None:
     np.testing.assert_array_equal(np.asarray(image), BY_NAME[name][0])
     np.testing.assert_array_equal(np.asarray(labels), BY_NAME[name][1])
+
+
+# --- COCO and the plain folder, by our own readers
+
+
+@pytest.mark.parametrize("split", SHARES)
+@pytest.mark.parametrize("format", ["coco", "png"])
+def test_our_own_readers(exported: Any, format: str, split: str) -> None:
+    read = open_annotated(exported(format), split=split)
+    assert read.classes == CLASSES and set(read.names) == split_of(split)
+    for index, name in enumerate(read.names):
+        check(name, *read[index])
 
 
 # --- COCO, by pycocotools
