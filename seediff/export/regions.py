@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import KDTree
 
 from seediff.datasets.classes import BACKGROUND_LABEL, IGNORE_LABEL
 from seediff.datasets.images import Array
@@ -117,13 +116,10 @@ def _corners(line: list[_Edge]) -> Corners:
 def joined(lines: list[Corners]) -> Corners:
     """The outlines of a region as one closed line: a bridge leads to each hole, around it, and back the same way.
 
-    Bridges connect the nearest corners, and enclose nothing.
+    Bridges start at the nearest corner of the line so far, and enclose nothing.
     """
     path, *holes = lines
     for hole in holes:
-        distances, nearest = KDTree(path).query(hole)
-        there = int(np.argmin(distances))
-        here = int(nearest[there])
-        around = np.concatenate([np.roll(hole, -there, axis=0), hole[there : there + 1]])
-        path = np.concatenate([path[: here + 1], around, path[here:]])
+        here = int(np.abs(path - hole[0]).sum(axis=1).argmin())
+        path = np.concatenate([path[: here + 1], hole, hole[:1], path[here:]])
     return path
