@@ -39,7 +39,7 @@ FORMATS: dict[str, Format] = {
     "voc": Format(voc.write, voc.check),
     "parquet": Format(parquet.write, extra="huggingface"),
     "webdataset": Format(webdataset.write, webdataset.check),
-    "png": Format(png.write),
+    "png": Format(png.write, png.check),
 }
 
 

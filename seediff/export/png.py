@@ -10,7 +10,12 @@ from pathlib import Path
 
 from seediff.datasets.images import encode_mask, encode_png
 from seediff.export.folders import subfolder
-from seediff.export.source import Sample, Source
+from seediff.export.source import Sample, Source, check_listed
+
+
+def check(source: Source) -> None:
+    """Raise ``SeediffError`` for a class that cannot stand in the list of classes."""
+    check_listed(source.data.classes)
 
 
 def write(folder: Path, source: Source) -> None:

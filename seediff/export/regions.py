@@ -113,13 +113,29 @@ def _corners(line: list[_Edge]) -> Corners:
     return edges[edges[:, 2] != np.roll(edges[:, 2], 1), :2]
 
 
-def joined(lines: list[Corners]) -> Corners:
-    """The outlines of a region as one closed line: a bridge leads to each hole, around it, and back the same way.
+def joined(mask: NDArray[np.bool_]) -> Corners:
+    """The ``outlines`` as one closed line: a bridge leads to each hole, around it, and back the same way.
 
-    Bridges start at the nearest corner of the line so far, and enclose nothing.
+    Bridges go straight up, inside the region, from the first corner of a hole to whatever outline is above it. They
+    enclose nothing.
     """
-    path, *holes = lines
-    for hole in holes:
-        here = int(np.abs(path - hole[0]).sum(axis=1).argmin())
-        path = np.concatenate([path[: here + 1], hole, hole[:1], path[here:]])
+    path, *holes = outlines(mask)
+    for hole in sorted((_from_first_corner(hole) for hole in holes), key=lambda hole: hole[0, 1]):
+        x, y = hole[0].tolist()
+        outside = np.flatnonzero(~mask[:y, x])
+        end = np.array([[x, outside[-1] + 1 if outside.size else 0]])
+        here = _edge_at(path, *end[0].tolist())
+        path = np.concatenate([path[: here + 1], end, hole, hole[:1], end, path[here + 1 :]])
     return path
+
+
+def _from_first_corner(line: Corners) -> Corners:
+    """The closed line, begun at its uppermost corner, the first from the left."""
+    return np.roll(line, -int(np.lexsort(line.T)[0]), axis=0)
+
+
+def _edge_at(path: Corners, x: int, y: int) -> int:
+    """Which edge of the line leads to the right at that point, above the region; there is one."""
+    following = np.roll(path, -1, axis=0)
+    level = (path[:, 1] == y) & (following[:, 1] == y)
+    return int(np.argmax(level & (path[:, 0] <= x) & (x < following[:, 0])))

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from seediff import __version__
 from seediff.datasets.annotated import Annotated
+from seediff.datasets.class_lists import BACKGROUND_NAMES, IGNORED_NAMES
 from seediff.datasets.classes import BACKGROUND, MOST_CLASSES, check_classes
 from seediff.datasets.images import Array
 from seediff.datasets.origins import Origin
@@ -93,6 +94,15 @@ def check_data(data: Annotated) -> None:
             "Name the classes to keep with --class."
         )
     _check_names(data.names)
+
+
+def check_listed(classes: Sequence[str]) -> None:
+    """Raise ``SeediffError`` for a class that a list of classes would turn into background or ignored pixels."""
+    for name in classes:
+        if name.lower() in BACKGROUND_NAMES | IGNORED_NAMES or name != name.strip():
+            raise SeediffError(
+                f"Class {name!r} would be another thing in a list of classes.\nRename it, or leave it out with --class."
+            )
 
 
 def _check_names(names: Sequence[str]) -> None:

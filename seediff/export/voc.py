@@ -12,11 +12,12 @@ from seediff.datasets.classes import BACKGROUND
 from seediff.datasets.images import encode_jpeg, encode_mask
 from seediff.errors import SeediffError
 from seediff.export.folders import subfolder
-from seediff.export.source import Source
+from seediff.export.source import Source, check_listed
 
 
 def check(source: Source) -> None:
-    """Raise ``SeediffError`` for a name of an image that cannot stand in a list."""
+    """Raise ``SeediffError`` for a name of an image or of a class that cannot stand in a list."""
+    check_listed(source.data.classes)
     for name in source.names:
         if name.split() != [name]:
             raise SeediffError(

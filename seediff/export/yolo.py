@@ -17,7 +17,7 @@ from seediff.datasets.classes import BACKGROUND
 from seediff.datasets.images import Array, encode_labels, encode_png
 from seediff.errors import SeediffError
 from seediff.export.folders import subfolder
-from seediff.export.regions import Region, joined, outlines, regions
+from seediff.export.regions import Region, joined, regions
 from seediff.export.source import Source
 
 _REQUIRED, _KNOWN = ("train", "val"), ("train", "val", "test")
@@ -54,7 +54,7 @@ def polygons(labels: Array) -> str:
 
 
 def _corners(region: Region, width: int, height: int) -> str:
-    corners = (joined(outlines(region.mask)) + np.array([region.left, region.top])) / np.array([width, height])
+    corners = (joined(region.mask) + np.array([region.left, region.top])) / np.array([width, height])
     return " ".join(f"{value:.6f}" for value in corners.ravel().tolist())
 
 

@@ -175,7 +175,7 @@ def yolo_regions(text: str, width: int, height: int) -> Iterator[tuple[int, Arra
 
 @pytest.mark.parametrize("split", SHARES)
 def test_yolo_polygons(exported: Any, split: str) -> None:
-    """What Pillow fills differs from the labels in pixels at an outline alone: it fills those that the line touches."""
+    """Filled with its border, as OpenCV does, a polygon differs from the labels in pixels at an outline alone."""
     folder = exported("yolo")
     about = yaml.safe_load((folder / "data.yaml").read_text(encoding="utf-8"))
     assert about["names"] == dict(enumerate(CLASSES)) and "path" not in about and "masks_dir" not in about
@@ -191,14 +191,13 @@ def test_yolo_polygons(exported: Any, split: str) -> None:
             for number, polygon in yolo_regions(text, width, height):
                 if number == label - 1:
                     assert (polygon >= 0).all() and (polygon <= (width, height)).all()
-                    ImageDraw.Draw(drawn).polygon([tuple(corner) for corner in polygon.tolist()], fill=1)
+                    ImageDraw.Draw(drawn).polygon([tuple(corner) for corner in polygon.tolist()], fill=1, outline=1)
                     areas += abs(sum(x * v - u * y for (x, y), (u, v) in pairwise([*polygon, polygon[0]]))) / 2
             truth = labels == label
             assert areas == pytest.approx(truth.sum(), abs=0.05)
-            core = ndimage.binary_erosion(truth, np.ones((3, 3)))
-            reach = ndimage.binary_dilation(truth, np.ones((3, 3)))
             found = np.asarray(drawn)
-            assert not (core & ~found).any() and not (found & ~reach).any()
+            reach = ndimage.binary_dilation(truth, np.ones((3, 3)))
+            assert not (truth & ~found).any() and not (found & ~reach).any()
         names.add(name)
     assert names == split_of(split)
 
@@ -239,6 +238,18 @@ def test_voc(exported: Any, split: str) -> None:
         np.testing.assert_array_equal(np.asarray(mask), BY_NAME[name][1])
         assert np.abs(image.astype(int) - BY_NAME[name][0]).mean() < 6  # of noise, the worst case of JPEG
     assert (folder / "class_names.txt").read_text(encoding="utf-8").splitlines() == ["background", *CLASSES]
+
+
+def test_voc_by_our_own_reader(exported: Any) -> None:
+    """With its own classes, not with those of PASCAL VOC."""
+    with pytest.raises(SeediffError, match="has the splits train, val"):
+        open_annotated(exported("voc"))
+    read = open_annotated(exported("voc"), split="val", classes=CLASSES[::-1])
+    assert set(read.names) == split_of("val")
+    for index, name in enumerate(read.names):
+        labels = BY_NAME[name][1]
+        turned = np.where((labels > 0) & (labels < 255), len(CLASSES) + 1 - labels, labels)
+        np.testing.assert_array_equal(read[index][1], turned)
 
 
 # --- Hugging Face, by datasets
@@ -320,6 +331,17 @@ def test_webdataset(exported: Any, split: str) -> None:
         assert (about["caption"], about["category"]) == (f"a photo of {name}", "cat")
         labels = [CLASSES.index(each) + 1 for each in about["classes"]]
         assert labels == [each for each in np.unique(BY_NAME[name][1]).tolist() if each not in (0, 255)]
+
+
+def test_webdataset_by_datasets(exported: Any, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    files = {split: str(exported("webdataset") / f"{split}-*.tar") for split in SHARES}
+    read = datasets.load_dataset("webdataset", data_files=files, cache_dir=str(tmp_path))
+    for split in SHARES:
+        assert set(read[split]["__key__"]) == split_of(split)
+        for row in read[split]:
+            check(row["__key__"], row["png"], row["mask.png"])
+            assert row["json"]["category"] == "cat"
 
 
 def test_webdataset_shards_are_bounded_and_the_same_every_time(tmp_path: Path) -> None:
@@ -422,6 +444,13 @@ def test_refused(format: str, data: Drawn, said: str, tmp_path: Path) -> None:
         export(data, format, tmp_path / "out", {"train": 1.0})
     assert said in str(error.value)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("format", ["voc", "png"])
+@pytest.mark.parametrize("name", ["void", "_background_", " cat"])
+def test_classes_that_a_list_would_change_are_refused(format: str, name: str, tmp_path: Path) -> None:
+    with pytest.raises(SeediffError, match="would be another thing in a list of classes"):
+        export(Drawn(classes=("dog", name)), format, tmp_path / "out", {"train": 1.0})
 
 
 @pytest.mark.parametrize(

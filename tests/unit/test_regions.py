@@ -74,7 +74,7 @@ def test_outlines_enclose_the_region_and_nothing_else(labels: NDArray[np.uint8])
         outer, *holes = outlines(region.mask)
         assert signed_area(outer) > 0 and all(signed_area(hole) < 0 for hole in holes)
         assert signed_area(outer) + sum(map(signed_area, holes)) == region.area
-        line = joined([outer, *holes])
+        line = joined(region.mask)
         assert signed_area(line) == region.area
         np.testing.assert_array_equal(enclosed(line, region.mask.shape), region.mask)
 
@@ -105,7 +105,20 @@ def test_the_number_of_corners(mask: NDArray[np.bool_], corners: list[int]) -> N
 
 def test_a_bridge_leads_to_every_hole() -> None:
     mask = np.ones((7, 9), bool)
-    mask[1, 1] = mask[3:5, 4:6] = mask[5, 7] = False
-    line = joined(outlines(mask))
-    assert len(line) == 4 + 3 * (4 + 2)
+    mask[1, 1] = mask[3:5, 4:6] = mask[5, 4] = mask[6, 7] = mask[5, 1] = False
+    line = joined(mask)
+    assert len(line) == 8 + (4 + 3) + (6 + 3) + (4 + 3)
     np.testing.assert_array_equal(enclosed(line, mask.shape), mask)
+
+
+@settings(max_examples=60, deadline=None)
+@given(LABELS)
+def test_bridges_lie_inside_the_region(labels: NDArray[np.uint8]) -> None:
+    """What is walked twice, there and back, has the region on both sides, or meets a corner of it."""
+    for region in regions(labels):
+        line = joined(region.mask).tolist()
+        steps = [(tuple(start), tuple(end)) for start, end in zip(line, [*line[1:], line[0]])]
+        bridges = [(start, end) for start, end in steps if (end, start) in steps and start[1] < end[1]]
+        assert len(bridges) == len(outlines(region.mask)) - 1
+        for (x, top), (below_x, bottom) in bridges:
+            assert x == below_x and region.mask[top:bottom, x].all()
