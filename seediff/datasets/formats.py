@@ -54,7 +54,8 @@ class Format:
 
     Official facts:
 
-    ``title``, ``files``, ``source``: its name, the kinds of its files and where to get it, for people.
+    ``title``, ``files``, ``source``: its name, the kinds of its files and where to get it, for people. Custom data have
+    no source.
     ``place``: the folder where the studies expect it.
     ``splits``: split -> number of images; None: no official one.
     ``sizes``: smallest and largest (width, height) of its images.
@@ -103,7 +104,7 @@ class Format:
     def list_items(self, folder: Path, split: str) -> list[Item]:
         """The split's images in their order; ``SeediffError`` if a file is missing or another is in its place."""
         check_folder(folder, self.layout)
-        return check_items(self.find_items(folder, split), folder, self.split_path(folder, split))
+        return check_items(self.find_items(folder, split), folder, self.split_path(folder, split), not self.source)
 
     def split_path(self, folder: Path, split: str) -> Path:
         """The file or folder that makes a split."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -93,8 +92,8 @@ def _polygon(points: Any, height: int, width: int) -> NDArray[np.float64]:
         raise ValueError(f"has a polygon of {len(points)} numbers: x and y come in pairs")
     if len(points) < 6:
         raise ValueError(f"has a polygon of {len(points) // 2} points: three are needed at least")
-    least, most, side = min(points), max(points), max(height, width)
-    if not (isfinite(sum(points)) and -side <= least and most <= 2 * side):
+    side = max(height, width)
+    if min(points) < -side or max(points) > 2 * side:
         raise ValueError("has a polygon with points far outside its image")
     xs, ys = points[::2], points[1::2]
     if max(xs) <= 0 or min(xs) >= width or max(ys) <= 0 or min(ys) >= height:

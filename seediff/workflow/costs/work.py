@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 
 from seediff.attention.calls import LookAgain
-from seediff.datasets.registry import FORMATS
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import calls_of
 from seediff.segmenter.settings import SegmenterSettings
@@ -143,7 +143,10 @@ def _images_of(study: Study, benchmark: str) -> int:
     section = study.benchmarks[benchmark]
     if section.embedded:
         return int(getattr(section.embedded, section.split))
-    return FORMATS[section.format].splits.get(section.split, 0)
+    if (format := section.data_format(section.split)) is None:
+        return 0
+    official = format.splits.get(section.split, 0)
+    return len(format.find_items(Path(str(section.folder)), section.split)) if official is None else official
 
 
 def _crops(study: Study, segmenter: SegmenterSettings, benchmark: str) -> float:

@@ -7,7 +7,6 @@ from math import ceil
 
 from seediff.datasets.classes import BACKGROUND, check_classes
 from seediff.datasets.formats import REQUIRED_SPLITS
-from seediff.datasets.registry import FORMATS
 from seediff.errors import SeediffError
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS
@@ -225,7 +224,7 @@ def _check_recipe(study: Study, where: str, recipe: Recipe) -> None:
     if isinstance(recipe, RealRecipe):
         check_defined("benchmark", recipe.benchmark, study.benchmarks, where)
         _check_benchmark(where, study.benchmarks[recipe.benchmark], recipe.split)
-        _check_taught(where, study.benchmarks[recipe.benchmark].format, recipe.classes or study.classes)
+        _check_taught(where, study.benchmarks[recipe.benchmark], recipe.split, recipe.classes or study.classes)
         return
     check_defined("image set", recipe.image_set, study.image_sets, where)
     check_defined("refinement", recipe.refinement, study.refinements, where)
@@ -285,12 +284,13 @@ def _check_start(study: Study, name: str) -> None:
         chain.append(start.recipe)
 
 
-def _check_taught(where: str, format: str, classes: Sequence[str]) -> None:
+def _check_taught(where: str, benchmark: Benchmark, split: str, classes: Sequence[str]) -> None:
     """Annotated images must have every class that a recipe learns from them."""
     try:
         check_classes(classes)
-        FORMATS[format].label_by_name(classes)
-        FORMATS[format].check_learnable(classes)
+        if format := benchmark.data_format(split):
+            format.label_by_name(classes)
+            format.check_learnable(classes)
     except SeediffError as error:
         raise SeediffError(f"{where}: {error}") from None
 
