@@ -49,12 +49,12 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
         try:
             row = json.loads(line)
             usable = isinstance(row["file_name"], str)
+            json.dumps(row, ensure_ascii=False).encode()  # JSON may escape half a character, which cannot be written
         except (ValueError, KeyError, TypeError, RecursionError):
             usable = False
         if not usable:
-            raise SeediffError(
-                f"{path}, line {number}: not a JSON object with a file_name.\nCorrect that line, or remove the file."
-            )
+            problem = "not a JSON object with a file_name, in Unicode"
+            raise SeediffError(f"{path}, line {number}: {problem}.\nCorrect that line, or remove the file.")
         yield row
 
 

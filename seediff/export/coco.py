@@ -45,7 +45,7 @@ def write(folder: Path, source: Source) -> None:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    path.write_text(json.dumps(content), encoding="ascii")
 
 
 def _head(source: Source) -> dict[str, Any]:

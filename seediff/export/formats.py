@@ -11,7 +11,7 @@ from seediff.datasets.origins import Origin
 from seediff.errors import SeediffError
 from seediff.export import coco, parquet, png, voc, webdataset, yolo
 from seediff.export.folders import whole_folder
-from seediff.export.source import Source, check_data
+from seediff.export.source import Source, check_data, check_license
 from seediff.export.splits import split_images
 from seediff.extras import require_extra
 from seediff.names import nearest
@@ -69,6 +69,7 @@ def export(
     """
     writer = find_format(format)
     check_data(data)
+    check_license(license)
     source = Source(data, split_images(data.names, shares, rng_seed), origin or Origin(), license)
     writer.check(source)
     with whole_folder(output) as unfinished:

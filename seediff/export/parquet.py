@@ -15,6 +15,7 @@ import numpy as np
 from seediff.datasets.images import encode_labels, encode_png
 from seediff.export.folders import subfolder
 from seediff.export.source import Sample, Source
+from seediff.names import visible
 
 SHARD_BYTES = 256 * 2**20
 """A shard ends with the row that exceeds this."""
@@ -109,9 +110,9 @@ def _making(source: Source) -> Iterator[str]:
     yield f"The images were drawn by the model {model} from the prompt {template}, with each class in place of"
     yield f"`{{word}}`. seediff made the masks from the model's own attention ({variant}); nobody annotated them."
     yield "All settings:\n"
-    yield f"```json\n{json.dumps(settings, indent=1, ensure_ascii=False)}\n```"
+    yield f"```json\n{json.dumps(settings, indent=1)}\n```"
 
 
 def _code(text: object) -> str:
-    """As code in a table: what could end it is written otherwise."""
-    return f"`{str(text).replace('`', chr(39)).replace('|', '/')}`"
+    """As code in a line or table: what could end it is written otherwise."""
+    return f"`{visible(str(text)).replace('`', chr(39)).replace('|', '/')}`"

@@ -71,7 +71,7 @@ class Source:
 
     @property
     def about_json(self) -> str:
-        return json.dumps(self.about, indent=1, ensure_ascii=False) + "\n"
+        return json.dumps(self.about, indent=1) + "\n"
 
     @property
     def class_table(self) -> str:
@@ -116,6 +116,13 @@ def _check_names(names: Sequence[str]) -> None:
                 f"The images {first[key]!r} and {name!r} would be one file where case does not count.\nRename one."
             )
         first[key] = name
+
+
+def check_license(license: str) -> None:
+    """Raise ``SeediffError`` unless the license is a line of text."""
+    if not license.strip():
+        raise SeediffError("The license has no name.\nLeave it out if it is unknown.")
+    _check_line("License", license)
 
 
 def _check_line(kind: str, name: str) -> None:

@@ -213,6 +213,8 @@ def test_the_gallery_of_a_generated_folder(generated: Path, capsys: Any) -> None
 def test_the_export_of_a_generated_folder(generated: Path, tmp_path: Path, format: str, capsys: Any) -> None:
     output = tmp_path / "out"
     line = ["export", str(generated), "--format", format, "--output", str(output), "--split", "train=.6,val=.4"]
+    assert main([*line, "--license", "a\udcff"]) == 1
+    assert "License 'a\\udcff': its name must be one line of text" in capsys.readouterr().err
     assert main(line) == 0
     assert capsys.readouterr().out == f"3 images (train 2, val 1) in {output}\n"
     about = json.loads((output / "source.json").read_text())
@@ -221,9 +223,10 @@ def test_the_export_of_a_generated_folder(generated: Path, tmp_path: Path, forma
     assert "is not an empty folder" in capsys.readouterr().err
 
 
-def test_broken_metadata_are_named(generated: Path, tmp_path: Path, capsys: Any) -> None:
+@pytest.mark.parametrize("line", ['{"text": 1}', "[1]", "text", '{"file_name": "images/a.png", "text": "\\ud800"}'])
+def test_broken_metadata_are_named(generated: Path, capsys: Any, line: str) -> None:
     metadata = generated / "train" / "metadata.jsonl"
-    metadata.write_text(metadata.read_text() + '{"text": 1}\n')
+    metadata.write_text(f"{metadata.read_text()}{line}\n")
     assert main(["gallery", str(generated)]) == 1
-    assert f"{metadata}, line 4: not a JSON object with a file_name." in capsys.readouterr().err
+    assert f"{metadata}, line 4: not a JSON object with a file_name, in Unicode." in capsys.readouterr().err
     assert not (generated / "gallery.html").exists()
