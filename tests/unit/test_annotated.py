@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -27,7 +28,11 @@ from seediff.datasets.unlabelled import benchmark_images
 from seediff.datasets.verification import check_dataset
 from seediff.embedded.domains import write_domain
 from seediff.errors import SeediffError
-from seediff.workflow.sources import Data
+from seediff.workflow.sources import Data, real_data
+from seediff.workflow.study import Study, check_paths
+from seediff.workflow.study.data_formats import number_of_images
+from seediff.workflow.study.load import parse_study
+from tests.conftest import ROOT
 
 LABELS = np.array([[0, 1, 2], [2, 255, 0]], np.uint8)
 CLASSES = "label,class\n0,background\n1,cat\n2,dog\n"
@@ -433,6 +438,33 @@ def test_the_check_of_a_folder(tmp_path: Path) -> None:
     assert "no split 'val'" in check_dataset("folder", tmp_path, ["val"]).text
     assert "There is no folder" in check_dataset("folder", tmp_path / "nowhere").text
     assert "This looks like Images and masks: give the name folder." in check_dataset("voc", tmp_path).text
+
+
+def study_with(benchmark: dict[str, Any]) -> Study:
+    content = yaml.safe_load((ROOT / "config/studies/smoke.yaml").read_text())
+    content["benchmarks"]["voc"] = {"title": "Mine", "split": "train", **benchmark}
+    return parse_study(content)
+
+
+def test_a_study_is_compared_with_the_classes_of_its_folder(tmp_path: Path) -> None:
+    mine = {"format": "folder", "folder": str(tmp_path / "pairs")}
+    with pytest.raises(SeediffError, match=r"benchmarks\.voc\.folder"):
+        check_paths(study_with(mine))
+    write_folder(tmp_path / "pairs", classes="label,class\n0,background\n1,cat\n2,car\n")
+    study = study_with(mine)
+    check_paths(study)
+    assert number_of_images(study.benchmarks["voc"]) == 2
+    assert real_data(study) == [Data(mine["folder"], "folder", "train")]
+    with pytest.raises(SeediffError, match="has no split 'val'"):
+        study_with({**mine, "split": "val"})
+    write(tmp_path / "pairs" / "classes.csv", CLASSES)
+    with pytest.raises(SeediffError, match="folder has no class 'car'"):
+        study_with(mine)
+
+
+def test_no_stand_in_is_drawn_in_a_format_of_ones_own() -> None:
+    with pytest.raises(SeediffError, match="no stand-in is drawn in the format coco"):
+        study_with({"format": "coco", "embedded": {"train": 2, "val": 2}})
 
 
 def test_formats_of_ones_own_are_listed(tmp_path: Path) -> None:

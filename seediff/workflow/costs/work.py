@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 
 from seediff.attention.calls import LookAgain
 from seediff.masks.refinement import Refinement
@@ -18,6 +17,7 @@ from seediff.segmenter.settings import SegmenterSettings
 from seediff.workflow import plan
 from seediff.workflow.graph import Job
 from seediff.workflow.study import Study
+from seediff.workflow.study.data_formats import number_of_images
 from seediff.workflow.study.mask_sets import Filtered, MaskSet, compared
 from seediff.workflow.study.outputs import SceneJudge
 
@@ -143,10 +143,7 @@ def _images_of(study: Study, benchmark: str) -> int:
     section = study.benchmarks[benchmark]
     if section.embedded:
         return int(getattr(section.embedded, section.split))
-    if (format := section.data_format(section.split)) is None:
-        return 0
-    official = format.splits.get(section.split, 0)
-    return len(format.find_items(Path(str(section.folder)), section.split)) if official is None else official
+    return number_of_images(section)
 
 
 def _crops(study: Study, segmenter: SegmenterSettings, benchmark: str) -> float:

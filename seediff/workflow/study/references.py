@@ -7,6 +7,7 @@ from math import ceil
 
 from seediff.datasets.classes import BACKGROUND, check_classes
 from seediff.datasets.formats import REQUIRED_SPLITS
+from seediff.datasets.registry import FORMATS
 from seediff.errors import SeediffError
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import VARIANTS
@@ -15,6 +16,7 @@ from seediff.prompts.prompt_sets import too_few
 from seediff.prompts.synonyms.variety import vary
 from seediff.prompts.synonyms.vocabulary import shipped_words
 from seediff.prompts.words import PLACE, place_word, split_words
+from seediff.workflow.study.data_formats import data_format
 from seediff.workflow.study.mask_sets import mask_sets
 from seediff.workflow.study.outputs import Figures
 from seediff.workflow.study.sections import (
@@ -288,7 +290,7 @@ def _check_taught(where: str, benchmark: Benchmark, split: str, classes: Sequenc
     """Annotated images must have every class that a recipe learns from them."""
     try:
         check_classes(classes)
-        if format := benchmark.data_format(split):
+        if format := data_format(benchmark, split):
             format.label_by_name(classes)
             format.check_learnable(classes)
     except SeediffError as error:
@@ -297,5 +299,9 @@ def _check_taught(where: str, benchmark: Benchmark, split: str, classes: Sequenc
 
 def _check_benchmark(where: str, benchmark: Benchmark, split: str) -> None:
     """An embedded stand-in is drawn with two splits; the splits of a folder are checked when it is opened."""
+    if benchmark.embedded and benchmark.format not in FORMATS:
+        raise SeediffError(
+            f"{where}: no stand-in is drawn in the format {benchmark.format}.\nGive the data's 'folder'."
+        )
     if benchmark.embedded and split not in REQUIRED_SPLITS:
         raise SeediffError(f"{where}: an embedded benchmark has no split {split!r}.\n{nearest(split, REQUIRED_SPLITS)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Le
@@ -13,8 +12,7 @@ from pydantic_core import PydanticCustomError
 from seediff.adaptation.settings import Adaptation
 from seediff.datasets.augmentation import Augmentation
 from seediff.datasets.classes import MOST_CLASSES
-from seediff.datasets.formats import Format as DataFormat
-from seediff.datasets.registry import FORMATS, find_format, known_formats
+from seediff.datasets.registry import known_formats
 from seediff.diffusion.model_files import is_hub_id, reference, split_reference
 from seediff.errors import SeediffError
 from seediff.filtering.settings import Filter
@@ -260,16 +258,7 @@ class Benchmark(Section):
     def _has_one_source(self) -> Benchmark:
         if (self.folder is None) == (self.embedded is None):
             raise ValueError("give either 'folder', where the data set is, or 'embedded', to draw a stand-in")
-        if self.embedded and self.format not in FORMATS:
-            raise ValueError(f"no stand-in is drawn in the format {self.format}: give 'folder', where the data set is")
         return self
-
-    def data_format(self, split: str) -> DataFormat | None:
-        """The format of that split; None if it depends on a folder that is not there, which ``check_paths`` reports."""
-        if self.format in FORMATS:
-            return FORMATS[self.format]
-        folder = Path(self.folder or "")
-        return find_format(self.format).of(folder, split) if folder.is_dir() else None
 
 
 def _settings(values: Any) -> Any:

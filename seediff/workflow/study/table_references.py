@@ -10,6 +10,7 @@ from seediff.errors import SeediffError
 from seediff.masks.variants import VARIANTS
 from seediff.names import nearest, repeated
 from seediff.segmenter.settings import ROBUST_ARCHITECTURES
+from seediff.workflow.study.data_formats import data_format
 from seediff.workflow.study.outputs import Column, Judge, MaskTable, ReferenceJudge, Row, SceneJudge, Table
 from seediff.workflow.study.sections import Study
 
@@ -133,7 +134,7 @@ def check_tested(study: Study, benchmark: str, classes: Sequence[str], where: st
     """A benchmark must have the classes, or be known or declared to lack them; its format, if it is known."""
     settings = study.benchmarks[benchmark]
     try:
-        if format := settings.data_format(settings.split):
+        if format := data_format(settings, settings.split):
             format.label_by_name(classes, settings.lacks)
         return format
     except SeediffError as error:
