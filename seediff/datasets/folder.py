@@ -84,8 +84,7 @@ class FolderFormat(CustomFormat):
     def read(self, folder: Path, split: str) -> Format:
         listed = read_class_list(folder)
         decode = partial(decode_coloured, known=frozenset(listed.labels), table=listed.colours)
-        files = {"describing": (listed.path,), "digest": listed.digest}
-        return self.described(folder, listed.labels, self.find_items, decode=decode, **files)
+        return self.described(folder, listed.labels, self.find_items, decode=decode, digest=listed.digest)
 
     def find_items(self, folder: Path, split: str) -> list[Item]:
         """The images and masks, wherever there is at least one of the two, or those that the split's file lists."""
