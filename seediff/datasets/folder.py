@@ -103,6 +103,8 @@ class FolderFormat(CustomFormat):
 
 def _names_in(path: Path) -> list[str]:
     """The images that a file lists, one a line, with or without their suffix."""
+    if not path.is_file():  # a pipe would be waited for
+        raise SeediffError(f"{path} is not a file, with an image a line.")
     try:
         lines = [line.strip() for line in read_file(path).decode("utf-8-sig").splitlines()]
     except UnicodeDecodeError:
