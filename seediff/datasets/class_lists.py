@@ -40,7 +40,6 @@ class ClassList:
     file gives none. ``digest``: sha256 of the file.
     """
 
-    path: Path
     labels: Mapping[int, str | None]
     colours: Mapping[Colour, int]
     digest: str
@@ -67,7 +66,7 @@ def read_class_list(folder: Path) -> ClassList:
         labels, colours = _labels(rows), _colours(rows)
     except (ValueError, csv.Error) as error:
         raise SeediffError(f"{path}: {error}.\nIt should give each class one label and one name.") from None
-    return ClassList(path, labels, colours, hashlib.sha256(content).hexdigest())
+    return ClassList(labels, colours, hashlib.sha256(content).hexdigest())
 
 
 class _Row(NamedTuple):

@@ -62,10 +62,10 @@ class Format:
     ``converted``: values that label files have after the customary conversion to training ids, which is not what is
     read here; empty if there is no such conversion.
 
-    Of a custom data set, whose classes come from its folder:
+    Of custom data, whose classes come from their folder:
 
-    ``describing``: the files that say what classes there are.
-    ``digest``: a text that changes with the contents of these files, and of the annotations if ``draw`` is given.
+    ``digest``: a text that changes with the list of classes, and with the annotations if ``draw`` is given; empty for a
+    known data set.
     """
 
     name: str
@@ -87,7 +87,6 @@ class Format:
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     converted: frozenset[int] = frozenset()
-    describing: tuple[Path, ...] = ()
     digest: str = ""
 
     def of(self, folder: Path, split: str) -> Format:

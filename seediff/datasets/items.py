@@ -197,14 +197,15 @@ def recorded_checksums(folder: Path, split: str, items: Sequence[Item]) -> dict[
     return checksums
 
 
-def fingerprint(folder: Path, files: Iterable[Path]) -> str:
+def fingerprint(folder: Path, files: Iterable[Path], contents: str = "") -> str:
     """A checksum over the names and sizes of a data set's files in their order, without reading them.
 
+    ``contents``: a text that stands for what has been read of them anyway, such as a list of classes.
     It tells copies of a data set apart: it changes with the list of files, and with an added, missing or re-encoded
     file, but not if a file is replaced by another of the same size. Time stamps do not count, so a copy on another
     machine is the same. ``seediff data check`` reads the files.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(contents.encode())
     for path in files:
         digest.update(os.fsencode(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n"))
     return digest.hexdigest()
