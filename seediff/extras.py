@@ -7,9 +7,13 @@ from importlib.util import find_spec
 from seediff.errors import SeediffError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
+    "coco": ("pycocotools",),
     "workflow": ("jinja2", "matplotlib", "pandas", "pydantic", "yaml"),
+    "demo": ("gradio", "matplotlib"),
     "lora": ("peft",),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
     "wordnet": ("wn",),
+    "huggingface": ("datasets",),
 }
 """For each extra of pyproject.toml that code asks for, the modules which that code imports."""
 

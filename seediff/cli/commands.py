@@ -8,11 +8,12 @@ from typing import Annotated
 
 import typer
 
+from seediff.cli.data_sets import export, gallery
 from seediff.cli.demo import demo
 from seediff.cli.generation import begin, draw, finish, generate
 from seediff.cli.options import file, folder
 from seediff.cli.photographs import segment
-from seediff.cli.segmenters import evaluate, predict, train
+from seediff.cli.segmenters import evaluate, onnx, predict, train
 from seediff.cli.terminal import say, show_tables, status_text
 from seediff.errors import SeediffError
 from seediff.names import nearest
@@ -27,7 +28,9 @@ RngSeed = Annotated[int, typer.Option(help="every random number is derived from 
 
 def add_to(app: typer.Typer) -> None:
     """Add every command for people to the program."""
-    own: list[Callable[..., None]] = [generate, segment, train, predict, evaluate, demo, adapter]
+    own: list[Callable[..., None]] = [
+        generate, segment, export, gallery, train, predict, evaluate, onnx, demo, adapter,
+    ]  # fmt: skip
     of_studies: list[Callable[..., None]] = [check, plan, status, compare, figures, show]
     for command in [*own, *of_studies]:
         app.command()(command)

@@ -108,3 +108,22 @@ def _table(numbers: Mapping[str, Any]) -> str:
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:{width}}  {'–' if value is None else f'{value:.1f}':>5}" for name, value in rows]
     return "\n".join([f"{numbers['images']} images, in percent", *lines])
+
+
+def onnx(
+    model: Model,
+    output: Annotated[Path, typer.Option(parser=file, help="ONNX file to write")],
+    height: Annotated[int, typer.Option(min=32, max=8192, help="of the images that it is for, in pixels")],
+    width: Annotated[int, typer.Option(min=32, max=8192, help="of the images that it is for, in pixels")],
+) -> None:
+    """Write a segmenter as an ONNX file.
+
+    Its input is an image (1, height, width, 3) uint8, its output the scores of the classes (1, classes, height, width).
+    """
+    from seediff.segmenter.evaluate import load_segmenter
+    from seediff.segmenter.onnx import export_onnx
+
+    segmenter = load_segmenter(model)
+    export_onnx(segmenter, output, (height, width))
+    say(f"{output}: image (1, {height}, {width}, 3) uint8 -> scores (1, {len(segmenter.classes)}, {height}, {width})")
+    say(f"classes: {', '.join(segmenter.classes)}")

@@ -1,7 +1,12 @@
-"""Cityscapes (fine annotation): ``folder`` is the one with leftImg8bit and gtFine."""
+"""Cityscapes (fine annotation): ``folder`` is the one with leftImg8bit and gtFine.
+
+Its labels are read from *_labelIds.png, which come with it. Where a split has none of them, they are read from
+*_labelTrainIds.png, which Cityscapes' scripts make of them.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +35,11 @@ LABEL_COUNT = 34
 LABELS: dict[int, str | None] = {label: IDS.get(label) for label in range(LABEL_COUNT)}
 """Pixel value of a labelIds file -> class name; None is void, as in Cityscapes' own evaluation."""
 
+TRAIN_ID_LABELS: dict[int, str | None] = {**{number: name for name, number in TRAIN_IDS.items()}, IGNORE_LABEL: None}
+"""Pixel value of a labelTrainIds file -> class name."""
+
 IMAGE_SUFFIX, LABEL_SUFFIX = "_leftImg8bit.png", "_gtFine_labelIds.png"
+TRAIN_ID_SUFFIX = "_gtFine_labelTrainIds.png"
 
 
 def split_parts(folder: Path, split: str) -> tuple[Path, Path]:
@@ -38,17 +47,27 @@ def split_parts(folder: Path, split: str) -> tuple[Path, Path]:
     return folder / "leftImg8bit" / split, folder / "gtFine" / split
 
 
-def find_items(folder: Path, split: str) -> list[Item]:
+def find_items(folder: Path, split: str, label_suffix: str = LABEL_SUFFIX) -> list[Item]:
     """The split's images and label files, city by city, wherever there is at least one of the two."""
     images, labels = split_parts(folder, split)
     check_folder(images, f"a folder a city, with *{IMAGE_SUFFIX}")
-    return pairs_below(images, IMAGE_SUFFIX, labels, LABEL_SUFFIX)
+    return pairs_below(images, IMAGE_SUFFIX, labels, label_suffix)
 
 
-FORMAT = Format(
+@dataclass(frozen=True)
+class Cityscapes(Format):
+    """The format of label ids, or of training ids where a split has these alone."""
+
+    def of(self, folder: Path, split: str) -> Format:
+        labels = split_parts(folder, split)[1]
+        by_ids, by_train_ids = (any(labels.glob(f"*/*{suffix}")) for suffix in (LABEL_SUFFIX, TRAIN_ID_SUFFIX))
+        return BY_TRAIN_IDS if by_train_ids and not by_ids else self
+
+
+FORMAT = Cityscapes(
     name="cityscapes",
     title="Cityscapes",
-    files="PNG images, grey PNGs of label ids (*_gtFine_labelIds.png)",
+    files="PNG images, grey PNGs of label ids (*_gtFine_labelIds.png, or *_labelTrainIds.png alone)",
     source=(
         "The Cityscapes Dataset, https://www.cityscapes-dataset.com (registration required):",
         "gtFine_trainvaltest.zip and leftImg8bit_trainvaltest.zip",
@@ -74,3 +93,12 @@ FORMAT = Format(
     ),
     converted=frozenset({*TRAIN_IDS.values(), IGNORE_LABEL}),
 )  # fmt: skip
+
+BY_TRAIN_IDS = replace(
+    FORMAT,
+    find_items=partial(find_items, label_suffix=TRAIN_ID_SUFFIX),
+    decode=partial(decode_mask, known=frozenset(TRAIN_ID_LABELS)),
+    labels=TRAIN_ID_LABELS,
+    converted=frozenset(),
+)
+"""The same images with labels of 0 to 18."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from seediff.datasets.classes import BACKGROUND, BACKGROUND_LABEL, IGNORE_LABEL
+from seediff.datasets.classes import BACKGROUND, BACKGROUND_LABEL, IGNORE_LABEL, MOST_CLASSES
 from seediff.datasets.images import read_file
 from seediff.datasets.palettes import Colour
 from seediff.errors import SeediffError
@@ -40,7 +40,6 @@ class ClassList:
     file gives none. ``digest``: sha256 of the file.
     """
 
-    path: Path
     labels: Mapping[int, str | None]
     colours: Mapping[Colour, int]
     digest: str
@@ -67,7 +66,7 @@ def read_class_list(folder: Path) -> ClassList:
         labels, colours = _labels(rows), _colours(rows)
     except (ValueError, csv.Error) as error:
         raise SeediffError(f"{path}: {error}.\nIt should give each class one label and one name.") from None
-    return ClassList(path, labels, colours, hashlib.sha256(content).hexdigest())
+    return ClassList(labels, colours, hashlib.sha256(content).hexdigest())
 
 
 class _Row(NamedTuple):
@@ -77,13 +76,14 @@ class _Row(NamedTuple):
 
 
 def _rows_of_csv(text: str) -> Iterator[_Row]:
-    header, *lines = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(text, newline="")) if line]
+    cells = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(text, newline="")) if line]
+    header, lines = cells[0] if cells else [], cells[1:]
     columns = [cell.lower().replace("color", "colour") for cell in header]
     if "label" not in columns or "class" not in columns:
         raise ValueError(f"its columns are {','.join(header)}, not label,class or label,class,colour")
-    for cells in lines:
-        row = dict(zip(columns, cells, strict=False))
-        beyond = cells[len(columns) :]  # a colour as 'red,green,blue' without quotation marks
+    for line in lines:
+        row = dict(zip(columns, line, strict=False))
+        beyond = line[len(columns) :]  # a colour as 'red,green,blue' without quotation marks
         colour = ",".join([row.get("colour", ""), *beyond])
         yield _Row(_byte(row.get("label", ""), "label"), row.get("class", ""), _colour(colour) if colour else None)
 
@@ -117,12 +117,12 @@ def _labels(rows: Sequence[_Row]) -> dict[int, str | None]:
     labels: dict[int, str | None] = {row.label: _class(row.name) for row in rows}
     if twice := repeated(row.label for row in rows):
         raise ValueError(f"label {twice[0]} is listed twice")
-    if twice := repeated(row.name for row in rows):
-        raise ValueError(f"{twice[0]!r} is listed twice")
+    if named_twice := repeated(row.name for row in rows):
+        raise ValueError(f"{named_twice[0]!r} is listed twice")
+    if any(label > IGNORE_LABEL for label in labels):
+        raise ValueError(f"it lists {len(rows)} classes, but masks of one byte a pixel have {MOST_CLASSES} at most")
     if (name := labels.get(IGNORE_LABEL)) is not None:
         raise ValueError(f"{name!r} has the label {IGNORE_LABEL}, which is for ignored pixels")
-    if beyond := [label for label in labels if label > IGNORE_LABEL]:
-        raise ValueError(f"it lists {len(rows)} classes, but masks of one byte a pixel end at {beyond[0] - 2}")
     if not {name for name in labels.values() if name} - {BACKGROUND}:
         raise ValueError("it lists no classes")
     return {BACKGROUND_LABEL: BACKGROUND, IGNORE_LABEL: None, **labels}

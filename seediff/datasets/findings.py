@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal
 
 from seediff.names import visible
 
 AGAIN = "Unpack the archive again; `seediff data list` says which, and where to get it."
+OWN = "Put the right file in its place."
+"""What is said instead of ``AGAIN`` of data that come from no known archive."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,10 @@ class Finding:
     severity: Literal["error", "warning", "note"]
     text: str
     remedy: str = ""
+
+    def of_own_data(self) -> Finding:
+        """The same of data that come from no known archive."""
+        return replace(self, remedy=self.remedy.replace(AGAIN, OWN))
 
     def __str__(self) -> str:
         """One or two lines, even if file names contain control characters."""

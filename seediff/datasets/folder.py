@@ -84,8 +84,7 @@ class FolderFormat(CustomFormat):
     def read(self, folder: Path, split: str) -> Format:
         listed = read_class_list(folder)
         decode = partial(decode_coloured, known=frozenset(listed.labels), table=listed.colours)
-        files = {"describing": (listed.path,), "digest": listed.digest}
-        return self.described(folder, listed.labels, self.find_items, decode=decode, **files)
+        return self.described(folder, listed.labels, self.find_items, decode=decode, digest=listed.digest)
 
     def find_items(self, folder: Path, split: str) -> list[Item]:
         """The images and masks, wherever there is at least one of the two, or those that the split's file lists."""
@@ -104,6 +103,8 @@ class FolderFormat(CustomFormat):
 
 def _names_in(path: Path) -> list[str]:
     """The images that a file lists, one a line, with or without their suffix."""
+    if not path.is_file():  # a pipe would be waited for
+        raise SeediffError(f"{path} is not a file, with an image a line.")
     try:
         lines = [line.strip() for line in read_file(path).decode("utf-8-sig").splitlines()]
     except UnicodeDecodeError:

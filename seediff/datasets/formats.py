@@ -54,17 +54,18 @@ class Format:
 
     Official facts:
 
-    ``title``, ``files``, ``source``: its name, the kinds of its files and where to get it, for people.
+    ``title``, ``files``, ``source``: its name, the kinds of its files and where to get it, for people. Custom data have
+    no source.
     ``place``: the folder where the studies expect it.
     ``splits``: split -> number of images; None: no official one.
     ``sizes``: smallest and largest (width, height) of its images.
     ``converted``: values that label files have after the customary conversion to training ids, which is not what is
     read here; empty if there is no such conversion.
 
-    Of a custom data set, whose classes come from its folder:
+    Of custom data, whose classes come from their folder:
 
-    ``describing``: the files that say what classes there are.
-    ``digest``: a text that changes with the contents of these files, and of the annotations if ``draw`` is given.
+    ``digest``: a text that changes with the list of classes, and with the annotations if ``draw`` is given; empty for a
+    known data set.
     """
 
     name: str
@@ -86,11 +87,10 @@ class Format:
     aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     converted: frozenset[int] = frozenset()
-    describing: tuple[Path, ...] = ()
     digest: str = ""
 
     def of(self, folder: Path, split: str) -> Format:
-        """The format of that split of the folder: itself, for every copy has the same classes."""
+        """The format of that split of the folder: itself, unless the label files of copies differ."""
         return self
 
     # --- files
@@ -103,7 +103,7 @@ class Format:
     def list_items(self, folder: Path, split: str) -> list[Item]:
         """The split's images in their order; ``SeediffError`` if a file is missing or another is in its place."""
         check_folder(folder, self.layout)
-        return check_items(self.find_items(folder, split), folder, self.split_path(folder, split))
+        return check_items(self.find_items(folder, split), folder, self.split_path(folder, split), not self.source)
 
     def split_path(self, folder: Path, split: str) -> Path:
         """The file or folder that makes a split."""

@@ -61,7 +61,7 @@ def find_items(folder: Path, split: str) -> list[Item]:
 
 def has_classes_of(subset: int, folder: Path) -> bool:
     """Whether the folder has the classes of that subset, each in a subfolder of its own."""
-    return {path.name for path in (folder / SPLITS["train"]).iterdir()} == {*NAMES[subset]}
+    return {path.name for path in (folder / SPLITS["train"]).glob("n*/")} == {*NAMES[subset]}
 
 
 ALIASES_OF_50: dict[str, tuple[str, ...]] = {

@@ -38,11 +38,12 @@ def check_folder(folder: Path, what: str) -> None:
         raise SeediffError(f"There is no folder {folder}.\nIt should hold {what}.")
 
 
-def check_items(items: Sequence[Item], folder: Path, source: Path) -> list[Item]:
+def check_items(items: Sequence[Item], folder: Path, source: Path, own: bool = False) -> list[Item]:
     """The items, checked: there are some, their files exist, and no other files compete with them.
 
-    ``folder`` is the data set's, ``source`` is the file or folder in it that lists the items. Raises ``SeediffError``
-    naming the first file with the first kind of problem, and how many more have it.
+    ``folder`` is the data set's, ``source`` is the file or folder in it that lists the items; ``own``: it comes from no
+    known archive. Raises ``SeediffError`` naming the first file with the first kind of problem, and how many more have
+    it.
     """
     if not items:
         raise SeediffError(f"{source} lists no images.")
@@ -50,7 +51,8 @@ def check_items(items: Sequence[Item], folder: Path, source: Path) -> list[Item]
     for problem, path, remark in item_problems(items):
         problems.add(problem, f"{path}{remark}")
     for finding in problems.findings(str(source)):
-        remedy = "Delete the folder and run again." if (folder / RECORD).exists() else finding.remedy
+        told = finding.of_own_data() if own else finding
+        remedy = "Delete the folder and run again." if (folder / RECORD).exists() else told.remedy
         raise SeediffError(f"{finding.text}.\n{remedy}")
     return list(items)
 
@@ -195,14 +197,15 @@ def recorded_checksums(folder: Path, split: str, items: Sequence[Item]) -> dict[
     return checksums
 
 
-def fingerprint(folder: Path, files: Iterable[Path]) -> str:
+def fingerprint(folder: Path, files: Iterable[Path], contents: str = "") -> str:
     """A checksum over the names and sizes of a data set's files in their order, without reading them.
 
+    ``contents``: a text that stands for what has been read of them anyway, such as a list of classes.
     It tells copies of a data set apart: it changes with the list of files, and with an added, missing or re-encoded
     file, but not if a file is replaced by another of the same size. Time stamps do not count, so a copy on another
     machine is the same. ``seediff data check`` reads the files.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(contents.encode())
     for path in files:
         digest.update(os.fsencode(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n"))
     return digest.hexdigest()

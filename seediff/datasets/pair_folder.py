@@ -19,12 +19,13 @@ from typing import Any
 from PIL import Image
 
 from seediff.datasets.images import Array, encode_mask, encode_picture, resize_pair
+from seediff.datasets.origins import SETTINGS
 from seediff.datasets.palettes import VOC_COLOURS, overlay
 from seediff.diffusion.model_files import differences
 from seediff.errors import SeediffError
 from seediff.files.sealed import partial, read_json, write_json
 
-SETTINGS, CLASSES = "settings.json", "classes.csv"
+CLASSES = "classes.csv"
 PREVIEW = 1024
 """The longest edge of an overlay, in pixels."""
 CHECKSUMS = "checksums"

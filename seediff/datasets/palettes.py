@@ -96,14 +96,19 @@ def overlay(image: NDArray[np.uint8], mask: NDArray[np.uint8], palette: NDArray[
     """
     if mask.shape != image.shape[:2]:
         raise SeediffError(f"Image {image.shape[:2]} and mask {mask.shape} differ in size.")
+    colours, shares = tints(mask, palette)
+    return Image.fromarray((image * (1 - shares) + colours * shares).round().astype(np.uint8))
+
+
+def tints(mask: Array, palette: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The colours (H, W, 3) in [0, 255] that an overlay lays over an image, and their shares (H, W, 1) in [0, 1]."""
     ignored = mask == IGNORE_LABEL
     labels = np.where(ignored, 0, mask)
     if labels.max() >= len(palette):
         raise SeediffError(f"The mask holds label {labels.max()}, the palette ends at {len(palette) - 1}.")
     colours = np.where(ignored[..., None], 128, palette[labels]).astype(np.float64)
     colours[mask == 0] = 255
-    shares = np.where(mask == 0, 0.65, np.where(_outline(mask), 1.0, 0.5))[..., None]
-    return Image.fromarray((image * (1 - shares) + colours * shares).round().astype(np.uint8))
+    return colours, np.where(mask == 0, 0.65, np.where(_outline(mask), 1.0, 0.5))[..., None]
 
 
 def _outline(mask: NDArray[np.uint8]) -> NDArray[np.bool_]:

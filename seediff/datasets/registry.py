@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from seediff.datasets import ade20k, cityscapes, folder, imagenet_s, voc
+from seediff.datasets import ade20k, cityscapes, coco, folder, imagenet_s, voc, voc_like
 from seediff.datasets.classes import BACKGROUND
 from seediff.datasets.custom import CustomFormat
 from seediff.datasets.formats import STAND_IN_SIGN, Format
@@ -23,7 +23,9 @@ FORMATS: dict[str, Format] = {
 }
 
 
-CUSTOM: dict[str, CustomFormat] = {format.name: format for format in (folder.FOLDER, folder.LABELME)}
+CUSTOM: dict[str, CustomFormat] = {
+    format.name: format for format in (folder.FOLDER, folder.LABELME, coco.COCO, voc_like.VOC_LIKE)
+}
 
 
 def known_formats() -> Mapping[str, Format | CustomFormat]:

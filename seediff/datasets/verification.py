@@ -19,11 +19,12 @@ from tqdm import tqdm
 
 from seediff.datasets.benchmarks import OBJECT_MASKS, are_object_masks
 from seediff.datasets.classes import BACKGROUND
+from seediff.datasets.custom import CustomFormat
 from seediff.datasets.findings import AGAIN, Finding, Problem, Problems, Report
 from seediff.datasets.formats import REQUIRED_SPLITS, STAND_IN_SIGN, Format, Size
-from seediff.datasets.images import Photograph, PictureError, decode_photograph, read_file
+from seediff.datasets.images import Photograph, PictureError, decode_photograph
 from seediff.datasets.items import Item, item_problems
-from seediff.datasets.registry import FORMATS, find_format, is_stand_in
+from seediff.datasets.registry import CUSTOM, FORMATS, find_format, is_stand_in
 from seediff.errors import SeediffError
 from seediff.names import nearest
 
@@ -47,6 +48,8 @@ def check_dataset(name: str, folder: Path, splits: Sequence[str] | None = None, 
     set or of a split that does not exist; whatever is wrong with the copy is in the report.
     """
     known = find_format(name)
+    if isinstance(known, CustomFormat):
+        return _check_custom(known, folder, splits, sample)
     for split in splits or ():
         if split not in known.splits:
             raise SeediffError(f"{known.title} has no split {split!r}.\n{nearest(split, known.splits)}")
@@ -56,11 +59,30 @@ def check_dataset(name: str, folder: Path, splits: Sequence[str] | None = None, 
         chosen = list(splits or _splits(known, folder))
         find_items = cache(partial(known.find_items, folder))
         for split in chosen:
-            line, found = _check_split(known, find_items, folder, split, sample)
+            line, found = _check_split(known.of(folder, split), folder, split, sample)
             checked.append(line)
             findings += found
         findings += _shared_images(find_items, chosen)
     return Report(f"{known.title} in {folder}", tuple(checked), tuple(findings))
+
+
+def _check_custom(known: CustomFormat, folder: Path, splits: Sequence[str] | None, sample: int | None) -> Report:
+    """The same of data of which nothing is known beforehand: every split that there is, each with its own classes."""
+    findings, checked = list[Finding](), list[str]()
+    formats: dict[str, Format] = {}
+    for split in splits or known.present_splits(folder) or [""]:
+        try:
+            formats[split] = known.of(folder, split)
+        except SeediffError as error:
+            text, _, remedy = str(error).partition("\n")
+            findings.append(Finding("error", f"{split}: {text}" if split else text, remedy))
+            continue
+        line, found = _check_split(formats[split], folder, split, sample)
+        checked.append(line)
+        findings += found
+    if "val" in formats:
+        findings += _shared_images(lambda split: formats[split].find_items(folder, split), [*formats])
+    return Report(f"{known.title} in {folder}", tuple(checked), tuple(finding.of_own_data() for finding in findings))
 
 
 def _splits(known: Format, folder: Path) -> list[str]:
@@ -81,6 +103,9 @@ def _place_meant(known: Format, folder: Path, missing: Sequence[str]) -> str:
     for place in (*near, *folder.resolve().parents[:2]):
         if not known.missing_folders(place):
             return f"{place} looks right: give that folder."
+    for other, custom in CUSTOM.items():
+        if custom.recognises(folder):
+            return f"This looks like {custom.title}: give the name {other}."
     for other, candidate in FORMATS.items():
         if not candidate.missing_folders(folder):
             return f"This looks like {candidate.title}: give the name {other}."
@@ -96,15 +121,13 @@ def _stand_in(known: Format, folder: Path) -> list[Finding]:
     return [Finding("note", text, "If something is wrong with it, delete it: it is drawn anew when it is needed.")]
 
 
-def _check_split(
-    known: Format, find_items: FindItems, folder: Path, split: str, sample: int | None
-) -> tuple[str, list[Finding]]:
+def _check_split(known: Format, folder: Path, split: str, sample: int | None) -> tuple[str, list[Finding]]:
     """What was looked at, in a line, and what is wrong with it."""
-    official = not is_stand_in(folder)
+    official = known.splits[split] is not None and not is_stand_in(folder)
     if not (path := known.split_path(folder, split)).exists():
         return f"{split}: not there", [Finding("error", f"{split}: {path} is missing", AGAIN)]
     try:
-        items = find_items(split)
+        items = known.find_items(folder, split)
     except (SeediffError, OSError) as error:
         text, _, remedy = str(error).partition("\n")
         return f"{split}: not checked", [Finding("error", f"{split}: {text}", remedy)]
@@ -127,7 +150,7 @@ def _readable_labels(known: Format, items: Iterable[Item]) -> Iterator[NDArray[A
     for item in items:
         try:
             if item.labels.is_file():  # a pipe would be waited for
-                yield known.decode(read_file(item.labels), str(item.labels))
+                yield known.label_values(item)
         except (SeediffError, OSError):
             continue
 
@@ -187,18 +210,22 @@ class SampledFiles:
         self.problems = Problems()
         self.pixels = np.zeros(format.values, np.int64)
         self._folder, self._format, self._sizes = folder, format, sizes
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256(format.digest.encode())
         self._label_files = 0
 
     def add(self, item: Item) -> None:
         """Read the two files of an image. A missing one has been noted by whoever looked at all of the split."""
-        image, labels = self._read(item.image, decode_photograph), self._read(item.labels, self._format.decode)
+        image, labels = self._read(item.image, decode_photograph), self._labels(item)
         if image is not None:
             self._measure(item.image, image)
         if labels is not None:
             self._count(item.labels, labels)
         if image is not None and labels is not None:
             self._compare(item, image, labels)
+
+    def _labels(self, item: Item) -> NDArray[Any] | None:
+        """Those that are drawn come from a file that was checked as a whole, and is under the checksum."""
+        return self._format.draw(item) if self._format.draw else self._read(item.labels, self._format.decode)
 
     def _read(self, path: Path, decode: Callable[[bytes, str], Content]) -> Content | None:
         """What is in the file, if it can be read to its end."""
@@ -220,7 +247,7 @@ class SampledFiles:
 
     def _compare(self, item: Item, image: Photograph, labels: NDArray[Any]) -> None:
         try:
-            image.under_labels(labels, str(item.image), str(item.labels))
+            image.under_labels(labels, str(item.image), self._format.labels_name(item))
         except PictureError as error:
             self._note(item.image, error)
 

@@ -58,6 +58,11 @@ def find_items(folder: Path, split: str) -> list[Item]:
     return [Item(name, images / f"{name}.jpg", labels / f"{name}.png") for name in names]
 
 
+def has_voc_classes(folder: Path) -> bool:
+    """Not so if the folder lists its classes, as ``voc_like`` data do."""
+    return not (folder / "class_names.txt").exists()
+
+
 FORMAT = Format(
     name="voc",
     title="PASCAL VOC 2012",
@@ -78,4 +83,5 @@ FORMAT = Format(
     find_items=find_items,
     decode=partial(decode_mask, known=frozenset(LABELS)),
     labels=LABELS,
+    distinctive=has_voc_classes,
 )

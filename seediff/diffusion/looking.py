@@ -86,8 +86,7 @@ def look(
         for timestep, of_images in seeds.items():
             noise = torch.stack([_noise(latents.shape[1:], seed) for seed in of_images])
             steps = torch.full((len(images),), timestep, device=latents.device)
-            noised = pipe.scheduler.add_noise(latents, noise.to(latents), steps)
-            pipe.unet(noised, steps, encoder_hidden_states=text)
+            pipe.unet(_noised(pipe, latents, noise.to(latents), timestep), steps, encoder_hidden_states=text)
     return {calls: listener.maps(tokenized, calls) for calls in recordings}
 
 
@@ -115,6 +114,12 @@ def look_as(
 
 def _wanted_by(recordings: Mapping[Calls, Collection[int]]) -> Callable[[Tensor], frozenset[Calls]]:
     return lambda steps: frozenset(calls for calls, timesteps in recordings.items() if int(steps[0]) in timesteps)
+
+
+def _noised(pipe: StableDiffusionPipeline, latents: Tensor, noise: Tensor, timestep: int) -> Tensor:
+    """Latents as the UNet sees them at a timestep of its training, whatever the scheduler samples with."""
+    kept = pipe.scheduler.alphas_cumprod.to(latents)[timestep]
+    return kept**0.5 * latents + (1 - kept) ** 0.5 * noise
 
 
 def _noise(shape: Sequence[int], seed: int) -> Tensor:

@@ -11,7 +11,8 @@ from tqdm import tqdm
 from seediff.datasets.images import check_same_size, decode_mask, decode_rgb
 from seediff.datasets.shards import ShardIndex, check_same_keys, check_same_model, class_of, prompt_of, shards_by_key
 from seediff.errors import SeediffError
-from seediff.filtering.measures import Mask, agreement, area, connectedness, contrast, load_clip
+from seediff.filtering.clip import load_clip
+from seediff.filtering.measures import Mask, agreement, area, connectedness, contrast
 from seediff.filtering.selection import Measured
 from seediff.filtering.settings import Filter
 from seediff.finite import naming

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from seediff.adaptation.adapter import adapter_file
 from seediff.datasets.flaws import Flaw, flaws_of
 from seediff.datasets.images import decode_rgb, encode_labels, encode_png, read_file
+from seediff.datasets.origins import METADATA
 from seediff.datasets.pair_folder import CHECKSUMS
 from seediff.diffusion.loading import load, pipeline_class
 from seediff.diffusion.model_files import identity, local_folder
@@ -26,18 +27,18 @@ from seediff.diffusion.releases import diffusers_class
 from seediff.diffusion.synthesis import Drawn, Sampling, check_words, completed, draw
 from seediff.errors import SeediffError
 from seediff.files.sealed import partial, write_text
+from seediff.filtering.clip import load_clip
 from seediff.filtering.measures import area, connectedness, contrast
 from seediff.filtering.selection import Measured, select
 from seediff.finite import naming
 from seediff.generation.prompts import Wanted, wanted_images
-from seediff.generation.records import SPLIT, DataSetFolder, Finished, Record
+from seediff.generation.records import DataSetFolder, Finished, Record
 from seediff.generation.settings import DataSet, as_json
 from seediff.masks.make import soft_scores
 from seediff.masks.refinement import to_labels
 from seediff.masks.variants import calls_of, fitted, named_steps, resolve
 from seediff.versions import VERSIONS
 
-METADATA = f"{SPLIT}/metadata.jsonl"
 EARLIER = ("images", "masks")
 """Where an earlier version put them."""
 STAGES = ("prompts", "synthesize", "refine")
@@ -222,14 +223,28 @@ def _reasons(data_set: DataSet, place: DataSetFolder, records: Mapping[str, Reco
     """Key -> why a filter leaves the pair out; empty for pairs that are kept."""
     if data_set.filter is None:
         return dict.fromkeys(records, "")
-    pairs = [Measured(key, record.wanted.objects[0].class_name, record.measures) for key, record in records.items()]
+    clip = _similarities(data_set.filter.clip_model, place, records) if data_set.filter.clip_model else {}
+    pairs = [
+        Measured(key, record.wanted.objects[0].class_name, {**record.measures, **clip.get(key, {})})
+        for key, record in records.items()
+    ]
     return select(pairs, data_set.filter)
 
 
+def _similarities(model: str, place: DataSetFolder, records: Mapping[str, Record]) -> dict[str, dict[str, float]]:
+    """Key -> the cosine of CLIP between an image and its prompt."""
+    clip, found = load_clip(model), dict[str, dict[str, float]]()
+    for key, record in tqdm(records.items(), "CLIP", unit="image", mininterval=5):
+        path = next(path for pairs in (place.pairs, place.rejected) if (path := pairs.images / f"{key}.png").exists())
+        (similarity,) = clip.similarities([decode_rgb(read_file(path), str(path))], [record.wanted.prompt])
+        found[key] = {"clip": float(similarity)}
+    return found
+
+
 def _move(place: DataSetFolder, key: str, reason: str) -> None:
-    """Put a pair where it belongs, the mask last."""
+    """Put a pair where it belongs."""
     source, target = (place.pairs, place.rejected) if reason else (place.rejected, place.pairs)
-    for before, after in zip(source.files(f"{key}.png")[:2], target.files(f"{key}.png")[:2], strict=True):
+    for before, after in zip(source.files(f"{key}.png"), target.files(f"{key}.png"), strict=True):
         if before.exists():
             after.parent.mkdir(parents=True, exist_ok=True)
             before.replace(after)

@@ -6,7 +6,7 @@ train/images, train/masks        the pairs; palette PNGs, 0 background, k for th
 train/metadata.jsonl             a line for each pair, as Hugging Face's imagefolder reads it
 overlays, records                each mask laid over its image, and how the pair was made (``Record``)
 scores                           soft scores on request, grey, a file for each class shown
-rejected/images, rejected/masks  what a filter leaves out
+rejected                         what a filter leaves out, in the same way
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class DataSetFolder:
 
     @property
     def rejected(self) -> PairFolder:
-        return PairFolder(self.path, REJECTED)
+        return PairFolder(self.path / REJECTED, SPLIT)
 
     def record_file(self, key: str) -> Path:
         return self.path / "records" / f"{key}.json"

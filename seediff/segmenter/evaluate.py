@@ -75,7 +75,7 @@ def predict(segmenter: Segmenter, images: NDArray[np.uint8]) -> NDArray[Any]:
     if settings.test_window and max(pixels.shape[2:]) > settings.test_window:
         scores = _scores_by_window(segmenter, pixels)
     else:
-        scores = _scores(segmenter, pixels)
+        scores = padded_scores(segmenter, pixels)
     check_finite(scores, "what the segmenter makes of it", "Train the segmenter again.")
     labels = [_labels(image_scores, images.shape[1:3]) for image_scores in scores]
     return torch.stack(labels).cpu().numpy()
@@ -88,7 +88,7 @@ def _labels(scores: Tensor, size: tuple[int, int]) -> Tensor:
     return scores.argmax(0).to(torch.uint8 if len(scores) <= MOST_CLASSES + 1 else torch.int32)
 
 
-def _scores(segmenter: Segmenter, pixels: Tensor) -> Tensor:
+def padded_scores(segmenter: Segmenter, pixels: Tensor) -> Tensor:
     """(n, 3, h, w) -> (n, C, h, w) class scores; the input is padded to ``STRIDE`` and the padding cut off again."""
     height, width = pixels.shape[2:]
     padded = F.pad(pixels, (0, -width % STRIDE, 0, -height % STRIDE))
@@ -102,7 +102,7 @@ def _scores_by_window(segmenter: Segmenter, pixels: Tensor) -> Tensor:
     for top in _window_starts(pixels.shape[2], side):
         for left in _window_starts(pixels.shape[3], side):
             window = slice(top, top + side), slice(left, left + side)
-            scores = _scores(segmenter, pixels[:, :, *window])
+            scores = padded_scores(segmenter, pixels[:, :, *window])
             if total.ndim == 0:
                 total = scores.new_zeros(*scores.shape[:2], *pixels.shape[2:])
             total[:, :, *window] += scores

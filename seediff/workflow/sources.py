@@ -45,25 +45,29 @@ class Data:
     def name(self) -> str:
         return f"{self.folder} {self.split}" if self.split else self.folder
 
-    @cached_property
+    @property
     def files(self) -> list[Path]:
-        """The images, and a split's label files and lists of classes, in their order; listed once.
+        """The images, and a split's label files, in their order. ``SeediffError`` if a file is missing."""
+        return self._listed[0]
 
-        Raises ``SeediffError`` if a file is missing.
-        """
+    @cached_property
+    def _listed(self) -> tuple[list[Path], str]:
+        """The files, and what stands for the contents of a list of classes; both are read once."""
+        folder = Path(self.folder)
         if self.format is None or self.split is None:
-            return list(folder_images(Path(self.folder)).files)
-        known = find_format(self.format).of(Path(self.folder), self.split)
-        items = known.list_items(Path(self.folder), self.split)
+            return list(folder_images(folder).files), ""
+        known = find_format(self.format).of(folder, self.split)
+        items = known.list_items(folder, self.split)
         paths = [path for item in items for path in (item.image, item.labels)]
-        return [*known.describing, *dict.fromkeys(paths)]  # labels of all images can be in one file
+        return [*dict.fromkeys(paths)], known.digest  # the labels of all images can be in one file
 
     def fingerprint(self) -> str | None:
-        """A checksum over the files' names and sizes; None if a file is missing."""
+        """A checksum over the files' names and sizes, and over a list of classes; None if a file is missing."""
         try:
-            return fingerprint(Path(self.folder), self.files)
+            files, contents = self._listed
         except SeediffError:
             return None
+        return fingerprint(Path(self.folder), files, contents)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Hostile copies of VOC, Cityscapes, ADE20K and ImageNet-S: reported or refused, whatever is in their folders."""
+"""Hostile copies of known data sets, and of the formats of anyone's data: reported or refused, whatever they hold."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seediff.datasets.benchmarks import open_benchmark
+from seediff.datasets.images import encode_mask, encode_png
 from seediff.datasets.items import RECORD
 from seediff.embedded.domains import write_domain
 from tests.fuzz.hostile import TEXTS, damaged
@@ -20,22 +23,54 @@ from tests.fuzz.test_shards import picture
 
 pytestmark = pytest.mark.fuzz
 
-FORMATS = ("voc", "cityscapes", "ade20k", "imagenet_s50")
+KNOWN = ("voc", "cityscapes", "ade20k", "imagenet_s50")
+FORMATS = (*KNOWN, "folder", "listed", "coco")
+"""``listed``: a folder whose splits are lists."""
+NAMES_OF_FORMATS = {"listed": "folder"}
 
 
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small sound copy of each data set."""
     folder = tmp_path_factory.mktemp("sound")
-    for format in FORMATS:
+    for format in KNOWN:
         write_domain(format, folder / format, train=2, val=1, rng_seed=0)
         (folder / format / RECORD).unlink()  # as a real data set, which has none
         (folder / format / "STAND-IN.txt").unlink()
+    pairs = open_benchmark("voc", folder / "voc", "train", ["car", "bus"])
+    for at, (image, labels) in enumerate(pairs[index] for index in range(len(pairs))):
+        for place in ("folder/train", "listed"):
+            write(folder / place / "images" / f"{at}.png", encode_png(image))
+            write(folder / place / "masks" / f"{at}.png", encode_mask(labels))
+        write(folder / "coco" / "images" / f"{at}.png", encode_png(image))
+    write(folder / "folder" / "classes.csv", b"label,class\n1,car\n2,bus\n")
+    write(folder / "listed" / "classes.txt", b"background\ncar\nbus\n")
+    write(folder / "listed" / "train.txt", b"0\n1\n")
+    write(folder / "coco" / "annotations" / "instances_train.json", json.dumps(instances(len(pairs))).encode())
     return folder
+
+
+def write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def instances(number: int) -> dict[str, Any]:
+    """An object in each image, as a polygon and as runs by turns."""
+    runs = {"size": [64, 64], "counts": [64, 64, 64 * 62]}
+    return {
+        "images": [{"id": at, "file_name": f"{at}.png", "height": 64, "width": 64} for at in range(number)],
+        "categories": [{"id": 1, "name": "car"}],
+        "annotations": [
+            {"id": at, "image_id": at, "category_id": 1, "segmentation": runs if at % 2 else [[1, 1, 9, 1, 9, 9]]}
+            for at in range(number)
+        ],
+    }
 
 
 def use(box: Sandbox, format: str) -> tuple[int, str]:
     """Check the copy, then make a training set of it."""
+    format = NAMES_OF_FORMATS.get(format, format)
     box.seediff("data", "check", format, "copy")
     box.seediff("data", "list", "--root", ".")
     spec = {"recipe": "x", "kind": "real", "format": format, "folder": "copy", "split": "train", "number": None}

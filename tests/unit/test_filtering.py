@@ -26,7 +26,8 @@ from seediff.diffusion.releases import CLIPImageProcessor
 from seediff.embedded.pipeline import build_tokenizer
 from seediff.errors import SeediffError
 from seediff.files.sealed import write_csv
-from seediff.filtering.measures import agreement, area, connectedness, contrast, load_clip
+from seediff.filtering.clip import load_clip
+from seediff.filtering.measures import agreement, area, connectedness, contrast
 from seediff.filtering.selection import Measured, quality, read_kept, select
 from seediff.filtering.settings import Filter
 from seediff.masks.refinement import Refinement

@@ -320,7 +320,9 @@ def test_a_filter_moves_pairs_and_brings_them_back(tmp_path: Path) -> None:
 
 def test_a_scheduler_and_a_negative_prompt_change_images(tmp_path: Path) -> None:
     images = []
-    for number, more in enumerate([{}, {"scheduler": "EulerDiscreteScheduler"}, {"negative_prompt": "a cat"}]):
+    for number, more in enumerate(
+        [{}, {"scheduler": "EulerDiscreteScheduler"}, {"negative_prompt": "a photo of a cat"}]
+    ):
         make_data_set(small(images=1, classes=["bus"], drawing={**SHORT, **more}), tmp_path / str(number))
         images.append((tmp_path / str(number) / "train/images/bus-000000.png").read_bytes())
     assert len({*images}) == 3

@@ -33,7 +33,7 @@ from seediff.cli import main
 from seediff.diffusion.loading import MOVED, SD2_BASE
 from seediff.embedded.pipeline import TEXT_WIDTH, build_scheduler, build_text_encoder, build_tokenizer
 from seediff.errors import SeediffError
-from seediff.filtering.measures import load_clip
+from seediff.filtering.clip import load_clip
 from seediff.segmenter.backbones import load_pretrained
 from seediff.segmenter.settings import segmenter_settings
 from tests.unit.test_recording import assert_equal_to_oracle, sharpened, softmax_oracle

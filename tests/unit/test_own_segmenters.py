@@ -184,3 +184,18 @@ def test_the_settings_of_a_full_size_backbone_are_for_a_single_gpu() -> None:
     settings = own_settings("swin-tiny", crop=384)
     assert (settings.iterations, settings.batch_size, settings.test_edge) == (5000, 8, 384)
     assert own_settings("resnet-50", iterations=100).iterations == 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["resnet-mini", "swin-mini"])
+def test_onnx_gives_the_same_scores(backbone: str, data: Path, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    settings = own_settings(backbone, **{**SHORT, "iterations": 2})
+    train_segmenter(open_annotated(data), settings, tmp_path / "m")
+    line = ["onnx", str(tmp_path / "m"), "--height", "64", "--width", "80", "--output", str(tmp_path / "m.onnx")]
+    assert main(line) == 0
+    image = scene(70)[0][None]
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx", providers=["CPUExecutionProvider"])
+    (scores,) = session.run(["scores"], {"image": image})
+    assert scores.shape == (1, 3, 64, 80)
+    np.testing.assert_array_equal(scores[0].argmax(0), predict(load_segmenter(tmp_path / "m"), image)[0])

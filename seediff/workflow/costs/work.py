@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from math import prod
 
 from seediff.attention.calls import LookAgain
-from seediff.datasets.registry import FORMATS
 from seediff.masks.refinement import Refinement
 from seediff.masks.variants import calls_of
 from seediff.segmenter.settings import SegmenterSettings
 from seediff.workflow import plan
 from seediff.workflow.graph import Job
 from seediff.workflow.study import Study
+from seediff.workflow.study.data_formats import number_of_images
 from seediff.workflow.study.mask_sets import Filtered, MaskSet, compared
 from seediff.workflow.study.outputs import SceneJudge
 
@@ -143,7 +143,7 @@ def _images_of(study: Study, benchmark: str) -> int:
     section = study.benchmarks[benchmark]
     if section.embedded:
         return int(getattr(section.embedded, section.split))
-    return FORMATS[section.format].splits.get(section.split, 0)
+    return number_of_images(section)
 
 
 def _crops(study: Study, segmenter: SegmenterSettings, benchmark: str) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from seediff.datasets.registry import FORMATS
+from seediff.datasets.registry import find_format
 from seediff.diffusion.model_files import is_hub_id, named_model
 from seediff.errors import SeediffError
 from seediff.names import visible
@@ -86,5 +86,5 @@ def _split(key: str, benchmark: Benchmark, split: str) -> Iterator[NamedPath]:
     if not os.path.isdir(folder):
         yield NamedPath(f"{key}.folder", folder, os.path.isdir)
         return
-    for path in FORMATS[benchmark.format].split_parts(folder, split):
+    for path in find_format(benchmark.format).split_parts(folder, split):
         yield NamedPath(f"{key}.split", path, os.path.exists)

@@ -16,6 +16,7 @@ from seediff.prompts.prompt_sets import too_few
 from seediff.prompts.synonyms.variety import vary
 from seediff.prompts.synonyms.vocabulary import shipped_words
 from seediff.prompts.words import PLACE, place_word, split_words
+from seediff.workflow.study.data_formats import data_format
 from seediff.workflow.study.mask_sets import mask_sets
 from seediff.workflow.study.outputs import Figures
 from seediff.workflow.study.sections import (
@@ -225,7 +226,7 @@ def _check_recipe(study: Study, where: str, recipe: Recipe) -> None:
     if isinstance(recipe, RealRecipe):
         check_defined("benchmark", recipe.benchmark, study.benchmarks, where)
         _check_benchmark(where, study.benchmarks[recipe.benchmark], recipe.split)
-        _check_taught(where, study.benchmarks[recipe.benchmark].format, recipe.classes or study.classes)
+        _check_taught(where, study.benchmarks[recipe.benchmark], recipe.split, recipe.classes or study.classes)
         return
     check_defined("image set", recipe.image_set, study.image_sets, where)
     check_defined("refinement", recipe.refinement, study.refinements, where)
@@ -285,17 +286,22 @@ def _check_start(study: Study, name: str) -> None:
         chain.append(start.recipe)
 
 
-def _check_taught(where: str, format: str, classes: Sequence[str]) -> None:
+def _check_taught(where: str, benchmark: Benchmark, split: str, classes: Sequence[str]) -> None:
     """Annotated images must have every class that a recipe learns from them."""
     try:
         check_classes(classes)
-        FORMATS[format].label_by_name(classes)
-        FORMATS[format].check_learnable(classes)
+        if format := data_format(benchmark, split):
+            format.label_by_name(classes)
+            format.check_learnable(classes)
     except SeediffError as error:
         raise SeediffError(f"{where}: {error}") from None
 
 
 def _check_benchmark(where: str, benchmark: Benchmark, split: str) -> None:
     """An embedded stand-in is drawn with two splits; the splits of a folder are checked when it is opened."""
+    if benchmark.embedded and benchmark.format not in FORMATS:
+        raise SeediffError(
+            f"{where}: no stand-in is drawn in the format {benchmark.format}.\nGive the data's 'folder'."
+        )
     if benchmark.embedded and split not in REQUIRED_SPLITS:
         raise SeediffError(f"{where}: an embedded benchmark has no split {split!r}.\n{nearest(split, REQUIRED_SPLITS)}")

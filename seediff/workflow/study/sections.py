@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from seediff.adaptation.settings import Adaptation
 from seediff.datasets.augmentation import Augmentation
 from seediff.datasets.classes import MOST_CLASSES
-from seediff.datasets.registry import FORMATS
+from seediff.datasets.registry import known_formats
 from seediff.diffusion.model_files import is_hub_id, reference, split_reference
 from seediff.errors import SeediffError
 from seediff.filtering.settings import Filter
@@ -227,7 +227,7 @@ Recipe = Annotated[
 if TYPE_CHECKING:
     Format = str
 else:
-    Format = Literal[tuple(FORMATS)]
+    Format = Literal[tuple(known_formats())]
 
 
 class Embedded(Section):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from seediff.datasets.registry import FORMATS
+from seediff.datasets.formats import Format
 from seediff.errors import SeediffError
 from seediff.masks.variants import VARIANTS
 from seediff.names import nearest, repeated
 from seediff.segmenter.settings import ROBUST_ARCHITECTURES
+from seediff.workflow.study.data_formats import data_format
 from seediff.workflow.study.outputs import Column, Judge, MaskTable, ReferenceJudge, Row, SceneJudge, Table
 from seediff.workflow.study.sections import Study
 
@@ -116,8 +117,8 @@ def _check_label_spaces(study: Study, table: Table, recipe: str, benchmark: str,
 
     It must have all classes of a mean, and at least one of those that are merged.
     """
-    check_tested(study, benchmark, study.recipe_classes(recipe), where)
-    format = FORMATS[study.benchmarks[benchmark].format]
+    if (format := check_tested(study, benchmark, study.recipe_classes(recipe), where)) is None:
+        return
     known = format.class_names
     columns = table.columns or {"mIoU": Column(mean="all")}
     for heading, column in columns.items():
@@ -129,11 +130,13 @@ def _check_label_spaces(study: Study, table: Table, recipe: str, benchmark: str,
             raise SeediffError(f"{problem}\n{nearest(foreign[0], known)}")
 
 
-def check_tested(study: Study, benchmark: str, classes: Sequence[str], where: str) -> None:
-    """A benchmark must have the classes, or be known or declared to lack them."""
+def check_tested(study: Study, benchmark: str, classes: Sequence[str], where: str) -> Format | None:
+    """A benchmark must have the classes, or be known or declared to lack them; its format, if it is known."""
     settings = study.benchmarks[benchmark]
     try:
-        FORMATS[settings.format].label_by_name(classes, settings.lacks)
+        if format := data_format(settings, settings.split):
+            format.label_by_name(classes, settings.lacks)
+        return format
     except SeediffError as error:
         raise SeediffError(f"{where}: {error}") from None
 

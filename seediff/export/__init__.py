@@ -1,0 +1,1 @@
+"""Writes annotated images in the formats that other tools read: ``seediff export``."""

@@ -1,0 +1,1 @@
+"""A page to judge annotated images on: ``seediff gallery``."""
