@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline
+from diffusers import DDIMScheduler, EulerDiscreteScheduler, HeunDiscreteScheduler, StableDiffusionPipeline
 from PIL import Image
 
 import seediff
 from seediff.attention.calls import ALL, Calls, LookAgain, Record, read_calls, write_calls
 from seediff.attention.recording import record_attention, record_denoising
-from seediff.diffusion.looking import look_again, look_seed
+from seediff.diffusion.looking import _noised, look_again, look_seed
 from seediff.diffusion.synthesis import Sampling, draw
 from seediff.errors import SeediffError
 from seediff.masks.variants import VARIANTS, apply, calls_of, named_steps, resolve
@@ -203,15 +203,40 @@ def test_looking_again_while_drawing_is_looking_at_the_finished_image(pipe: Stab
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((8, 8, 3), np.uint8), r"must be \(16, 16, 3\) uint8"),
+        (np.zeros((16, 13, 3), np.uint8), "not 13 x 16.*seediff.segment"),
+        (np.zeros((0, 16, 3), np.uint8), "multiples of"),
         (np.zeros((16, 16, 3), np.float32), "float32"),
         (np.zeros((16, 16), np.uint8), r"not \(16, 16\)"),
-        (Image.new("RGB", (16, 32)), r"not \(32, 16, 3\)"),
+        (Image.new("RGB", (16, 31)), "not 16 x 31"),
     ],
 )
-def test_an_image_of_another_size_is_refused(pipe: StableDiffusionPipeline, image: Any, message: str) -> None:
-    with pytest.raises(SeediffError, match=message):
+def test_an_image_that_is_not_whole_in_latents_is_refused(
+    pipe: StableDiffusionPipeline, image: Any, message: str
+) -> None:
+    with pytest.raises(SeediffError, match=f"(?s){message}"):
         look_again(pipe, image, "a cat")
+
+
+def test_an_image_may_have_another_shape_than_the_pipeline_draws(pipe: StableDiffusionPipeline) -> None:
+    factor = pipe.vae_scale_factor
+    maps = look_again(pipe, np.full((16 * factor, 24 * factor, 3), 90, np.uint8), "a cat")
+    assert maps.latent_size == (16, 24)
+
+
+@pytest.mark.parametrize("scheduler", [EulerDiscreteScheduler, DDIMScheduler, HeunDiscreteScheduler])
+def test_a_look_does_not_depend_on_the_scheduler(pipe: StableDiffusionPipeline, scheduler: Any) -> None:
+    """Whose own noise may be in other units, and known at the timesteps of its run alone."""
+    image = np.random.default_rng(0).integers(0, 255, (16, 16, 3)).astype(np.uint8)
+    expected, before = look_again(pipe, image, "a cat", 150), pipe.scheduler
+    steps, noise = torch.tensor([150]), torch.randn(1, 4, 2, 2)
+    noised = before.add_noise(torch.ones_like(noise), noise, steps)
+    pipe.scheduler = scheduler.from_config(before.config)
+    try:
+        pipe.scheduler.set_timesteps(3)
+        assert_same_maps(look_again(pipe, image, "a cat", 150), expected, tolerance=0)
+        torch.testing.assert_close(_noised(pipe, torch.ones_like(noise), noise, 150), noised, atol=0, rtol=0)
+    finally:
+        pipe.scheduler = before
 
 
 @pytest.mark.parametrize("prompt", [["a cat"], None, "a cat\udce4"])
