@@ -8,7 +8,7 @@ from seediff.errors import SeediffError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "coco": ("pycocotools",),
-    "workflow": ("jinja2", "matplotlib", "pandas", "pydantic", "yaml"),
+    "workflow": ("jinja2", "matplotlib", "pandas", "pydantic"),
     "demo": ("gradio", "matplotlib"),
     "lora": ("peft",),
     "onnx": ("onnx", "onnxruntime", "onnxscript"),

@@ -210,9 +210,7 @@ def test_looking_again_while_drawing_is_looking_at_the_finished_image(pipe: Stab
         (Image.new("RGB", (16, 31)), "not 16 x 31"),
     ],
 )
-def test_an_image_of_parts_of_latents_is_refused(
-    pipe: StableDiffusionPipeline, image: Any, message: str
-) -> None:
+def test_an_image_of_parts_of_latents_is_refused(pipe: StableDiffusionPipeline, image: Any, message: str) -> None:
     with pytest.raises(SeediffError, match=f"(?s){message}"):
         look_again(pipe, image, "a cat")
 

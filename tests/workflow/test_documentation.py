@@ -17,6 +17,7 @@ import yaml
 
 from seediff.cli import main
 from seediff.errors import SeediffError
+from seediff.generation.settings import read_data_set
 from seediff.workflow.study.load import parse_study
 from tests.conftest import ROOT, Workspace
 
@@ -145,11 +146,21 @@ def test_dvc_takes_the_options(command: str) -> None:
 @pytest.mark.parametrize("command", of_program("snakemake"))
 def test_snakemake(workspace: Workspace, command: str) -> None:
     """With the smallest study, for the time that planning takes."""
+    if "dataset=" in command:  # needs the file that it names
+        (workspace.folder / "pets.yaml").write_text(DATA_SETS[0].text)
     words = shlex.split(re.sub(r"study=\w+", "study=smoke", command))
     run([*words, "--dry-run", "--quiet", "all"], workspace.folder)
 
 
-SECTIONS = [block for block in printed("yaml") if not block.text.startswith(" ")]
+WHOLE = [block for block in printed("yaml") if not block.text.startswith(" ")]
+DATA_SETS = [block for block in WHOLE if block.text.startswith("model:")]
+SECTIONS = [block for block in WHOLE if block not in DATA_SETS]
+
+
+@pytest.mark.parametrize("block", DATA_SETS, ids=lambda block: block.page)
+def test_settings_of_data_sets_are_read(block: Printed, tmp_path: Path) -> None:
+    (tmp_path / "set.yaml").write_text(block.text)
+    assert read_data_set(tmp_path / "set.yaml").images == 200
 
 
 @pytest.mark.parametrize("block", SECTIONS, ids=lambda block: block.page)
