@@ -104,6 +104,11 @@ def labels_of(look: Look, variant: str, alpha: float, beta: float, pamr: bool) -
     )
 
 
+def image_picture(look: Look) -> Image.Image:
+    """The original."""
+    return _enlarged(Image.fromarray(look.original))
+
+
 def mask_picture(look: Look, labels: NDArray[np.uint8]) -> Image.Image:
     """The label map over the original."""
     return _enlarged(overlay(look.original, labels, VOC_COLOURS))

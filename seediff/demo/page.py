@@ -19,6 +19,7 @@ from seediff.demo.looking import (
     Look,
     attention_picture,
     draw_look,
+    image_picture,
     labels_of,
     look_at,
     mask_picture,
@@ -113,7 +114,7 @@ def build(gradio: Any, pipe: Any, guidance_scale: float | None, folder: Path) ->
         shown = [image, mask, gallery, download]
 
         def show(look: Look, variant: str, alpha: float, beta: float, pamr: bool) -> list[Any]:
-            return [look.original, *follow(look, variant, alpha, beta, pamr)]
+            return [image_picture(look), *follow(look, variant, alpha, beta, pamr)]
 
         def follow(look: Look | None, variant: str, alpha: float, beta: float, pamr: bool) -> list[Any]:
             if look is None:
@@ -141,12 +142,13 @@ def build(gradio: Any, pipe: Any, guidance_scale: float | None, folder: Path) ->
             look = look_at(pipe, decode_rgb(read_file(Path(path)), "The photograph"), words_in(words))
             return [look, *show(look, *how), None]
 
-        def clicked(look: Look | None, event: gradio.SelectData) -> Image.Image | None:
+        def clicked(look: Look | None, event: Any) -> Image.Image | None:
             if look is None:
                 return None
-            right, down = event.index
-            height, width = look.original.shape[:2]
+            (right, down), (width, height) = event.index, image_picture(look).size
             return attention_picture(look, down / height, right / width)
+
+        clicked.__annotations__["event"] = gradio.SelectData  # by which gradio knows that it wants the place
 
         inputs = [words, prompt, seed, steps, guidance, *thresholds]
         draw_button.click(drawn, inputs, [state, *shown, attention], api_visibility="private")

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from math import sqrt
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import numpy as np
 from annotated_types import Ge, Le, Len
@@ -35,7 +35,7 @@ from seediff.errors import SeediffError
 from seediff.finite import naming
 from seediff.masks.make import make_labels
 from seediff.masks.refinement import SOFT_PAMR, Refinement
-from seediff.masks.variants import ALPHA, calls_of, named_steps, resolve
+from seediff.masks.variants import ALPHA, Steps, calls_of, named_steps, resolve
 from seediff.names import repeated
 from seediff.prompts.words import caption, place_word
 from seediff.settings import Threshold, check_bounds
@@ -126,7 +126,7 @@ def segment_batch(pipe: StableDiffusionPipeline, photographs: Sequence[Array], q
             maps[calls],
             query.words,
             image,
-            query.variant,
+            cast("str | Steps", query.variant),
             query.alpha,
             query.beta,
             query.refinement,
