@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.timing import Row, compare
 from seediff.attention.calls import ALL
-from seediff.attention.listening import listen
+from seediff.attention.listening import Wanted, listen
 from tests.full_size.architectures import sharpened
 
 TITLE = "Recording attention of other families (1024 pixels, fp32)"
@@ -43,7 +43,7 @@ def _measured(name: str, build: Callable[[], tuple[nn.Module, dict[str, Tensor]]
         return denoiser(**arguments)
 
     def recorded() -> Any:
-        with listen(denoiser, lambda _: ([0], frozenset([ALL]))):
+        with listen(denoiser, lambda _: Wanted([0], frozenset([ALL]))):
             return plain()
 
     return [replace(row, what=f"{name}, {row.what}") for row in compare({"plain": plain, "recorded": recorded}, ROUNDS)]

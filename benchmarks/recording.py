@@ -9,7 +9,7 @@ import torch
 from benchmarks.peers.recording import cross_attention_only, explicit_store
 from benchmarks.timing import Row, compare
 from seediff.attention.calls import ALL
-from seediff.attention.listening import listen
+from seediff.attention.listening import Wanted, listen
 from tests.full_size.architectures import TOKENS, sharpened, unet
 
 TITLE = "Recording attention, one UNet call (SD2-base size, 64 x 64 latents, guidance batch 2, fp32)"
@@ -26,7 +26,7 @@ def rows() -> list[Row]:
         return model(latents, 500, encoder_hidden_states=text)
 
     def recorded() -> Any:
-        with listen(model, lambda arguments: ([1], frozenset([ALL]))):  # the conditional half
+        with listen(model, lambda _: Wanted([1], frozenset([ALL]))):  # the conditional half
             return call()
 
     def stored() -> Any:
