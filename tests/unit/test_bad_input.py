@@ -132,7 +132,7 @@ def test_generate_refuses_what_it_cannot_draw(said: Any, tmp_path: Path) -> None
     assert "no model folder" in generate(said, tmp_path, model=tmp_path / "missing")
     (tmp_path / "empty").mkdir()
     assert "model_index.json" in generate(said, tmp_path, model=tmp_path / "empty")
-    assert "at least one" in generate(said, tmp_path, "--number", "0")
+    assert "images is 0" in generate(said, tmp_path, "--number", "0")
     assert "cannot be used as a name" in generate(said, tmp_path, name="a/b")
     assert "cannot be used as a name" in generate(said, tmp_path, name="a'b")
     assert "cannot be used as a name" in generate(said, tmp_path, name="cat ")
@@ -167,7 +167,7 @@ def test_classes_are_a_list_of_texts(tmp_path: Path, classes: Any) -> None:
         lambda: FORMATS["voc"].label_by_name(["cat"], lacks=classes),
     ]
     for use in uses:
-        with pytest.raises(SeediffError, match="must be a list of texts"):
+        with pytest.raises(SeediffError, match="must be a list of (texts|names)"):
             use()
     assert not (tmp_path / "out").exists()
 
@@ -181,10 +181,14 @@ def test_generate_refuses_impossible_numbers(said: Any, tmp_path: Path, option: 
 
 
 def test_generate_keeps_images_of_other_settings_apart(said: Any, tmp_path: Path) -> None:
-    write_json(tmp_path / "settings.json", {"model": str(MODEL), "classes": ["car"]})
-    message = said("generate", "--model", MODEL, "--class", "cat", "--output", tmp_path)
-    assert "classes was ['car'], is ['cat']" in message and "another folder" in message
-    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
+    settings = {"model": str(MODEL), "images": 1, "drawing": {"steps": 1}}
+    assert make_data_set(data_set(classes=["car"], **settings), tmp_path).kept == 1
+    before = sorted(tmp_path.rglob("*"))
+    message = said("generate", "--model", MODEL, "--class", "cat", "--steps", "1", "--output", tmp_path)
+    assert "holds images of the classes car" in message and "another folder" in message
+    message = said("generate", "--model", MODEL, "--class", "car", "--steps", "2", "--output", tmp_path)
+    assert "drawing.steps was 1, is 2" in message
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_two_classes_of_one_file_name(said: Any, tmp_path: Path) -> None:
