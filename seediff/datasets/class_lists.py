@@ -20,7 +20,7 @@ from seediff.datasets.classes import BACKGROUND, BACKGROUND_LABEL, IGNORE_LABEL,
 from seediff.datasets.images import read_file
 from seediff.datasets.palettes import Colour
 from seediff.errors import SeediffError
-from seediff.names import check_text, repeated
+from seediff.names import check_text, reason, repeated
 
 FILES = ("classes.csv", "classes.txt", "class_names.txt")
 
@@ -65,7 +65,7 @@ def read_class_list(folder: Path) -> ClassList:
         rows = list(_rows_of_csv(text) if path.suffix == ".csv" else _rows_of_lines(text))
         labels, colours = _labels(rows), _colours(rows)
     except (ValueError, csv.Error) as error:
-        raise SeediffError(f"{path}: {error}.\nIt should give each class one label and one name.") from None
+        raise SeediffError(f"{path}: {reason(error)}.\nIt should give each class one label and one name.") from None
     return ClassList(labels, colours, hashlib.sha256(content).hexdigest())
 
 
@@ -77,7 +77,9 @@ class _Row(NamedTuple):
 
 def _rows_of_csv(text: str) -> Iterator[_Row]:
     cells = [[cell.strip() for cell in line] for line in csv.reader(io.StringIO(text, newline="")) if line]
-    header, lines = cells[0] if cells else [], cells[1:]
+    if not cells:
+        raise ValueError("it is empty")
+    header, lines = cells[0], cells[1:]
     columns = [cell.lower().replace("color", "colour") for cell in header]
     if "label" not in columns or "class" not in columns:
         raise ValueError(f"its columns are {','.join(header)}, not label,class or label,class,colour")

@@ -113,7 +113,7 @@ def _read(path: Path, size: int, changed: int) -> Annotations:
         by_id = _by_id(images, "image", _image)
         _add_objects(by_id, sorted(names), annotations)
     except ValueError as error:
-        raise SeediffError(f"{path}: {error}.\nRepair or remove it; docs/data-sets.md says what is read.") from None
+        raise SeediffError(f"{path}: {reason(error)}.\nRepair or remove it; docs/data-sets.md says more.") from None
     ordered = tuple(names[number] for number in sorted(names))
     return Annotations(path, ordered, tuple(by_id.values()), hashlib.sha256(content).hexdigest())
 
@@ -161,7 +161,7 @@ def _image(entry: dict[str, Any]) -> CocoImage:
     height, width = _number(entry, "height", "image"), _number(entry, "width", "image")
     if min(height, width) < 1 or height * width > 2 * (Image.MAX_IMAGE_PIXELS or 0):
         raise ValueError(f"{what} would have {width} x {height} pixels")
-    return CocoImage(check_below(what, place), height, width)
+    return CocoImage(check_below(place), height, width)
 
 
 def _add_objects(by_id: Mapping[int, CocoImage], categories: list[int], annotations: list[dict[str, Any]]) -> None:

@@ -20,6 +20,7 @@ from seediff.datasets.formats import Format
 from seediff.datasets.images import read_file
 from seediff.datasets.items import PICTURES, Item, check_below, pictures_below
 from seediff.errors import SeediffError
+from seediff.names import reason
 
 IMAGES, MASKS = "images", "masks"
 
@@ -104,12 +105,12 @@ class FolderFormat(CustomFormat):
 def _names_in(path: Path) -> list[str]:
     """The images that a file lists, one a line, with or without their suffix."""
     if not path.is_file():  # a pipe would be waited for
-        raise SeediffError(f"{path} is not a file, with an image a line.")
+        raise SeediffError(f"{path} is not a file.\nIt should name an image on each line.")
     try:
         lines = [line.strip() for line in read_file(path).decode("utf-8-sig").splitlines()]
-    except UnicodeDecodeError:
-        raise SeediffError(f"{path} is not text in UTF-8, with an image a line.") from None
-    return [_without_suffix(check_below(f"{path}: image", line)) for line in lines if line]
+        return [_without_suffix(check_below(line)) for line in lines if line]
+    except ValueError as error:
+        raise SeediffError(f"{path}: {reason(error)}.\nIt should name an image on each line.") from None
 
 
 def _without_suffix(place: str) -> str:

@@ -15,7 +15,7 @@ from seediff.datasets.findings import Problem, Problems
 from seediff.datasets.images import ENDINGS
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json
-from seediff.names import visible
+from seediff.names import cut, visible
 
 RECORD = "domain.json"
 """In an embedded stand-in, the list of its files by split, with the sha256 of each."""
@@ -124,11 +124,11 @@ def pictures_below(folder: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def check_below(what: str, place: str) -> str:
-    """Return ``place`` if it is a path that stays below a folder; raise ``SeediffError`` otherwise."""
+def check_below(place: str) -> str:
+    """Return ``place`` if it is a path, with '/', that stays below a folder; raise ``ValueError`` otherwise."""
     parts = place.split("/")
     if "\\" in place or visible(place) != place or any(part in ("", ".", "..") for part in parts):
-        raise SeediffError(f"{what} {place!r} is no path below a folder.\nWrite it with '/', without '..'.")
+        raise ValueError(f"{cut(place, 99)!r} is no path below a folder")
     return place
 
 

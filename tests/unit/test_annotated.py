@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from io import BytesIO
@@ -178,7 +179,16 @@ def test_lists_make_splits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["../../etc/passwd", "/etc/passwd", "a//b", "a\\b", "./a", "a\x1b[2J"])
 def test_lists_stay_in_their_folder(tmp_path: Path, line: str) -> None:
     write(write_flat(tmp_path) / "val.txt", f"{line}\n")
-    assert "is no path below a folder" in refusal(tmp_path) and "\x1b" not in refusal(tmp_path)
+    text = refusal(tmp_path)
+    assert "val.txt: " in text and "is no path below a folder" in text and "\x1b" not in text and len(text) < 999
+
+
+def test_a_list_that_is_no_text(tmp_path: Path) -> None:
+    write(write_flat(tmp_path) / "val.txt", b"a\xff")
+    assert "val.txt: 'utf-8'" in refusal(tmp_path)
+    (tmp_path / "val.txt").unlink()
+    os.mkfifo(tmp_path / "val.txt")
+    assert "val.txt is not a file" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +256,8 @@ def test_lists_of_classes(tmp_path: Path, name: str, text: str, labels: dict[int
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("classes.csv", "", "its columns are"),
+        ("classes.csv", "", "it is empty"),
+        ("classes.csv", "x" * 9999, "its columns are ..."),
         ("classes.csv", "label;class\n1;cat\n", "its columns are label;class"),
         ("classes.csv", "label,class\n1,cat\n1,dog\n", "label 1 is listed twice"),
         ("classes.csv", "label,class\n1,cat\n2,cat\n", "'cat' is listed twice"),
@@ -273,7 +284,7 @@ def test_lists_that_make_no_sense(tmp_path: Path, name: str, text: bytes | str, 
     write(tmp_path / name, text)
     with pytest.raises(SeediffError) as caught:
         read_class_list(tmp_path)
-    assert problem in str(caught.value) and str(tmp_path / name) in str(caught.value)
+    assert problem in str(caught.value) and str(tmp_path / name) in str(caught.value) and len(str(caught.value)) < 999
 
 
 def test_one_list_of_classes_is_needed(tmp_path: Path) -> None:

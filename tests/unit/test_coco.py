@@ -274,6 +274,7 @@ TWICE = "is that of two"
         (content(categories=[*CATEGORIES, {"id": 4, "name": "cat"}]), "two categories are called 'cat'"),
         (content(categories=[{"id": 3, "name": " "}]), "category 3 has no name"),
         (content(categories=[{"id": 3, "name": "a\nb"}]), "control characters"),
+        (content(categories=[{"id": at, "name": "x" * 9999} for at in (3, 4)]), "two categories are called"),
         (content(categories=[{"name": "cat"}]), "the 'id' of category None is None"),
         (content(images=[image(), image(file_name="b.png")]), f"the id 7 {TWICE} image entries"),
         (content(images=[image(), image(id=8)]), "image listed twice"),
@@ -292,7 +293,8 @@ TWICE = "is that of two"
     ],
 )
 def test_json_that_makes_no_sense(tmp_path: Path, found: Any, problem: str) -> None:
-    assert problem in refusal(write(tmp_path, found))
+    text = refusal(write(tmp_path, found))
+    assert problem in text and "instances_val.json" in text and len(text) < 999
     assert not check_dataset("coco", tmp_path).ok
 
 
