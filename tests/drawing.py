@@ -20,5 +20,5 @@ def generate(model: str | Path, classes: Sequence[str], number: int, folder: Pat
     masks = {"variant": named.pop("variant")} if "variant" in named else {}
     templates = {"templates": [named.pop("template")]} if "template" in named else {}
     adapter = {"adapter": str(named.pop("adapter"))} if "adapter" in named else {}
-    settings = {"model": str(model), "classes": list(classes), "images": number, "drawing": drawing, "masks": masks}
+    settings = {"model": str(model), "classes": classes, "images": number, "drawing": drawing, "masks": masks}
     return make_data_set(data_set(**settings, **templates, **adapter, **named), folder).kept

@@ -81,8 +81,14 @@ def plan_images(data_set: DataSet, folder: Path) -> list[Wanted]:
 
 def _noted(data_set: DataSet) -> dict[str, Any]:
     settings = as_json(data_set)
+    settings["masks"]["variant"] = _variant(data_set)
     del settings["drawing"]["batch_size"]  # changes speed and, at most, last digits
     return {**settings, "versions": {stage: VERSIONS[stage] for stage in STAGES}}
+
+
+def _variant(data_set: DataSet) -> Any:
+    """How masks are made, as fits the model if nobody says how."""
+    return data_set.masks.variant or default_variant(pipeline_class(data_set.model))
 
 
 def _check_earlier(folder: Path) -> None:
@@ -126,7 +132,7 @@ def draw_part(
     if not unfinished:
         return
     pipe = open_model(data_set) if pipe is None else pipe
-    variant = data_set.masks.variant or default_variant(pipeline_class(data_set.model))
+    variant = _variant(data_set)
     calls = calls_of(resolve(named_steps(variant), alpha=data_set.masks.alpha))
     for wanted in unfinished:
         check_words(pipe, wanted.as_prompts)

@@ -20,6 +20,8 @@ from seediff.datasets.registry import FORMATS
 from seediff.datasets.shards import Sample, write_shard
 from seediff.errors import SeediffError
 from seediff.files.sealed import read_json, write_csv, write_json
+from seediff.generation.pairs import make_data_set
+from seediff.generation.settings import data_set
 from seediff.prompts.prompt_sets import make_prompts
 from seediff.workflow.study import Study, load_study
 from tests.drawing import generate as generate_pairs
@@ -167,7 +169,7 @@ def test_classes_are_a_list_of_texts(tmp_path: Path, classes: Any) -> None:
         lambda: FORMATS["voc"].label_by_name(["cat"], lacks=classes),
     ]
     for use in uses:
-        with pytest.raises(SeediffError, match="must be a list of (texts|names)"):
+        with pytest.raises(SeediffError, match=r"must be a list of (texts|names)"):
             use()
     assert not (tmp_path / "out").exists()
 

@@ -97,7 +97,6 @@ def test_a_visit(served: str, driver: Any, downloads: Path) -> None:
     saved = until(lambda: list(downloads.glob("*.png")))
     labels = decode_mask(saved[0].read_bytes(), "mask")
     assert labels.shape == (64, 64) and {*np.unique(labels)} <= {0, 1}
-    driver.save_screenshot(str(downloads / "page.jpg"))
 
 
 @pytest.mark.slow

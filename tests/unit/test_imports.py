@@ -62,7 +62,7 @@ def test_the_embedded_world_knows_the_library_alone() -> None:
 
 
 def test_few_modules_lie_outside_the_packages() -> None:
-    shared = {"errors", "extras", "finite", "names", "rng", "settings", "versions"}
+    shared = {"devices", "errors", "extras", "finite", "names", "replacing", "rng", "settings", "versions"}
     assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", *shared}
 
 

@@ -158,14 +158,14 @@ def test_pairs_of_classes_in_any_script(folder: Callable[[str], Path], tmp_path:
     classes = ["кошка", "café table"]
     options: dict[str, Any] = {"template": "{word}", "num_inference_steps": 1, "height": 16}
     assert generate(str(folder("z_image")), classes, 1, tmp_path, guidance_scale=0, width=24, **options) == 2
-    steps = json.loads((tmp_path / "settings.json").read_text())["steps"]
+    steps = json.loads((tmp_path / "records" / "кошка-000000.json").read_text())["steps"]
     assert steps == [["cross_attention", {"resolution": "1"}], ["propagate", {"resolution": "1", "power": 4}]]
     names = {"кошка-000000.png", "café-table-000000.png"}
     assert {path.name for path in (tmp_path / "train" / "masks").iterdir()} == names
     assert (tmp_path / "classes.csv").read_text(encoding="utf-8").splitlines()[2:] == ["1,кошка", "2,café table"]
     rows = (tmp_path / "train" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()
     assert {json.loads(row)["class"] for row in rows} == {*classes} and "кошка" in "".join(rows)
-    with pytest.raises(SeediffError, match="other settings: width was 24, is None"):
+    with pytest.raises(SeediffError, match=r"other settings: drawing\.width was 24, is None"):
         generate(str(folder("z_image")), classes, 1, tmp_path, guidance_scale=0, **options)
     with pytest.raises(SeediffError, match="named twice"):
         generate(str(folder("z_image")), ["café", "cafe\u0301"], 1, tmp_path / "other", **options)
@@ -175,7 +175,8 @@ def test_pairs_on_the_command_line(folder: Callable[[str], Path], tmp_path: Path
     line = ["generate", "--class", "cat", "--number", "1", "--steps", "1", "--height", "32", "--width", "48"]
     assert main([*line, "--model", str(folder("stable_diffusion_xl")), "--output", str(tmp_path)]) == 0
     settings = json.loads((tmp_path / "settings.json").read_text())
-    assert (settings["variant"], settings["height"], settings["width"]) == ("ca_sa", 32, 48)
+    drawing = settings["drawing"]
+    assert (settings["masks"]["variant"], drawing["height"], drawing["width"]) == ("ca_sa", 32, 48)
 
 
 def test_masks_are_made_as_fits_the_model() -> None:

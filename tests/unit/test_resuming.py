@@ -93,6 +93,6 @@ def test_a_folder_of_pairs_that_meant_something_else_is_refused(
     for stage in ("prompts", "synthesize", "refine"):
         with monkeypatch.context() as patch:
             patch.setitem(VERSIONS, stage, 99)
-            with pytest.raises(SeediffError, match=r"(?s)other settings: versions was .*Choose another folder"):
+            with pytest.raises(SeediffError, match=r"(?s)other settings: versions\.\w+ was .*Choose another folder"):
                 generate(MODEL, ["cat"], 2, tmp_path, num_inference_steps=2)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
