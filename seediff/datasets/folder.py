@@ -37,11 +37,11 @@ class Split(NamedTuple):
 
 
 def splits_below(folder: Path) -> dict[str, Split]:
-    """``<split>/images`` and ``<split>/masks``; or else ``images`` and ``masks``, with or without ``<split>.txt``."""
+    """``<split>/images`` and ``<split>/masks``; or else ``images`` and ``masks``, as ``_within`` divides them."""
     if not folder.is_dir():
         return {}
     if (folder / IMAGES).is_dir() and (folder / MASKS).is_dir():
-        return _listed(folder, folder / IMAGES, folder / MASKS)
+        return _within(folder, folder / IMAGES, folder / MASKS)
     inner = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     return {
         path.name: Split(path / IMAGES, path / MASKS)
@@ -55,13 +55,20 @@ def labelme_splits(folder: Path) -> dict[str, Split]:
     older, newer = folder / "SegmentationClassPNG", folder / "SegmentationClass"
     images, masks = folder / "JPEGImages", older if older.is_dir() else newer
     is_labelme = images.is_dir() and masks.is_dir() and (folder / "class_names.txt").is_file()
-    return _listed(folder, images, masks) if is_labelme and not (folder / "ImageSets").exists() else {}
+    return _within(folder, images, masks) if is_labelme and not (folder / "ImageSets").exists() else {}
 
 
-def _listed(folder: Path, images: Path, masks: Path) -> dict[str, Split]:
+def _within(folder: Path, images: Path, masks: Path) -> dict[str, Split]:
+    """The splits that ``<split>.txt`` list, or else the subfolders, if all images are in these; or else all as one."""
     lists = [path for path in sorted(folder.glob("*.txt")) if path.name not in class_lists.FILES]
     named = [path for path in lists if path.stem.lower() not in NOTES and not path.name.startswith(".")]
-    return {path.stem: Split(images, masks, path) for path in named} or {ALL: Split(images, masks)}
+    if named:
+        return {path.stem: Split(images, masks, path) for path in named}
+    inside = [path for path in sorted(images.iterdir()) if not path.name.startswith(".")]
+    folders = [path.name for path in inside if path.is_dir()]
+    if folders and not any(path.suffix.lower() in PICTURES for path in inside):
+        return {name: Split(images / name, masks / name) for name in folders}
+    return {ALL: Split(images, masks)}
 
 
 SplitsOf = Callable[[Path], dict[str, Split]]
@@ -122,7 +129,7 @@ FOLDER = FolderFormat(
     name="folder",
     title="Images and masks",
     files="images, PNGs of labels or of the colours of classes",
-    layout="<split>/images and <split>/masks, or images and masks with or without lists <split>.txt",
+    layout="<split>/images and <split>/masks, images/<split> and masks/<split>, or images, masks and <split>.txt",
     listed=", ".join(class_lists.FILES),
     splits_of=splits_below,
 )

@@ -176,6 +176,21 @@ def test_lists_make_splits(tmp_path: Path) -> None:
     assert "no split 'vla'.\nDid you mean 'val'?" in refusal(tmp_path, split="vla")
 
 
+def test_subfolders_of_images_and_masks_are_splits(tmp_path: Path) -> None:
+    for name in ("train", "val"):
+        write(tmp_path / "images" / name / "a.png", encode_png(image(len(name))))
+        write(tmp_path / "masks" / name / "a.png", encode_labels(LABELS))
+    write(tmp_path / "classes.txt", "cat\ndog\n")
+    assert "has the splits train, val" in refusal(tmp_path)
+    found = open_annotated(tmp_path, split="val")
+    assert found.names == ["a"] and np.array_equal(found[0][0], image(3))
+    write(tmp_path / "list.txt", "train/a\nval/a.png\n")
+    assert open_annotated(tmp_path).names == ["train_a", "val_a"]
+    (tmp_path / "list.txt").unlink()
+    (tmp_path / "masks" / "val").rename(tmp_path / "masks" / "vla")
+    assert "missing label file" in refusal(tmp_path, split="val")
+
+
 @pytest.mark.parametrize("line", ["../../etc/passwd", "/etc/passwd", "a//b", "a\\b", "./a", "a\x1b[2J"])
 def test_lists_stay_in_their_folder(tmp_path: Path, line: str) -> None:
     write(write_flat(tmp_path) / "val.txt", f"{line}\n")
