@@ -94,6 +94,21 @@ def _report(data_set: DataSet, output: Path, finished: Finished) -> None:
     if finished.rejected:
         say(f"{finished.rejected} more were left out by the filter (rejected)")
     say(f"images: {counted(flaws_in(output))}")
+    say(f"look at them: {_gallery(output)}")
+
+
+def _gallery(folder: Path) -> Path:
+    """The page to judge the pairs on."""
+    from seediff.datasets.annotated import open_annotated
+    from seediff.datasets.origins import read_origin
+    from seediff.gallery.entries import Table
+    from seediff.gallery.page import write_gallery
+    from seediff.generation.records import SPLIT, DataSetFolder
+
+    measured = {key: {"contrast": of.measures["contrast"]} for key, of in DataSetFolder(folder).records().items()}
+    page, pairs = folder / "gallery.html", open_annotated(folder, "folder", SPLIT)
+    write_gallery(pairs, folder.resolve().name, page, read_origin(folder), Table(("contrast",), measured))
+    return page
 
 
 def _given(flags: dict[str, Any]) -> dict[str, Any]:

@@ -277,6 +277,7 @@ def test_a_folder_of_more_images_than_are_asked_for_says_so(tmp_path: Path, caps
         assert main([*line, "--number", number]) == 0
         said.append(capsys.readouterr().out)
     assert said[0].startswith("2 images with masks in ") and "asked" not in said[0]
+    assert "cat-000001" in (tmp_path / "gallery.html").read_text() and "gallery.html" in said[0]
     assert said[1].startswith("2 images with masks in ") and "1 of them were asked for" in said[1]
 
 
