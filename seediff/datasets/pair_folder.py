@@ -57,7 +57,7 @@ class PairFolder:
         """Raise ``SeediffError`` if the folder holds pairs that were made with other settings, compared key by key."""
         if not self._holds_images:
             return
-        if not (self.path / SETTINGS).exists():
+        if not self.is_noted:
             raise SeediffError(
                 f"{self.path} holds images, but no {SETTINGS}, so their settings are unknown.\nDelete it."
             )
@@ -87,6 +87,11 @@ class PairFolder:
     def note(self, settings: Mapping[str, Any]) -> None:
         """Note how the pairs are made, before the first is."""
         write_json(self.path / SETTINGS, settings)
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether it is noted how pairs are made, whether there are pairs or not."""
+        return (self.path / SETTINGS).exists()
 
     @property
     def _holds_images(self) -> bool:

@@ -195,6 +195,8 @@ def _write(
         labels = [data_set.class_names.index(shown.class_name) + 1 for shown in wanted.objects]
         refinement = settings.refinement
         mask = to_labels(scores, labels, refinement.final_threshold, refinement.uncertain_from)
+    if not place.pairs.is_noted:  # so late that what cannot be drawn leaves nothing behind
+        note_settings(data_set, place.path)
     soft = scores.cpu().numpy()
     measures = {"area": area(mask), "connectedness": connectedness(mask), "contrast": contrast(mask, soft.max(0))}
     record = Record(wanted, resolve(fitted(variant, maps), alpha=settings.alpha), asdict(sampling), measures)
@@ -287,7 +289,8 @@ def make_data_set(data_set: DataSet, folder: Path) -> Finished:
     images = plan_images(data_set, folder)
     unfinished = unfinished_images(DataSetFolder(folder), images, data_set.drawing.batch_size, WHOLE)
     pipe = open_model(data_set) if unfinished or local_folder(data_set.model) is None else None
-    note_settings(data_set, folder)
+    if DataSetFolder(folder).pairs.is_noted:
+        note_settings(data_set, folder)
     drawn = draw_part(data_set, folder, images, pipe=pipe)
     for _ in tqdm(drawn, total=len(unfinished), unit="image", mininterval=5, disable=not unfinished):
         pass

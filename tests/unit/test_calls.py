@@ -203,11 +203,9 @@ def test_looking_again_while_drawing_is_looking_at_the_finished_image(pipe: Stab
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((16, 13, 3), np.uint8), "not 13 x 16.*seediff.segment"),
         (np.zeros((0, 16, 3), np.uint8), "multiples of"),
         (np.zeros((16, 16, 3), np.float32), "float32"),
         (np.zeros((16, 16), np.uint8), r"not \(16, 16\)"),
-        (Image.new("RGB", (16, 31)), "not 16 x 31"),
     ],
 )
 def test_an_image_of_parts_of_latents_is_refused(pipe: StableDiffusionPipeline, image: Any, message: str) -> None:

@@ -113,8 +113,9 @@ def test_generate_counts_and_names_them(tmp_path: Path, capsys: pytest.CaptureFi
         options = ["--model", str(model), "--class", "cat", "--number", "2", "--steps", "2"]
         for _ in range(2):  # the second time nothing is drawn
             assert main(["generate", *options, "--output", str(tmp_path / "out" / name)]) == 0
-            last = capsys.readouterr().out.splitlines()[-1]
-            assert last == f"images: {said or 'black 0, '}constant 0, clipped 0"
+            *_, counted, page = capsys.readouterr().out.splitlines()
+            assert page.endswith("gallery.html")
+            assert counted == f"images: {said or 'black 0, '}constant 0, clipped 0"
 
 
 @pytest.mark.parametrize(("contrast", "brightness", "flaw"), [(1, -9, "black"), (0, 0.3, "constant")])

@@ -132,6 +132,11 @@ def test_wrong_questions_are_refused(pipe: StableDiffusionPipeline, options: dic
         seediff.segment(pipe, photograph(64, 64), **options)
 
 
+def test_another_look_wants_whole_latents(pipe: StableDiffusionPipeline) -> None:
+    with pytest.raises(SeediffError, match=r"(?s)multiples of 2 pixels, not 33 x 64.*seediff\.segment"):
+        seediff.look_again(pipe, photograph(64, 33), "a cat")
+
+
 def test_a_strip_is_refused(pipe: StableDiffusionPipeline) -> None:
     with pytest.raises(SeediffError, match="more than 8 times as long as wide"):
         seediff.segment(pipe, photograph(20, 200), ["cat"])

@@ -18,7 +18,7 @@ from seediff.errors import SeediffError
 from seediff.files.sealed import write_json
 from seediff.segmenter import evaluate, mask2former
 from seediff.segmenter.backbones import normalize
-from seediff.segmenter.evaluate import Segmenter, _scores, _window_starts, confusion, load_segmenter, predict
+from seediff.segmenter.evaluate import Segmenter, _window_starts, confusion, load_segmenter, padded_scores, predict
 from seediff.segmenter.folders import write_segmenter
 from seediff.segmenter.metrics import miou
 from seediff.segmenter.settings import as_json, segmenter_settings
@@ -81,7 +81,7 @@ def test_scores_of_windows_are_averaged(segmenter):
     picture = images(1, 32, 48)
     pixels = normalize(torch.from_numpy(picture))
     with torch.no_grad():
-        left, right = _scores(segmenter, pixels[..., :32]), _scores(segmenter, pixels[..., 16:])
+        left, right = padded_scores(segmenter, pixels[..., :32]), padded_scores(segmenter, pixels[..., 16:])
     total = torch.zeros(1, 4, 32, 48)
     total[..., :32] += left
     total[..., 16:] += right

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoImageProcessor, Mask2FormerForUniversal
 from seediff.embedded.scenes import natural_scene
 from seediff.segmenter.backbones import normalize
 from seediff.segmenter.cotraining import paired
-from seediff.segmenter.evaluate import Segmenter, _resized, _scores, load_segmenter, predict
+from seediff.segmenter.evaluate import Segmenter, _resized, load_segmenter, padded_scores, predict
 from seediff.segmenter.folders import write_segmenter
 from seediff.segmenter.registry import architecture_of
 from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
@@ -114,7 +114,7 @@ def test_other_architectures_have_names_and_a_processor_too(architecture: str, t
     images, loaded = scenes((64, 64)), load_segmenter(tmp_path)
     pixels = processor([*images], return_tensors="pt").pixel_values
     with torch.inference_mode():
-        labels = _scores(loaded, pixels).argmax(1).numpy()
+        labels = padded_scores(loaded, pixels).argmax(1).numpy()
     assert (labels != predict(loaded, images)).mean() < 1e-4
     assert loaded.classes == CLASSES
     with pytest.raises((ValueError, OSError)):

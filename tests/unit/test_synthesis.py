@@ -326,10 +326,10 @@ def test_a_folder_that_lost_its_settings_is_refused(tmp_path: Path) -> None:
         generate(str(MODEL), ["cat"], 1, tmp_path, num_inference_steps=2)
 
 
-def test_a_variant_that_cannot_be_made_leaves_no_images_and_is_in_no_way(tmp_path: Path) -> None:
+def test_a_variant_that_cannot_be_made_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(seediff.SeediffError, match="1/8"):
         generate(str(MODEL), ["cat"], 1, tmp_path, variant="ca_8", num_inference_steps=2)
-    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
+    assert not any(tmp_path.iterdir())
     assert generate(str(MODEL), ["cat"], 1, tmp_path, variant="ca_16", num_inference_steps=2) == 1
 
 
