@@ -192,10 +192,10 @@ def test_generate_stays_in_its_folder() -> None:
             code, said = box.seediff("generate", "--model", "./none", "--class", name, "--output", "out")
             assert code == 1 and "cannot be used as a name" in said
         many = [part for k in range(255) for part in ("--class", f"c{k}")]
-        assert "room for 254" in box.seediff("generate", "--model", "./none", *many, "--output", "out")[1]
+        assert "254 at most" in box.seediff("generate", "--model", "./none", *many, "--output", "out")[1]
         for number in ("0", "-5", "1" + "0" * 12):
             arguments = ("--class", "cat", "--number", number, "--output", "out")
-            assert "images per class" in box.seediff("generate", "--model", "./none", *arguments)[1]
+            assert "images is " in box.seediff("generate", "--model", "./none", *arguments)[1]
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "{}", "[" * 100_000, '{"model": []}'])
