@@ -19,7 +19,7 @@ MOST_SHOWN = 40
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """What breaks a line, steers a terminal, changes the order in which text is shown, or cannot be written as UTF-8."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,63}(?<! )")
-_MOST_BYTES = 200
+MOST_BYTES = 200
 """Of a name in a file's name, which can have 255."""
 
 
@@ -42,7 +42,7 @@ def check_any_name(kind: str, name: str) -> str:
     bare = [character for character in name if not unicodedata.category(character).startswith("M")]
     if not _is_name("".join("a" if character.isalnum() else character for character in bare)):
         check_name(kind, name)
-    if len(name.encode(errors="surrogatepass")) > _MOST_BYTES:
+    if len(name.encode(errors="surrogatepass")) > MOST_BYTES:
         raise SeediffError(f"{kind} {name!r} is too long for the name of a file.\nUse a shorter one.")
     return name
 

@@ -11,7 +11,7 @@ import typer
 from seediff.cli.data_sets import export, gallery
 from seediff.cli.demo import demo
 from seediff.cli.generation import begin, draw, finish, generate
-from seediff.cli.options import file, folder
+from seediff.cli.options import Output, file
 from seediff.cli.photographs import segment
 from seediff.cli.segmenters import evaluate, onnx, predict, train
 from seediff.cli.terminal import say, show_tables, status_text
@@ -22,7 +22,6 @@ Model = Annotated[
     str, typer.Option(help="id or folder of a text-to-image model, or pictograms: the model of seediff's wheel")
 ]
 StudyName = Annotated[str, typer.Option(help="name of a study, or its file")]
-Output = Annotated[Path, typer.Option(parser=folder, help="folder to write to")]
 RngSeed = Annotated[int, typer.Option(help="every random number is derived from it")]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from seediff.cli.options import file, folder
+from seediff.cli.options import Output, file
 from seediff.cli.terminal import say
 from seediff.errors import SeediffError
 
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from seediff.generation.settings import DataSet
 
 Config = Annotated[Path, typer.Option(parser=file, help="YAML file of a data set")]
-Output = Annotated[Path, typer.Option(parser=folder, help="folder to write to")]
 
 
 def generate(
-    output: Annotated[Path, typer.Option(parser=folder, help="folder to write to")],
+    output: Output,
     config: Annotated[
         Path | None, typer.Option(parser=file, help="YAML file of a data set (docs/data-set-of-your-own.md)")
     ] = None,
@@ -154,10 +153,11 @@ def draw(
     from tqdm import tqdm
 
     from seediff.devices import claimed
-    from seediff.generation.pairs import draw_part, plan_images
+    from seediff.generation.pairs import check_model, draw_part, plan_images
     from seediff.generation.settings import read_data_set
 
     share, data_set = _part(part), read_data_set(config)
+    check_model(data_set, output)
     with claimed():
         for _ in tqdm(draw_part(data_set, output, plan_images(data_set, output), share), unit="image", mininterval=5):
             pass

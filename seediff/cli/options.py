@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from typer import BadParameter
 
 from seediff.errors import SeediffError
@@ -31,6 +33,9 @@ def folder(text: str | Path) -> Path:
     if not os.access(existing, os.W_OK | os.X_OK):
         raise BadParameter(f"{str(path)!r} cannot be written to: permission denied in {str(existing)!r}")
     return path
+
+
+Output = Annotated[Path, typer.Option(parser=folder, help="folder to write to")]
 
 
 def _nearest_existing(path: Path) -> Path:

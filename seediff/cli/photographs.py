@@ -8,11 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from seediff.cli.options import file, folder
+from seediff.cli.options import Output, file
 from seediff.cli.terminal import say
 
 Photographs = Annotated[list[Path], typer.Argument(parser=file, help="files, or folders of them")]
-Output = Annotated[Path, typer.Option(parser=folder, help="folder to write to")]
 
 
 def segment(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from seediff.cli.options import file, folder
+from seediff.cli.options import Output, file
 from seediff.cli.photographs import Photographs, report_failures
 from seediff.cli.terminal import say
 
@@ -18,7 +18,6 @@ Data = Annotated[Path, typer.Argument(parser=file, help="folder of a data set, s
 Format = Annotated[str | None, typer.Option(help="its format (`seediff data list`); recognised if left out")]
 Split = Annotated[str | None, typer.Option(help="its split; may be left out if there is one alone")]
 Model = Annotated[Path, typer.Argument(parser=file, help="folder of a segmenter")]
-Output = Annotated[Path, typer.Option(parser=folder, help="folder to write to")]
 
 
 def train(

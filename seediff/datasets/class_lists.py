@@ -28,6 +28,23 @@ BACKGROUND_NAMES = frozenset({"background", "_background_", "__background__"})
 IGNORED_NAMES = frozenset({"__ignore__", "ignore", "ignored", "void"})
 """Names of what is no class, in lower case."""
 
+
+def check_listed(classes: Sequence[str]) -> None:
+    """Raise ``SeediffError`` for a class that a list of classes would turn into background or ignored pixels."""
+    for name in classes:
+        if name.lower() in BACKGROUND_NAMES | IGNORED_NAMES or name != name.strip():
+            raise SeediffError(
+                f"Class {name!r} would be another thing in a list of classes.\nRename it, or leave it out with --class."
+            )
+
+
+def class_table(classes: Sequence[str]) -> str:
+    """``classes.csv``: the labels and classes, 0 the background."""
+    table = io.StringIO()
+    csv.writer(table).writerows([("label", "class"), (0, BACKGROUND), *enumerate(classes, start=1)])
+    return table.getvalue()
+
+
 _HEX = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
 _BYTE = re.compile(r"[0-9]{1,3}")
 

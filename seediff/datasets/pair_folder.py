@@ -10,7 +10,6 @@ photographs, which have no split.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 from PIL import Image
 
+from seediff.datasets.class_lists import class_table
 from seediff.datasets.images import Array, encode_mask, encode_picture, resize_pair
 from seediff.datasets.origins import SETTINGS
 from seediff.datasets.palettes import VOC_COLOURS, overlay
@@ -130,8 +130,8 @@ class PairFolder:
 
     def write_classes(self, classes: Sequence[str]) -> None:
         """``classes``: names of the labels from 1."""
-        with partial(self.path / CLASSES) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("label", "class"), (0, "background"), *enumerate(classes, start=1)])
+        with partial(self.path / CLASSES) as unfinished:
+            unfinished.write_text(class_table(classes), encoding="utf-8", newline="")
 
 
 def _flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:

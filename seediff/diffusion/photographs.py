@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from seediff.attention.calls import Calls, Timestep
 from seediff.attention.maps import AttentionMaps
+from seediff.datasets.class_lists import check_listed
 from seediff.datasets.classes import MOST_CLASSES
 from seediff.datasets.images import Array, displayed_size, pixels_of
 from seediff.datasets.pair_folder import CHECKSUMS, PairFolder
@@ -196,6 +197,7 @@ def segment_files(
     Returns what could not be read, and why; the others are finished. ``SeediffError``, before anything is written, if
     there are none, if two have the same name, and for a folder that holds label maps of other settings.
     """
+    check_listed(query.words)
     found, pairs = photographs_in(sources), PairFolder(output)
     settings = {**asdict(query), "dtype": dtype, "versions": {"refine": VERSIONS["refine"]}}
     pairs.check_settings(json.loads(json.dumps(settings)))

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from seediff.datasets.class_lists import check_listed, class_table
 from seediff.datasets.images import encode_mask, encode_png
 from seediff.export.folders import subfolder
-from seediff.export.source import Sample, Source, check_listed
+from seediff.export.source import Sample, Source
 
 
 def check(source: Source) -> None:
@@ -28,7 +29,7 @@ def write(folder: Path, source: Source) -> None:
                 (images / f"{sample.name}.png").write_bytes(encode_png(sample.image))
                 (masks / f"{sample.name}.png").write_bytes(encode_mask(sample.labels))
                 metadata.write(json.dumps(_row(sample, labels), ensure_ascii=False) + "\n")
-    (folder / "classes.csv").write_text(source.class_table, encoding="utf-8", newline="")
+    (folder / "classes.csv").write_text(class_table(source.data.classes), encoding="utf-8", newline="")
     (folder / "source.json").write_text(source.about_json, encoding="utf-8")
 
 

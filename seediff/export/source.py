@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,17 +13,14 @@ from tqdm import tqdm
 
 from seediff import __version__
 from seediff.datasets.annotated import Annotated
-from seediff.datasets.class_lists import BACKGROUND_NAMES, IGNORED_NAMES
-from seediff.datasets.classes import BACKGROUND, MOST_CLASSES, check_classes
+from seediff.datasets.classes import MOST_CLASSES, check_classes
 from seediff.datasets.images import Array
 from seediff.datasets.origins import Origin
 from seediff.errors import SeediffError
-from seediff.names import check_text, folded
+from seediff.names import MOST_BYTES, check_text, folded
 
 _NO_FILE_NAME = re.compile(r'[<>:"/\\|?*]|^\.|[ .]$')
 """What no file may be called on one system or another."""
-_MOST_BYTES = 200
-"""Of a name in a file's name, which can have 255."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +68,6 @@ class Source:
     def about_json(self) -> str:
         return json.dumps(self.about, indent=1) + "\n"
 
-    @property
-    def class_table(self) -> str:
-        """The labels and classes as CSV, in the form of ``seediff generate``."""
-        table = io.StringIO()
-        csv.writer(table).writerows([("label", "class"), (0, BACKGROUND), *enumerate(self.data.classes, start=1)])
-        return table.getvalue()
-
 
 def check_data(data: Annotated) -> None:
     """Raise ``SeediffError`` unless there are images, with names for files, and classes that labels of a byte hold."""
@@ -96,20 +84,11 @@ def check_data(data: Annotated) -> None:
     _check_names(data.names)
 
 
-def check_listed(classes: Sequence[str]) -> None:
-    """Raise ``SeediffError`` for a class that a list of classes would turn into background or ignored pixels."""
-    for name in classes:
-        if name.lower() in BACKGROUND_NAMES | IGNORED_NAMES or name != name.strip():
-            raise SeediffError(
-                f"Class {name!r} would be another thing in a list of classes.\nRename it, or leave it out with --class."
-            )
-
-
 def _check_names(names: Sequence[str]) -> None:
     first: dict[str, str] = {}
     for name in names:
         _check_line("Image", name)
-        if not name or _NO_FILE_NAME.search(name) or len(name.encode()) > _MOST_BYTES:
+        if not name or _NO_FILE_NAME.search(name) or len(name.encode()) > MOST_BYTES:
             raise SeediffError(f"Image {name!r} has a name that no file can have on every system.\nRename it.")
         if (key := folded(name)) in first:
             raise SeediffError(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from seediff.datasets.class_lists import check_listed
 from seediff.datasets.classes import BACKGROUND
 from seediff.datasets.images import encode_jpeg, encode_mask
 from seediff.errors import SeediffError
 from seediff.export.folders import subfolder
-from seediff.export.source import Source, check_listed
+from seediff.export.source import Source
 
 
 def check(source: Source) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from seediff.datasets.class_lists import class_table
 from seediff.datasets.images import encode_labels, encode_png
 from seediff.errors import SeediffError
 from seediff.export.source import Sample, Source
@@ -36,7 +37,7 @@ def write(folder: Path, source: Source, shard_bytes: int = SHARD_BYTES) -> None:
     for split in source.splits:
         samples = (_files(sample, source.data.classes) for sample in source.samples(split))
         _write_shards(folder, split, samples, shard_bytes)
-    (folder / "classes.csv").write_text(source.class_table, encoding="utf-8", newline="")
+    (folder / "classes.csv").write_text(class_table(source.data.classes), encoding="utf-8", newline="")
     (folder / "source.json").write_text(source.about_json, encoding="utf-8")
 
 

@@ -109,11 +109,15 @@ def _check_classes(before: Mapping[str, Sequence[str]], data_set: DataSet) -> No
 
 def note_settings(data_set: DataSet, folder: Path) -> None:
     """Note what is asked for, before anything is drawn; ``SeediffError`` if the folder holds pairs of another model."""
-    pairs = DataSetFolder(folder).pairs
-    adapter = adapter_file(Path(data_set.adapter)) if data_set.adapter else None
-    checksums = identity(data_set.model, adapter)
-    pairs.check_model(checksums)
-    pairs.note({**_noted(data_set), CHECKSUMS: checksums})
+    checksums = check_model(data_set, folder)
+    DataSetFolder(folder).pairs.note({**_noted(data_set), CHECKSUMS: checksums})
+
+
+def check_model(data_set: DataSet, folder: Path) -> dict[str, str]:
+    """The checksums of the model's files; ``SeediffError`` if the folder holds pairs of another model."""
+    checksums = identity(data_set.model, adapter_file(Path(data_set.adapter)) if data_set.adapter else None)
+    DataSetFolder(folder).pairs.check_model(checksums)
+    return checksums
 
 
 # --- drawing

@@ -19,9 +19,9 @@ from seediff.errors import SeediffError
 from seediff.generation.settings import DataSet, NamedClass
 from seediff.names import check_text, nearest, slug
 from seediff.prompts.prompt_sets import Prompt
-from seediff.prompts.synonyms.variety import Variety, article, phrasings
-from seediff.prompts.synonyms.vocabulary import ClassWords, Word
-from seediff.prompts.words import PLACE, Span, find_word, meet
+from seediff.prompts.synonyms.variety import Variety, article, check_phrasing, phrasings
+from seediff.prompts.synonyms.vocabulary import ClassWords, class_words
+from seediff.prompts.words import Span, find_word, meet
 from seediff.rng import derive_seed
 
 SET = "generate"
@@ -61,7 +61,8 @@ def wanted_images(data_set: DataSet, known: Mapping[str, Wanted]) -> list[Wanted
 
     ``SeediffError`` for prompts that cannot be made, or a file of prompts that has none of a class.
     """
-    texts = _from_file(data_set) if data_set.prompts else _from_templates(data_set)
+    words = _words(data_set.classes)
+    texts = _from_file(data_set) if data_set.prompts else _from_templates(data_set, words)
     found = dict(known)
     for of_class in data_set.classes:
         for number, (prompt, objects) in enumerate(islice(texts[of_class.name], data_set.images)):
@@ -69,6 +70,13 @@ def wanted_images(data_set: DataSet, known: Mapping[str, Wanted]) -> list[Wanted
             seed = derive_seed(data_set.rng_seed, SET, of_class.name, number)
             found.setdefault(key, Wanted(key, prompt, seed, objects))
     return sorted(found.values(), key=lambda wanted: (_place(data_set, wanted), wanted.key))
+
+
+def _words(classes: Sequence[NamedClass]) -> dict[str, ClassWords]:
+    """The words of every class; ``SeediffError`` for a word without letters, or of two classes."""
+    own = {of_class.name: of_class.words[0] for of_class in classes}
+    more = {of_class.name: of_class.words[1:] for of_class in classes}
+    return class_words([*own], own, {"source": "listed", "words": more, "shipped": {}, "exclude": ()})
 
 
 def _place(data_set: DataSet, wanted: Wanted) -> int:
@@ -82,32 +90,12 @@ _Text = tuple[str, tuple[Shown, ...]]
 # --- templates
 
 
-def _from_templates(data_set: DataSet) -> dict[str, Iterator[_Text]]:
+def _from_templates(data_set: DataSet, words: Mapping[str, ClassWords]) -> dict[str, Iterator[_Text]]:
     """Prompts of every class without end: its words in all phrasings, then the same again."""
-    words = {
-        of_class.name: ClassWords(tuple(Word(word, "listed", "study") for word in of_class.words), ())
-        for of_class in data_set.classes
-    }
     variety = Variety(words, tuple(phrasings(data_set.templates, data_set.contexts)))
-    _check_phrasings(variety, data_set.classes)
-    return {of_class.name: _of_class(data_set, variety, of_class) for of_class in data_set.classes}
-
-
-def _check_phrasings(variety: Variety, classes: Sequence[NamedClass]) -> None:
     for phrasing in variety.phrasings:
-        for word in (word for of_class in classes for word in of_class.words):
-            if any(find_word(part, word) for part in phrasing.split(PLACE)):
-                raise SeediffError(
-                    f"{phrasing!r} names {word!r}, a word of a class: its pixels would be labelled background.\n"
-                    "Choose another template or context."
-                )
-    owners: dict[str, str] = {}
-    for of_class in classes:
-        for word in of_class.words:
-            if (owner := owners.setdefault(word.casefold(), of_class.name)) != of_class.name:
-                raise SeediffError(
-                    f"{word!r} stands for both {owner!r} and {of_class.name!r}. Keep it for one of them."
-                )
+        check_phrasing(phrasing, [word for of_class in data_set.classes for word in of_class.words])
+    return {of_class.name: _of_class(data_set, variety, of_class) for of_class in data_set.classes}
 
 
 def _of_class(data_set: DataSet, variety: Variety, of_class: NamedClass) -> Iterator[_Text]:

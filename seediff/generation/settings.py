@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from annotated_types import Ge, Le, Len
 
+from seediff.datasets.class_lists import check_listed
 from seediff.datasets.classes import BACKGROUND, MOST_CLASSES
 from seediff.errors import SeediffError
 from seediff.files.yaml_files import read_yaml
@@ -84,6 +85,7 @@ class NamedClass:
         check_any_name("Class", self.name)
         if self.name.casefold() == BACKGROUND:
             raise SeediffError(f"{self.name!r} is the name of the background, and cannot be drawn.\nLeave it out.")
+        check_listed([self.name])
         for word in self.words:
             _check_text(f"classes: {self.name}", word)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -333,3 +334,28 @@ def test_a_record_that_was_changed_is_named(tmp_path: Path) -> None:
     (tmp_path / "records/cat-000000.json").write_text('{"wanted": {}}')
     with pytest.raises(SeediffError, match=r"cat-000000\.json is not as it was written"):
         make_data_set(small(images=1, classes=["cat"]), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["void", "Ignore"])
+def test_a_class_that_a_list_would_ignore_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SeediffError, match="another thing in a list of classes"):
+        make_data_set(small(classes=[name]), tmp_path / "out")
+
+
+def test_prompts_of_a_file_know_whose_a_word_is(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a pet\n")
+    with pytest.raises(SeediffError, match="'pet' stands for both"):
+        wanted_images(small(classes={"cat": ["pet"], "bus": ["pet"]}, prompts=str(tmp_path / "a.txt")), {})
+
+
+def test_a_part_is_drawn_with_the_model_that_was_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = shutil.copytree(MODEL, tmp_path / "model")
+    settings = {"model": str(model), "classes": ["cat"], "images": 2, "drawing": {**SHORT, "batch_size": 1}}
+    (tmp_path / "set.yaml").write_text(yaml.safe_dump(settings))
+    where = ["--config", str(tmp_path / "set.yaml"), "--output", str(tmp_path / "out")]
+    assert main(["dataset", "begin", *where]) == 0
+    assert main(["dataset", "draw", "--part", "1/2", *where]) == 0
+    path = model / "scheduler/scheduler_config.json"
+    path.write_text(path.read_text().replace("v_prediction", "epsilon"))
+    assert main(["dataset", "draw", "--part", "2/2", *where]) == 1
+    assert "another model: other configuration" in capsys.readouterr().err

@@ -77,7 +77,7 @@ def vary(classes: Sequence[str], template: str, names: Mapping[str, str], augmen
     forms = phrasings([template, *augmentation["templates"]], augmentation["contexts"])
     every = [word.word for words_of_class in words.values() for word in words_of_class.used]
     for form in forms:
-        _check_phrasing(form, every)
+        check_phrasing(form, every)
     longest = phrase(max(forms, key=_length), max(every, key=_length)).text
     if _length(longest) > MOST_WORDS:
         raise SeediffError(
@@ -96,7 +96,8 @@ def _length(text: str) -> int:
     return len(split_words(text))
 
 
-def _check_phrasing(phrasing: str, words: Sequence[str]) -> None:
+def check_phrasing(phrasing: str, words: Sequence[str]) -> None:
+    """Raise ``SeediffError`` unless it has one place for the word, and names none of the classes' ``words`` itself."""
     if phrasing.count(PLACE) != 1:
         raise SeediffError(f"{phrasing!r} has to have '{PLACE}', the place of the class word, once.")
     for word in words:
