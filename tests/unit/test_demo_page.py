@@ -124,7 +124,9 @@ def test_what_a_look_shows() -> None:
     labels = labels_of(look, "look", 0.5, 0.3, True)
     np.testing.assert_array_equal(labels, seediff.segment(pipe, photograph, ["cat", "bus"]))
     assert isinstance(mask_picture(look, labels), Image.Image)
-    names = [name for _, name in step_pictures(look, "bus", "seediff", 0.5)]
+    bus, cat = (step_pictures(look, word, "seediff", 0.5) for word in ("bus", "cat"))
+    assert bus[0][0].tobytes() != cat[0][0].tobytes()
+    names = [name for _, name in bus]
     assert names == ["cross attention 1/4", "expand 1/4", "expand 1/2", "expand 1", "background 1"]
     corner, centre = (attention_picture(look, *at) for at in ((0.0, 0.0), (0.5, 0.5)))
     assert corner.size == centre.size and np.asarray(corner).tobytes() != np.asarray(centre).tobytes()

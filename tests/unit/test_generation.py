@@ -136,13 +136,15 @@ def test_flags_beside_a_file_are_refused(tmp_path: Path, capsys: pytest.CaptureF
 
 # --- prompts
 
-CLASSES = st.lists(st.sampled_from(["cat", "bus", "car", "owl", "ice cream"]), min_size=2, max_size=5, unique=True)
+CLASSES = st.lists(st.sampled_from(["cat", "bus", "car", "owl", "ice cream"]), min_size=3, max_size=5, unique=True)
 
 
 @settings(max_examples=50, deadline=None)
 @given(classes=CLASSES, seed=st.integers(0, 10), images=st.integers(1, 9), shares=st.floats(0, 1))
 def test_every_word_stands_where_it_is_said_to(classes: list[str], seed: int, images: int, shares: float) -> None:
-    wanted = wanted_images(small(classes=classes, images=images, rng_seed=seed, objects=[1 - shares, shares]), {})
+    wanted = wanted_images(
+        small(classes=classes, images=images, rng_seed=seed, objects=[1 - shares, shares / 2, shares / 2]), {}
+    )
     assert len(wanted) == len(classes) * images and len({image.key for image in wanted}) == len(wanted)
     for image in wanted:
         names = [shown.class_name for shown in image.objects]
