@@ -1,6 +1,7 @@
 # make quick     build the environment, run the embedded study in short, print its tables
 # make tables    build the environment, run the embedded study, print its tables
 # make test      build the environment, run the tests, a process for each core
+# make docs      build the environment and the pages of docs/, as docs/_build/index.html
 # make setup     build the environment alone
 # make publish   fill dvc-store/ from a finished run of the embedded study (docs/caching.md); make publish-masks: its masks
 
@@ -11,7 +12,7 @@ PYTHON ?= $(or $(realpath $(VENV)/bin/python3),python3)
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: quick tables test setup publish publish-masks
+.PHONY: quick tables test docs setup publish publish-masks
 
 quick: setup
 	snakemake --cores all --config study=quick
@@ -21,6 +22,10 @@ tables: setup
 
 test: setup
 	pytest --numprocesses auto --dist worksteal
+
+docs: setup
+	sphinx-build --quiet --fail-on-warning --builder html docs docs/_build
+	@echo docs/_build/index.html
 
 setup:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, found " + sys.version.split()[0])'

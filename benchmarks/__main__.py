@@ -31,7 +31,7 @@ def machine() -> str:
 
 
 def markdown(title: str, rows: list[Row]) -> str:
-    lines = [f"### {title}", "", "| | seconds | ratio | MiB more | |", "|---|---|---|---|---|"]
+    lines = [f"## {title}", "", "| | seconds | ratio | MiB more | |", "|---|---|---|---|---|"]
     for row in rows:
         memory = "" if row.mebibytes is None else f"{row.mebibytes:.0f}"
         lines.append(f"| {row.what} | {row.seconds:.3g} | {row.ratio:.2f} | {memory} | {row.note} |")
@@ -54,7 +54,7 @@ def main() -> None:
     if options.output:
         content = {"machine": machine(), "parts": measured}
         options.output.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n")
-        table = f"Measured on: {machine()}.\n\n" + "\n".join(texts)
+        table = f"# Performance table\n\nMeasured on: {machine()}.\n\n" + "\n".join(texts)
         options.output.with_name(options.output.name + "-table.md").write_text(table)
 
 

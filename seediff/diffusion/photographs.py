@@ -108,9 +108,12 @@ def segment(
 ) -> NDArray[np.uint8]:
     """Where the words are in a photograph: (H, W) uint8 of its own size, 0 background, k where ``words[k - 1]`` is.
 
-    ``image``: a PIL image or (H, W, 3) uint8 of any size. The rest as in ``Query``. ``SeediffError`` for another
-    pipeline than one of Stable Diffusion 1 and 2, words that the prompt lacks or is cut off before, a photograph that
-    is far longer than wide, what is not finite, and as in ``pixels_of``.
+    ``image``: a PIL image or (H, W, 3) uint8 of any size. ``prompt``: has all words; 'a photo of a dog and a sofa' if
+    left out. ``variant``: how scores are made, a name or a list of steps. ``timesteps``: how much noise is added, from
+    0 to 999, for a call of the denoiser each; a variant that looks again brings its own. ``alpha``, ``beta``,
+    ``refinement``: as in ``make_labels``. ``rng_seed``: which noise. ``SeediffError`` for another pipeline than one of
+    Stable Diffusion 1 and 2, words that the prompt lacks or is cut off before, a photograph that is far longer than
+    wide, what is not finite, and what is no such image.
     """
     steps = variant if isinstance(variant, str) else tuple(variant)
     named = words if isinstance(words, str) else tuple(words)  # a text by itself is refused

@@ -16,6 +16,7 @@ from seediff.cli import main
 from seediff.datasets.images import decode_mask, decode_rgb
 from seediff.datasets.shards import Sample, read_shard
 from seediff.diffusion.loading import load as load_pipeline
+from seediff.diffusion.photographs import segment
 from seediff.masks.variants import VARIANTS
 from seediff.prompts.prompt_sets import read_prompts
 from seediff.workflow.study import load_study
@@ -101,3 +102,11 @@ def test_masks_are_of_the_image_s_size(folder: Path, refinement: str) -> None:
     print(f"{refinement}: {(mask > 0).mean():.1%} of the image is in the mask")
     assert mask.shape == (512, 512)
     assert {*np.unique(mask)} <= {0, 1 + STUDY.classes.index("cat")}
+
+
+def test_a_photograph_is_segmented_at_its_own_size(folder: Path) -> None:
+    """As the study one-gpu judges photographs: one call of the denoiser, at about 512 x 512 pixels."""
+    photograph = np.random.default_rng(0).integers(0, 256, (300, 450, 3), np.uint8)
+    pipe = load_pipeline(str(folder / "model"), "float32")
+    labels = measured("segment a photograph of 300 x 450", segment, pipe, photograph, ["cat", "sofa"])
+    assert labels.shape == (300, 450) and {*np.unique(labels)} <= {0, 1, 2}

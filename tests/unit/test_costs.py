@@ -189,7 +189,7 @@ def test_the_bill_needs_no_torch() -> None:
     assert subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL).returncode == 0
 
 
-@pytest.mark.parametrize("study", ["smoke", "mini", "paper"])
+@pytest.mark.parametrize("study", ["smoke", "mini", "paper", "one-gpu"])
 def test_a_part_is_that_of_all_parts(study: str) -> None:
     loaded = load_study(ROOT / f"config/studies/{study}.yaml")
     for image_set in loaded.image_sets:

@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-NEEDED_BY_TESTS = ("workflow", "lora", "wordnet", "coco", "huggingface", "onnx", "demo", "dev")
+NEEDED_BY_TESTS = ("workflow", "lora", "wordnet", "coco", "huggingface", "onnx", "demo", "docs", "dev")
 
 
 def requirements(lines: list[str]) -> dict[str, Requirement]:

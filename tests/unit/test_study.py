@@ -245,7 +245,7 @@ def test_all_readings_of_the_mean_stand_side_by_side() -> None:
     assert readings(study()) == [("foreground", []), ("mean", [])]
 
 
-@pytest.mark.parametrize("name", ["mini", "smoke", "paper"])
+@pytest.mark.parametrize("name", ["mini", "smoke", "paper", "one-gpu"])
 def test_what_a_study_says_survives_json(name: str) -> None:
     content = yaml.safe_load((ROOT / f"config/studies/{name}.yaml").read_text())
     read = parse_study(content)

@@ -41,7 +41,7 @@ def test_jobs_are_those_of_the_rules(workspace: Workspace) -> None:
     assert known == declared(workspace, "smoke")
 
 
-@pytest.mark.parametrize("study", ["smoke", "mini", "paper", "deviations"])
+@pytest.mark.parametrize("study", ["smoke", "mini", "paper", "deviations", "one-gpu"])
 def test_a_job_comes_after_those_whose_files_it_reads(study: str) -> None:
     made: set[str] = set()
     for job in study_jobs(load_study(ROOT / f"config/studies/{study}.yaml")):
