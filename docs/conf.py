@@ -18,8 +18,7 @@ html_title = f"seediff {version}"
 html_copy_source = False
 html_show_copyright = False
 
-myst_heading_anchors = 3
-suppress_warnings = ["myst.xref_missing"]  # links to files of the project beside docs/; tests follow all links
+myst_heading_anchors = 4
 nb_execution_mode = "off"  # the notebook is committed with its outputs
 
 autodoc_typehints = "signature"
