@@ -65,16 +65,40 @@ def train(
     say(f"{output}: give it to `seediff predict`, `seediff evaluate`, or transformers")
 
 
-def predict(model: Model, photographs: Photographs, output: Output) -> None:
+def predict(
+    model: Model,
+    photographs: Photographs,
+    output: Output,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            parser=file, help="folder of true label maps, NAME.png with the segmenter's labels, to compare with"
+        ),
+    ] = None,
+) -> None:
     """Segment photographs with a trained segmenter.
 
-    Writes label maps, overlays, and a copy of the photographs.
+    Writes label maps, overlays, and a copy of the photographs; metrics.json too if true label maps are given.
     """
     from seediff.segmenter.own import predict_files
 
     failures = predict_files(model, photographs, output)
     say(f"label maps in {output} (images, masks, overlays, classes.csv)")
+    if labels is not None:
+        _compare(model, output, labels)
     report_failures(failures)
+
+
+def _compare(model: Path, output: Path, labels: Path) -> None:
+    """Print the numbers of the label maps in ``output``, and write them there."""
+    from seediff.files.sealed import write_json
+    from seediff.segmenter.evaluate import load_segmenter
+    from seediff.segmenter.own import measure_predictions, summary
+
+    classes = load_segmenter(model).classes
+    numbers = summary(classes, measure_predictions(output, labels, classes))
+    say(_table(numbers))
+    write_json(output / "metrics.json", {"model": str(model), "labels": str(labels), **numbers})
 
 
 def evaluate(

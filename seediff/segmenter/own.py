@@ -13,13 +13,14 @@ from tqdm import tqdm
 
 from seediff.datasets.annotated import Annotated
 from seediff.datasets.classes import BACKGROUND, MOST_CLASSES
+from seediff.datasets.images import Array, decode_mask, read_png
 from seediff.datasets.pair_folder import CHECKSUMS, PairFolder
 from seediff.datasets.photographs import photographs_in, read_photographs
 from seediff.datasets.training_sets import TrainingSet
 from seediff.errors import SeediffError
 from seediff.finite import naming
 from seediff.segmenter.confusions import ImageConfusions, image_confusions
-from seediff.segmenter.evaluate import Segmenter, confusions, load_segmenter, predict
+from seediff.segmenter.evaluate import Segmenter, confusions, count_pixels, load_segmenter, predict
 from seediff.segmenter.folders import WEIGHTS
 from seediff.segmenter.metrics import iou, miou, pixel_accuracy
 from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
@@ -102,6 +103,31 @@ def predict_files(folder: Path, sources: Sequence[Path], output: Path) -> list[s
             (labels,) = predict(segmenter, photograph.image[None])
         pairs.write(photograph.path.name, photograph.content, photograph.image, labels)
     return failures
+
+
+def measure_predictions(output: Path, labels: Path, classes: Sequence[str]) -> ImageConfusions:
+    """Compare label maps that ``predict_files`` wrote below ``output`` with those of ``labels``, by the files' names.
+
+    ``labels``: folder of PNGs with the labels of ``classes`` (background first), 255 = ignored. Photographs without one
+    are left out. ``SeediffError`` if none has one, and for a map of another size or with other labels.
+    """
+    predicted = {path.name: path for path in sorted(PairFolder(output).masks.glob("*.png"))}
+    known = [name for name in predicted if (labels / name).is_file()]
+    if not known:
+        wanted = f", such as {next(iter(predicted))}" if predicted else ""
+        raise SeediffError(f"{labels} has no label map of a photograph in {output}{wanted}.")
+    count = len(classes)
+    return image_confusions(
+        (
+            (name, count_pixels(str(labels / name), _label_map(labels / name), _label_map(predicted[name]), count))
+            for name in known
+        ),
+        count,
+    )
+
+
+def _label_map(path: Path) -> Array:
+    return decode_mask(read_png(path), str(path))
 
 
 def _sha256(path: Path) -> str:

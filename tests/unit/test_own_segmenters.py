@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from seediff.cli import main
 from seediff.datasets.annotated import open_annotated
 from seediff.datasets.images import decode_mask, decode_rgb, encode_labels, encode_png
 from seediff.datasets.training_sets import TrainingSet
-from seediff.segmenter.evaluate import load_segmenter, predict
+from seediff.segmenter.evaluate import confusion, load_segmenter, predict
 from seediff.segmenter.folders import WEIGHTS
 from seediff.segmenter.own import evaluate_segmenter, own_settings, summary, train_segmenter
 from seediff.segmenter.train import train
@@ -149,6 +150,40 @@ def test_photographs_are_predicted(model: Path, tmp_path: Path, capsys: pytest.C
     assert again.classes == CLASSES and len(again) == 3
     (folder / "broken.png").unlink()
     assert main(["predict", str(model), str(folder), "--output", str(tmp_path / "out")]) == 0
+
+
+def test_predictions_are_compared_with_label_maps(model: Path, data: Path, tmp_path: Path, capsys: Any) -> None:
+    labels = tmp_path / "labels"
+    shutil.copytree(data / "masks", labels)
+    (labels / "000.png").unlink()
+    arguments = ["predict", str(model), str(data / "images"), "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--labels", str(labels)]) == 0
+    printed, written = capsys.readouterr().out, json.loads((tmp_path / "out/metrics.json").read_text())
+    segmenter, names = load_segmenter(model), [f"{seed:03d}.png" for seed in range(1, 12)]
+    truth = {name: decode_mask((labels / name).read_bytes(), name) for name in names}
+    images = ((name, decode_rgb((data / "images" / name).read_bytes(), name), truth[name]) for name in names)
+    assert written["confusion"] == confusion(segmenter, images).tolist()
+    assert "11 images" in printed and f"{written['miou']:.1f}" in printed
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ({"other.png": np.zeros((64, 80), np.uint8)}, "no label map of a photograph in"),
+        ({"003.png": np.zeros((64, 64), np.uint8)}, "003.png"),
+        ({"003.png": np.full((64, 80), 7, np.uint8)}, "hold 7"),
+    ],
+)
+def test_label_maps_that_do_not_fit_are_refused(
+    model: Path, data: Path, tmp_path: Path, capsys: Any, labels: dict[str, Any], words: str
+) -> None:
+    (tmp_path / "labels").mkdir()
+    for name, pixels in labels.items():
+        (tmp_path / "labels" / name).write_bytes(encode_labels(pixels))
+    arguments = ["predict", str(model), str(data / "images"), "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--labels", str(tmp_path / "labels")]) == 1
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "out/metrics.json").exists()
 
 
 def test_another_segmenter_does_not_go_on(model: Path, data: Path, tmp_path: Path, capsys: Any) -> None:
