@@ -85,15 +85,20 @@ def named_steps(variant: str | Sequence[Any]) -> Steps:
 def fitted(variant: str | Sequence[Any], maps: AttentionMaps) -> Steps:
     """The steps of a variant for the resolutions that were recorded; custom steps are as they were written.
 
-    A named variant is a method: where a model has no attention at a resolution, the nearest takes its place, and a
-    round that would only repeat the one before it is left out. With SDXL, ``seediff`` takes seeds at 1/4 and expands
-    them at 1/4 and 1/2; with a transformer, which has one resolution, everything is there. ``attn2mask`` counts the
-    layers that the model has. Variants named after a resolution (``ca_16``) need it.
+    A named variant is a method, in a list too: where a model has no attention at a resolution, the nearest takes its
+    place, and a round that would only repeat the one before it is left out. With SDXL, ``seediff`` takes seeds at 1/4
+    and expands them at 1/4 and 1/2; with a transformer, which has one resolution, everything is there. ``attn2mask``
+    counts the layers that the model has. Variants named after a resolution (``ca_16``) need it.
     """
+    if isinstance(variant, str):
+        return _fitted(variant, named_steps(variant), maps)
+    return _custom_steps(variant, maps)
+
+
+def _fitted(variant: str, steps: Steps, maps: AttentionMaps) -> Steps:
     from seediff.attention.maps import resolutions
 
-    steps = named_steps(variant)
-    if not isinstance(variant, str) or variant in OF_ONE_RESOLUTION:
+    if variant in OF_ONE_RESOLUTION:
         return steps
     recorded = resolutions(maps)
     adapted = [
@@ -110,9 +115,10 @@ def _fit(key: str, value: Any, recorded: Mapping[Fraction, Size], maps: Attentio
     return str(min(recorded, key=lambda at: abs(log2(at / Fraction(value)))))
 
 
-def _custom_steps(written: Any) -> Steps:
+def _custom_steps(written: Any, maps: AttentionMaps | None = None) -> Steps:
+    """Variants that a list names are fitted to ``maps``, if these are given."""
     entries = written if isinstance(written, (list, tuple)) else [written]
-    steps = tuple(step for entry in entries for step in _steps(entry))
+    steps = tuple(step for entry in entries for step in _steps(entry, maps))
     for step in steps:
         if not isinstance(step, (list, tuple)) or len(step) != 2 or not isinstance(step[1], Mapping):
             raise SeediffError(
@@ -122,10 +128,13 @@ def _custom_steps(written: Any) -> Steps:
     return tuple((name, dict(params)) for name, params in steps)
 
 
-def _steps(entry: Any) -> Sequence[Any]:
+def _steps(entry: Any, maps: AttentionMaps | None) -> Sequence[Any]:
     """What an entry of a list stands for: a variant for its steps, a mapping for steps with their parameters."""
     if isinstance(entry, str):
-        return VARIANTS.get(entry, ((entry, {}),))
+        steps = VARIANTS.get(entry)
+        if steps is None:
+            return ((entry, {}),)
+        return steps if maps is None else _fitted(entry, steps, maps)
     return [*entry.items()] if isinstance(entry, Mapping) else [entry]
 
 

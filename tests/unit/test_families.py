@@ -76,6 +76,8 @@ def test_every_method_makes_a_mask_of_what_was_recorded(drawn: Drawn) -> None:
     rounds = ROUNDS.get(drawn.name, ["1", "1", "1"])
     names = ["cross_attention", *["expand"] * (len(rounds) - 2), "background"]
     assert steps == tuple((step, {"resolution": at}) for step, at in zip(names, rounds, strict=True))
+    late = ("record", {"timesteps": "late"})
+    assert fitted([late, "seediff"], drawn.maps) == (late, *steps)
 
 
 def test_a_sum_over_layers_counts_those_that_the_model_has(drawn: Drawn) -> None:
