@@ -100,7 +100,7 @@ def _sd3() -> tuple[nn.Module, dict[str, Any]]:
 def _flux(double: int, single: int) -> tuple[nn.Module, dict[str, Any]]:
     """Of FLUX.1's 19 layers with weights of their own for text and image, or of the 38 that share them; 512 tokens."""
     transformer = diffusers.FluxTransformer2DModel(num_layers=double, num_single_layers=single)
-    places = torch.cartesian_prod(torch.zeros(1), torch.arange(GRID), torch.arange(GRID))
+    places = torch.cartesian_prod(torch.zeros(1), *[torch.arange(GRID, dtype=torch.float32)] * 2)
     inputs = {"hidden_states": torch.randn(1, GRID**2, 64), "encoder_hidden_states": torch.randn(1, 512, 4096)}
     ids = {"img_ids": places, "txt_ids": torch.zeros(512, 3)}
     return transformer, {**inputs, **ids, "pooled_projections": torch.randn(1, 768), "timestep": torch.tensor([0.5])}

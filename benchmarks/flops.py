@@ -29,6 +29,7 @@ from tests.full_size.architectures import TOKENS, autoencoder, text_encoder, une
 CLASSES = 21
 LATENTS = (1, 4, 64, 64)
 CROP = (1, 3, 512, 512)
+BACKBONES = "resnet-50", "swin-tiny", "swin-base"
 
 
 def teraflops(compute: Callable[[], object]) -> float:
@@ -97,7 +98,7 @@ def rows() -> Iterator[tuple[str, float]]:
         yield "Stable Diffusion 2 encoder, 512 x 512", encoding()
         yield "Stable Diffusion 2 UNet, frozen, forward and backward", adapter_step()
     for name, count in (("Mask2Former", mask2former), ("Per-pixel classifier", per_pixel)):
-        for backbone in ("resnet-50", "swin-base"):
+        for backbone in BACKBONES:
             forward, backward = count(backbone)
             yield f"{name} {backbone}, 512 x 512, forward", forward
             yield f"{name} {backbone}, 512 x 512, backward", backward

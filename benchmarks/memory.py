@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.flops import CLASSES, CROP, LATENTS, total
+from benchmarks.flops import BACKBONES, CLASSES, CROP, LATENTS, total
 from seediff.segmenter import pixel
 from seediff.segmenter.mask2former import empty, predict_layers
 from seediff.segmenter.settings import segmenter_settings
@@ -118,7 +118,7 @@ def rows() -> Iterator[tuple[str, float]]:
 
 
 def of_segmenters(name: str, count: Callable[[str, bool], float]) -> Iterator[tuple[str, float]]:
-    for backbone in ("resnet-50", "swin-base"):
+    for backbone in BACKBONES:
         yield f"{name} {backbone}, one crop, training", count(backbone, True)
         yield f"{name} {backbone}, one crop, prediction", count(backbone, False)
 

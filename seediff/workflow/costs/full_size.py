@@ -35,8 +35,16 @@ class Network:
     parameters: float
 
 
-_MASK2FORMER = {"resnet-50": Network(0.133, 0.397, 44.0e6), "swin-base": Network(0.275, 0.824, 106.9e6)}
-_PER_PIXEL = {"resnet-50": Network(0.043, 0.128, 23.6e6), "swin-base": Network(0.187, 0.561, 86.9e6)}
+_MASK2FORMER = {
+    "resnet-50": Network(0.133, 0.397, 44.0e6),
+    "swin-tiny": Network(0.138, 0.415, 47.4e6),
+    "swin-base": Network(0.275, 0.824, 106.9e6),
+}
+_PER_PIXEL = {
+    "resnet-50": Network(0.043, 0.128, 23.6e6),
+    "swin-tiny": Network(0.051, 0.153, 27.6e6),
+    "swin-base": Network(0.187, 0.561, 86.9e6),
+}
 NETWORKS = {
     f"{architecture} {backbone}": network
     for architecture, networks in [

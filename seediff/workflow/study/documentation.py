@@ -178,7 +178,7 @@ def _table(part: _Part, sections: Mapping[str, Json]) -> str:
     rows = ["| key | values | default | meaning |", "|---|---|---|---|"]
     for name, key in part.section["properties"].items():
         below = _sections_below(sections, _below(part.place, name), key)
-        summary = " ".join(inner.section["description"].split("\n\n")[0] for inner in below)
+        summary = " Or: ".join(inner.section["description"].split("\n\n")[0] for inner in below)
         values = f"[settings](#{_anchor(below[0].place)})" if below else _values(key)
         default = "required" if name in part.section.get("required", ()) else _default(key)
         rows.append(f"| `{name}` | {values} | {default} | {_linked(key.get('description', summary))} |")
