@@ -54,7 +54,7 @@ def folded(name: str) -> str:
 
 def check_texts(what: str, texts: Collection[str]) -> None:
     """Raise ``SeediffError`` unless these are texts: a text by itself would count as a list of its characters."""
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+    if not isinstance(texts, Collection) or isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise SeediffError(f"{what} must be a list of texts, such as ['cat'], not {texts!r}.")
 
 

@@ -43,7 +43,8 @@ class LayerMaps:
     """One layer's attention in one call of the denoiser, of one image: probabilities, not divided by their maximum.
 
     ``cross_attention``: (heads, h*w, tokens), ``self_attention``: (heads, h*w, h*w), each None if the layer has none;
-    float32, with a single head if it is the mean over them. ``call``: its number in the run, from 0.
+    float32, with a single head if it is the mean over them. ``call``: its number in the run, from 0, those that
+    are not recorded included.
     """
 
     layer: str

@@ -47,7 +47,7 @@ class Record:
         Timesteps are rounded to whole ones. ``SeediffError`` for one that the schedule does not have.
         """
         if not isinstance(self.timesteps, tuple):
-            return frozenset(schedule[-ceil(self.timesteps * len(schedule)) :])
+            return frozenset(schedule[-ceil(round(self.timesteps * len(schedule), 6)) :])
         whole = [round(timestep) for timestep in schedule]
         if missing := sorted({*self.timesteps} - {*whole}):
             raise SeediffError(

@@ -72,12 +72,13 @@ def heads_of(head: int | None, shared: int) -> tuple[slice, slice]:
 
 def linear(query: Tensor, key: Tensor) -> Fill:
     """The same for linear attention (Sana): q_i k_j / sum_j q_i k_j of rectified (batch, heads, n, d)."""
+    product = _product if query.device.type == "cpu" else F.linear
 
     def fill(row: int, queries: slice, total: Tensor, head: int | None = None) -> Tensor:
         total.zero_()
         heads, _ = heads_of(head, 1)
         for of_query, of_key in zip(query[row, heads, queries].float(), key[row, heads].float(), strict=True):
-            products = _product(of_query.contiguous(), of_key.contiguous())
+            products = product(of_query.contiguous(), of_key.contiguous())
             total += products / (products.sum(-1, keepdim=True) + LEAST_SUM)
         return total.amax(0)
 
@@ -136,5 +137,5 @@ def _by_onednn(rows: Tensor, columns: Tensor) -> Tensor:
 
 
 _product: Callable[[Tensor, Tensor], Tensor] = _by_onednn if torch.backends.mkldnn.is_available() else F.linear
-"""rows (n, d) times columns (m, d) transposed. The BLAS that torch links does not use AVX-512 on processors of other
-makers than its own; oneDNN does, and is twice as fast there (docs/performance.md)."""
+"""rows (n, d) times columns (m, d) transposed, on a CPU. The BLAS that torch links does not use AVX-512 on processors of
+other makers than its own; oneDNN does, and is twice as fast there (docs/performance.md)."""

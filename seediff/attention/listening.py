@@ -120,7 +120,8 @@ class _LinearTap(TorchFunctionMode):
             self.rectified.append(output)
             if len(self.rectified) == 2:  # query (batch, heads, width, positions), key (..., positions, width)
                 query, key = self.rectified
-                self.listener.hear(self.layer, query.mT, key.shape[2], head_sums.linear(query.mT, key))
+                with torch.autocast(query.device.type, enabled=False):
+                    self.listener.hear(self.layer, query.mT, key.shape[2], head_sums.linear(query.mT, key))
         return output
 
 
@@ -143,7 +144,7 @@ class Listener:
         self.accumulator = Accumulator()
         self.layers = _fitting(choice.layers, family.layers_of(denoiser))
         self.shelf = Shelf(choice.apart, _fitting(choice.apart.layers, self.layers))
-        self._calls = 0
+        self._call = -1
         self.latent_size: Size | None = None
         self._images: int | None = None
         self._batch = self._own = 0
@@ -159,7 +160,7 @@ class Listener:
         self.accumulator.restart()
         self.shelf.restart()
         self.latent_size = self._images = None
-        self._calls = 0
+        self._call = -1
 
     def stop(self) -> None:
         """Hear nothing more, wherever others have kept a layer's replaced forward."""
@@ -188,6 +189,7 @@ class Listener:
             self._recordings = frozenset()
             return
         self._own = rows[-1] + 1
+        self._call += 1
         self._places = [(row, self._family.place(self._denoiser, arguments, row)) for row in rows]
         sizes = {place.size for _, place in self._places}
         self._check_images(len(rows), sizes)
@@ -247,7 +249,7 @@ class Listener:
         self._heard[name] += 1
         attended = Attended(name, layouts, heads, keys, query.device, fill)
         self.accumulator.add(self._recordings, attended)
-        self.shelf.add(self._calls, attended)
+        self.shelf.add(self._call, attended)
 
     def _is_further(self, name: str, batch: int, keys: int) -> bool:
         """Whether this is attention beside the images' own.
@@ -284,7 +286,6 @@ class Listener:
         """Raise ``SeediffError`` unless every layer was heard exactly once."""
         if not self._recordings:
             return
-        self._calls += 1
         wrong = [(name, times) for name, times in self._heard.items() if times != 1]
         if not wrong:
             return

@@ -56,6 +56,15 @@ class ClassMaps:
         """The cross-attention at one size, (h, w) float32, min-max normalised to [0, 1]."""
         return normalize(self.cross_attention[size])
 
+    def looks(self, size: Size) -> Tensor:
+        """The self-attention at one size, (h*w, h*w); ``SeediffError`` if none was recorded there."""
+        if size not in self.self_attention:
+            raise SeediffError(
+                f"No self-attention was recorded at {size[0]} x {size[1]}.\n"
+                "Record the layers that have it, or choose a variant of cross-attention alone."
+            )
+        return self.self_attention[size]
+
     def size(self, fraction: Fraction | str) -> Size:
         """The recorded size that is ``fraction`` of the latents' ('1/4' of (64, 96): (16, 24)).
 
@@ -220,9 +229,8 @@ def evened(self_attention: Tensor) -> Tensor:
 
 
 def resolutions(maps: AttentionMaps | ClassMaps) -> dict[Fraction, Size]:
-    """The sizes of which both kinds of attention were recorded, coarse to fine, as fractions of the latents'."""
-    recorded = maps.cross_attention.keys() & maps.self_attention.keys()
-    return {fraction_of(size, maps.latent_size): size for size in sorted(recorded)}
+    """The sizes at which cross-attention was recorded, coarse to fine, as fractions of the latents'."""
+    return {fraction_of(size, maps.latent_size): size for size in sorted(maps.cross_attention)}
 
 
 def fraction_of(size: Size, whole: Size) -> Fraction:

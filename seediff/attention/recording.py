@@ -43,6 +43,7 @@ from seediff.attention.tokens import (
 from seediff.diffusion.outputs import check_text, checked_vae
 from seediff.errors import SeediffError
 from seediff.finite import NotFiniteError, naming
+from seediff.names import check_texts
 from seediff.replacing import call_replaced, replaced
 
 DENOISERS = ("unet", "transformer")
@@ -98,9 +99,20 @@ class _Schedule:
         """The timesteps of the run that begins: a picture to picture pipeline begins in the middle of the schedule."""
         schedule = torch.as_tensor(self._pipe.scheduler.timesteps).tolist()
         begin = getattr(self._pipe.scheduler, "begin_index", None)
-        if begin is None:
-            begin = min(range(len(schedule)), key=lambda at: abs(schedule[at] - present))
-        return schedule[begin:][: getattr(self._pipe, "num_timesteps", None)]
+        steps = getattr(self._pipe, "num_timesteps", None) or len(schedule)
+        if begin is None:  # a timestep may come twice: then the rest of the schedule has as many as the run
+            begin = min(
+                range(len(schedule)), key=lambda at: (abs(schedule[at] - present), abs(len(schedule) - at - steps))
+            )
+        return schedule[begin:][:steps]
+
+    def check_complete(self) -> None:
+        """``SeediffError`` if the pipeline tells how many calls its run has, and there were fewer."""
+        if getattr(self._pipe, "num_timesteps", None) is not None and self._calls < len(self._run):
+            raise SeediffError(
+                f"The pipeline stopped after {self._calls} of its {len(self._run)} timesteps, so its attention is not"
+                " that of a whole run.\nLet it run to its end; `recording.maps` can be read meanwhile."
+            )
 
 
 def _places(record: Record, run: Sequence[float]) -> Sequence[int]:
@@ -195,6 +207,7 @@ class Recording:
                 "The pipeline was called, but not the denoiser that it had when the with-block began, with a prompt.\n"
                 "Begin the with-block after the pipeline's parts have been put in place."
             )
+        self._schedule.check_complete()
 
     def _restart(self, why_nothing: str) -> None:
         self._why_nothing = why_nothing
@@ -317,6 +330,9 @@ def record_attention(
     """
     calls = read_calls("record", {"timesteps": timesteps, "divide": divide})
     assert isinstance(calls, Record)
+    check_texts("layers", layers)
+    if not isinstance(apart, Apart):
+        raise SeediffError(f"apart must be a seediff.Apart, such as Apart(('*.attn2',)), not {apart!r}.")
     return record_denoising(pipe, [calls], prompts, Choice(tuple(layers), apart))
 
 

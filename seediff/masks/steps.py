@@ -71,7 +71,7 @@ def expand(score: Tensor, maps: ClassMaps, *, resolution: str, alpha: float) -> 
     """One round of IRE (Eq. 7-9): upsample the score, take its seeds, spread them by self-attention."""
     size = maps.size(resolution)
     seeds = seed_region(resize(score, size), alpha)
-    return spread(seeds, maps.self_attention[size])
+    return spread(seeds, maps.looks(size))
 
 
 def background(score: Tensor, maps: ClassMaps, *, resolution: str = "1", alpha: float) -> Tensor:
@@ -117,7 +117,7 @@ def mean_cross_attention(score: None, maps: ClassMaps, *, resolutions: Sequence[
 def guided_expansion(score: None, maps: ClassMaps, *, resolutions: Sequence[str] = (), alpha: float) -> Tensor:
     """Source: CRE (Table 2): at each resolution, expand the class map's own seeds (Eq. 6-7); then as CAA."""
     seeds = {size: seed_region(maps.class_map(size), alpha) for size in _sizes(maps, resolutions)}
-    return _mean([spread(region, maps.self_attention[size]) for size, region in seeds.items()], maps.latent_size)
+    return _mean([spread(region, maps.looks(size)) for size, region in seeds.items()], maps.latent_size)
 
 
 def summed_cross_attention(score: None, maps: ClassMaps, *, layers: Mapping[str, int]) -> Tensor:
@@ -138,7 +138,8 @@ def centre_disc(score: None, maps: ClassMaps) -> Tensor:
     """Source: a disc in the centre that looks at nothing, 1 in the middle, falling linearly to 0 in the corners."""
     from torch import arange, hypot
 
-    down, right = (arange(side) - (side - 1) / 2 for side in maps.latent_size)
+    device = next(iter(maps.cross_attention.values())).device
+    down, right = (arange(side, device=device) - (side - 1) / 2 for side in maps.latent_size)
     distance = hypot(down[:, None], right[None, :])
     return 1 - distance / distance.max()
 
@@ -152,7 +153,7 @@ def propagate(score: Tensor, maps: ClassMaps, *, resolution: str = "1/2", power:
     number per layer).
     """
     size = maps.size(resolution)
-    self_attention = maps.self_attention[size]
+    self_attention = maps.looks(size)
     largest = self_attention.sum(1).amax()
     column = resize(score, size).flatten()
     for _ in range(power):
@@ -179,7 +180,7 @@ def _near_sighted(maps: ClassMaps, resolution: str) -> ClassMaps:
     from torch import arange, hypot
 
     size = maps.size(resolution)
-    places = [arange(side, device=maps.self_attention[size].device) for side in size]
+    places = [arange(side, device=maps.cross_attention[size].device) for side in size]
     down, right = ((at[:, None] - at).float() for at in places)
     distance = hypot(down[:, None, :, None], right[None, :, None, :])
     nearness = (-distance / (REACH * min(size))).exp().flatten(2).flatten(0, 1)
@@ -214,14 +215,14 @@ def expand_similar(score: Tensor, maps: ClassMaps, *, resolution: str) -> Tensor
     """Released code, first round: from the Otsu seeds of the squared score to positions with similar self-attention."""
     size = maps.size(resolution)
     seeds = otsu_region(resize(score, size, "bicubic").square())
-    return spread_similar(seeds, maps.self_attention[size])
+    return spread_similar(seeds, maps.looks(size))
 
 
 def suppress_background(score: Tensor, maps: ClassMaps, *, resolution: str) -> Tensor:
     """Released code, later rounds: expand all but the Otsu seeds, invert, weight the score by the result; min-max."""
     size = maps.size(resolution)
     score = resize(score, size, "bicubic")
-    behind = spread_similar(~otsu_region(score.square()), maps.self_attention[size])
+    behind = spread_similar(~otsu_region(score.square()), maps.looks(size))
     return normalize(normalize(1 - behind) * score)
 
 

@@ -358,3 +358,29 @@ def test_a_five_dimensional_latent_is_refused() -> None:
     pipe.prepare_latents = lambda *_: torch.zeros(1, 4, 2, 8, 8)
     with pytest.raises(SeediffError, match="the latents have 5 dimensions, as of a video"), record_attention(pipe):
         drawing(pipe, **SMALL)()
+
+
+def test_a_run_that_is_interrupted_has_no_maps() -> None:
+    """Diffusers' own way to stop: the calls that are left are skipped, and the pipeline returns."""
+    pipe = built("stable_diffusion")
+
+    def stop(pipe: Any, step: int, timestep: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        pipe._interrupt = step == 1
+        return kwargs
+
+    with record_attention(pipe) as recording:
+        with pytest.raises(SeediffError, match="stopped after 2 of its 4 timesteps"):
+            call("stable_diffusion", pipe, PROMPT, num_inference_steps=4, callback_on_step_end=stop)
+        with pytest.raises(SeediffError, match="stopped before its end"):
+            _ = recording.maps
+
+
+@pytest.mark.parametrize("strength", [0.5, 0.8, 0.9])
+def test_a_picture_is_drawn_anew_from_a_schedule_that_repeats_a_timestep(strength: float) -> None:
+    """PNDM, the scheduler of Stable Diffusion 1, has its second timestep twice."""
+    pipe = in_form("stable_diffusion", diffusers.StableDiffusionImg2ImgPipeline)
+    pipe.scheduler = diffusers.PNDMScheduler(skip_prk_steps=True)
+    options = {"image": picture(), "strength": strength, "num_inference_steps": 10}
+    with record_attention(pipe) as recording:
+        pipe(PROMPT, output_type="np", generator=torch.Generator().manual_seed(0), **options)
+    assert recording.maps[0].prompt == PROMPT

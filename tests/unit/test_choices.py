@@ -99,3 +99,34 @@ def test_tokens_that_are_no_words_have_maps_too(family: tuple[str, Any]) -> None
     for wrong in ([], [len(maps.tokens)], [-1]):
         with pytest.raises(SeediffError, match="The prompt has tokens 0 to"):
             maps.for_tokens(wrong)
+
+
+def test_calls_are_counted_from_the_begin_of_the_run(family: tuple[str, Any]) -> None:
+    name, pipe = family
+    with record_attention(pipe, "late", apart=Apart((CHOICES[name],))) as recording:
+        call(name, pipe, PROMPTS[0], num_inference_steps=4)
+    assert {kept.call for kept in recording.apart} == {2, 3}
+
+
+def test_cross_attention_alone_is_enough_where_nothing_else_is_used() -> None:
+    pipe = FAMILIES["stable_diffusion"]()
+    with record_attention(pipe, layers=["*.attn2"]) as recording:
+        call("stable_diffusion", pipe, PROMPTS[0])
+    (maps,) = recording.maps
+    for variant in ("caa", "ca_16", "attn2mask"):
+        assert seediff.make_score(maps, "cat", variant).max() > 0
+    with pytest.raises(SeediffError, match="No self-attention was recorded at"):
+        seediff.make_score(maps, "cat", "ca_sa")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"layers": "*.attn2"}, "layers must be a list of texts"),
+        ({"layers": None}, "layers must be a list of texts"),
+        ({"apart": ["*.attn2"]}, "apart must be a seediff.Apart"),
+    ],
+)
+def test_choices_of_another_kind_are_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(SeediffError, match=words):
+        record_attention(FAMILIES["stable_diffusion"](), **options)
