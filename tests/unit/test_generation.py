@@ -350,14 +350,41 @@ def test_prompts_of_a_file_know_whose_a_word_is(tmp_path: Path) -> None:
         wanted_images(small(classes={"cat": ["pet"], "bus": ["pet"]}, prompts=str(tmp_path / "a.txt")), {})
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"drawing": {**SHORT, "steps": 1}}, "was begun with other settings: drawing.steps was 2, is 1"),
+        ({"masks": {"variant": "ca_sa"}}, "was begun with other settings: masks.variant was 'look', is 'ca_sa'"),
+        ({"classes": ["bus", "cat"]}, "one of the classes cat, bus, whose labels and words must stay"),
+    ],
+)
+def test_a_part_is_drawn_with_the_settings_that_were_noted(
+    changes: dict[str, Any], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = {"model": MODEL, "classes": ["cat", "bus"], "images": 1, "drawing": SHORT}
+    (tmp_path / "begun.yaml").write_text(yaml.safe_dump(begun))
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(begun | changes))
+    output = ["--output", str(tmp_path / "out")]
+    assert main(["dataset", "begin", "--config", str(tmp_path / "begun.yaml"), *output]) == 0
+    for line in (["draw", "--part", "1/2"], ["finish"]):
+        assert main(["dataset", *line, "--config", str(tmp_path / "other.yaml"), *output]) == 1
+        assert words in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["settings.json"]
+    assert main(["dataset", "begin", "--config", str(tmp_path / "other.yaml"), *output]) == 0
+
+
 def test_a_part_is_drawn_with_the_model_that_was_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = shutil.copytree(MODEL, tmp_path / "model")
     settings = {"model": str(model), "classes": ["cat"], "images": 2, "drawing": {**SHORT, "batch_size": 1}}
     (tmp_path / "set.yaml").write_text(yaml.safe_dump(settings))
     where = ["--config", str(tmp_path / "set.yaml"), "--output", str(tmp_path / "out")]
     assert main(["dataset", "begin", *where]) == 0
-    assert main(["dataset", "draw", "--part", "1/2", *where]) == 0
     path = model / "scheduler/scheduler_config.json"
-    path.write_text(path.read_text().replace("v_prediction", "epsilon"))
-    assert main(["dataset", "draw", "--part", "2/2", *where]) == 1
-    assert "another model: other configuration" in capsys.readouterr().err
+    noted = path.read_text()
+    for drawn in (False, True):
+        if drawn:
+            assert main(["dataset", "draw", "--part", "1/2", *where]) == 0
+        path.write_text(noted.replace("v_prediction", "epsilon"))
+        assert main(["dataset", "draw", "--part", "2/2", *where]) == 1
+        assert "another model: other configuration" in capsys.readouterr().err
+        path.write_text(noted)
