@@ -20,8 +20,8 @@ from seediff.datasets.flaws import Flaw, flaws_of
 from seediff.datasets.images import decode_rgb, encode_labels, encode_png, read_file
 from seediff.datasets.origins import METADATA
 from seediff.datasets.pair_folder import CHECKSUMS
-from seediff.diffusion.loading import load, pipeline_class
-from seediff.diffusion.model_files import identity, local_folder
+from seediff.diffusion.loading import fetch, load, pipeline_class
+from seediff.diffusion.model_files import identity
 from seediff.diffusion.pipelines import default_variant
 from seediff.diffusion.releases import diffusers_class
 from seediff.diffusion.synthesis import Drawn, Sampling, check_words, completed, draw
@@ -135,7 +135,8 @@ def note_settings(data_set: DataSet, folder: Path) -> None:
 
 
 def _checksums(data_set: DataSet) -> dict[str, str]:
-    """Those of the model's files."""
+    """Those of the model's files, which are downloaded before."""
+    fetch(data_set.model)
     return identity(data_set.model, adapter_file(Path(data_set.adapter)) if data_set.adapter else None)
 
 
@@ -311,7 +312,7 @@ def make_data_set(data_set: DataSet, folder: Path) -> Finished:
     """
     images = plan_images(data_set, folder)
     unfinished = unfinished_images(DataSetFolder(folder), images, data_set.drawing.batch_size, WHOLE)
-    pipe = open_model(data_set) if unfinished or local_folder(data_set.model) is None else None
+    pipe = open_model(data_set) if unfinished else None
     if DataSetFolder(folder).pairs.is_noted:
         note_settings(data_set, folder)
     drawn = draw_part(data_set, folder, images, pipe=pipe)
