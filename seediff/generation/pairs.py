@@ -22,7 +22,7 @@ from seediff.datasets.origins import METADATA
 from seediff.datasets.pair_folder import CHECKSUMS
 from seediff.diffusion.loading import fetch, load, pipeline_class
 from seediff.diffusion.model_files import identity
-from seediff.diffusion.pipelines import default_variant
+from seediff.diffusion.pipelines import PIPELINES, check_negatable, default_variant
 from seediff.diffusion.releases import diffusers_class
 from seediff.diffusion.synthesis import Drawn, Sampling, check_words, completed, draw
 from seediff.errors import SeediffError
@@ -70,7 +70,9 @@ def plan_images(data_set: DataSet, folder: Path) -> list[Wanted]:
 
     ``SeediffError`` if the folder holds pairs of other settings: classes may only be added at the end.
     """
-    pipeline_class(data_set.model)  # another kind of model is an error before anything is written
+    kind = PIPELINES[pipeline_class(data_set.model)]  # what it cannot do is an error before anything is written
+    if data_set.drawing.negative_prompt is not None:
+        check_negatable(kind, data_set.drawing.guidance_scale)
     pairs = DataSetFolder(folder).pairs
     pairs.check_settings(_fixed(data_set))
     _check_earlier(folder)
