@@ -106,7 +106,7 @@ def _gallery(folder: Path) -> Path:
 
     measured = {key: {"contrast": of.measures["contrast"]} for key, of in DataSetFolder(folder).records().items()}
     page, pairs = folder / "gallery.html", open_annotated(folder, "folder", SPLIT)
-    write_gallery(pairs, folder.resolve().name, page, read_origin(folder), Table(("contrast",), measured))
+    write_gallery(pairs, folder.resolve().name, page, read_origin(folder, SPLIT), Table(("contrast",), measured))
     return page
 
 
