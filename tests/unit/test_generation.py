@@ -198,6 +198,12 @@ def test_prompts_from_a_file(name: str, text: str, tmp_path: Path) -> None:
         ("a.csv", "word,text\ncat,a cat\n", "columns word and prompt"),
         ("a.csv", "word,prompt\ndog,a dog\n", "no class has the word 'dog'|names none"),
         ("a.csv", "word,prompt\ncat,a bus\n", "'cat' is not in the prompt"),
+        ("a.txt", "a cat\n\n \na dog\n", "line 4: 'a dog' names none of the classes"),
+        ("a.txt", "a cat\n\na\x07cat\n", "line 3: .* must be one line of text"),
+        ("a.csv", "word,prompt\ncat,a cat\n\nbus,a dog\n", "line 4: class word 'bus' is not in the prompt"),
+        ("a.csv", 'word,prompt\n\ncat,"a cat\nbus,a bus\n', r"line 3: 'a cat\\nbus,a bus' must be one line of text"),
+        ("a.csv", 'word,prompt\ncat,a cat\nbus,"' + "a bus\n" * 30000, "line 3: field larger .*\nIs a quotation mark"),
+        ("a.csv", "", "columns word and prompt"),
         ("none.txt", None, "cannot be read"),
     ],
 )
