@@ -280,6 +280,19 @@ def test_the_card(exported: Any) -> None:
     assert "`some/model`" in text and '"rng_seed": 0' in text
 
 
+@pytest.mark.parametrize(
+    ("prompts", "said"),
+    [
+        (None, "from the prompts `a {word}`, `one {word}`, with words of the classes in place of `{word}`."),
+        ("lines.txt", "from a file of prompts."),
+    ],
+)
+def test_the_card_tells_what_was_drawn_from(prompts: str | None, said: str) -> None:
+    origin = Origin(settings={"model": "some/model", "templates": ["a {word}", "one {word}"], "prompts": prompts})
+    text = seediff.export.parquet.card(Source(DATA, {}, origin), {})
+    assert f"The images were drawn by the model `some/model` {said}\n" in text
+
+
 def test_parquet_shards_are_bounded(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     (tmp_path / "out").mkdir()
