@@ -16,7 +16,7 @@ from PIL import Image
 
 from seediff.cli import main
 from seediff.datasets.annotated import open_annotated
-from seediff.diffusion.model_files import embedded_folder
+from seediff.diffusion.model_files import embedded_folder, local_folder
 from seediff.errors import SeediffError
 from seediff.filtering.measures import area, connectedness
 from seediff.generation.pairs import Part, draw_part, finish, make_data_set, note_settings, plan_images
@@ -69,6 +69,22 @@ def test_a_file_of_settings(tmp_path: Path) -> None:
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "set.yaml").write_text("model: pictograms\nclasses: [cat]\nprompts: lines.txt\n")
     assert read_data_set(tmp_path / "set.yaml").prompts == str(tmp_path / "lines.txt")
+
+
+def test_models_that_begin_with_dots_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(MODEL, tmp_path / "files" / "pictograms")
+    found = {}
+    for model in ("./pictograms", "../files/pictograms", "pictograms", "somebody/model"):
+        lines = ["classes: [cat]", f"model: {model}", f"filter: {{clip_model: {model}}}"]
+        (tmp_path / "files" / "set.yaml").write_text("\n".join(lines))
+        for folder, path in ((tmp_path, "files/set.yaml"), (tmp_path / "files", "set.yaml")):
+            monkeypatch.chdir(folder)
+            read = read_data_set(Path(path))
+            assert read.filter is not None and read.filter.clip_model == read.model
+            found[model, path] = read.model
+            if "pictograms" in model:
+                assert (local_folder(read.model) == embedded_folder()) == (model == "pictograms")
+    assert {name for (model, _), name in found.items() if "." not in model} == {"pictograms", "somebody/model"}
 
 
 @pytest.mark.parametrize(
