@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from multiprocessing import active_children
 from pathlib import Path
+from threading import Thread
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -281,6 +284,30 @@ def test_parts_are_the_whole(whole: Path, tmp_path: Path) -> None:
 def test_several_processes_draw_the_same(whole: Path, tmp_path: Path) -> None:
     make_in_processes(small(objects=[0.5, 0.5], keep_scores=True, images=3), tmp_path, 2)
     assert contents(tmp_path) == contents(whole)
+
+
+def test_a_process_that_fails_stops_the_others(tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text(f"a cat\n{'a photo of ' * 40}a cat\n")
+    drawing = {**SHORT, "steps": 50, "batch_size": 1}
+    wanted = small(classes=["cat"], images=40, prompts=str(tmp_path / "lines.txt"), drawing=drawing)
+    with pytest.raises(SeediffError, match="'cat' is cut off"):
+        make_in_processes(wanted, tmp_path / "out", 2)
+    assert len(DataSetFolder(tmp_path / "out").records()) < 20  # all of the other part
+    assert not active_children()
+
+
+def test_a_process_that_is_killed_is_told_of(tmp_path: Path) -> None:
+    def kill() -> None:
+        while not [*tmp_path.glob("records/*")]:
+            sleep(0.1)
+        active_children()[0].kill()
+
+    Thread(target=kill, daemon=True).start()
+    wanted = small(images=50, drawing={**SHORT, "steps": 20, "batch_size": 1})
+    with pytest.raises(SeediffError, match="was killed, perhaps for lack of memory"):
+        make_in_processes(wanted, tmp_path, 2)
+    assert 0 < len(DataSetFolder(tmp_path).records()) < 100
+    assert not active_children()
 
 
 def test_parts_by_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
