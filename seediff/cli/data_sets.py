@@ -30,7 +30,7 @@ def export(
     classes: Classes = [],  # noqa: B006 - typer copies it
 ) -> None:
     """Write annotated images in the format of another tool."""
-    from seediff.datasets.annotated import open_annotated
+    from seediff.datasets.annotated import chosen_split, open_annotated
     from seediff.datasets.origins import read_origin
     from seediff.export.formats import export as export_images
     from seediff.export.formats import find_format
@@ -38,8 +38,9 @@ def export(
 
     find_format(format)
     shares = parse_shares(split)
+    input_split = chosen_split(data, input_format, input_split)
     opened = open_annotated(data, input_format, input_split, classes or None)
-    made = export_images(opened, format, output, shares, read_origin(data), rng_seed, license)
+    made = export_images(opened, format, output, shares, read_origin(data, input_split), rng_seed, license)
     say(f"{sum(made.values())} images ({', '.join(f'{name} {number}' for name, number in made.items())}) in {output}")
 
 
@@ -59,13 +60,14 @@ def gallery(
 
     One HTML file with all images and their masks, to sort, filter and reject.
     """
-    from seediff.datasets.annotated import open_annotated
+    from seediff.datasets.annotated import chosen_split, open_annotated
     from seediff.datasets.origins import read_origin
     from seediff.gallery.entries import Table, read_table
     from seediff.gallery.page import write_gallery
 
     path = output or data / "gallery.html"
     more = read_table(table) if table else Table()
+    input_split = chosen_split(data, input_format, input_split)
     opened = open_annotated(data, input_format, input_split, classes or None)
-    number = write_gallery(opened, data.resolve().name, path, read_origin(data), more)
+    number = write_gallery(opened, data.resolve().name, path, read_origin(data, input_split), more)
     say(f"{path}: {number} images; open it in a browser")

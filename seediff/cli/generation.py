@@ -106,7 +106,7 @@ def _gallery(folder: Path) -> Path:
 
     measured = {key: {"contrast": of.measures["contrast"]} for key, of in DataSetFolder(folder).records().items()}
     page, pairs = folder / "gallery.html", open_annotated(folder, "folder", SPLIT)
-    write_gallery(pairs, folder.resolve().name, page, read_origin(folder), Table(("contrast",), measured))
+    write_gallery(pairs, folder.resolve().name, page, read_origin(folder, SPLIT), Table(("contrast",), measured))
     return page
 
 
@@ -153,13 +153,13 @@ def draw(
     from tqdm import tqdm
 
     from seediff.devices import claimed
-    from seediff.generation.pairs import check_model, draw_part, plan_images
+    from seediff.generation.pairs import draw_part, plan_begun
     from seediff.generation.settings import read_data_set
 
     share, data_set = _part(part), read_data_set(config)
-    check_model(data_set, output)
+    images = plan_begun(data_set, output)
     with claimed():
-        for _ in tqdm(draw_part(data_set, output, plan_images(data_set, output), share), unit="image", mininterval=5):
+        for _ in tqdm(draw_part(data_set, output, images, share), unit="image", mininterval=5):
             pass
 
 
@@ -174,8 +174,8 @@ def _part(text: str) -> Part:
 
 def finish(config: Config, output: Output) -> None:
     """Filter the pairs, and list them."""
-    from seediff.generation.pairs import finish, plan_images
+    from seediff.generation.pairs import finish, plan_begun
     from seediff.generation.settings import read_data_set
 
     data_set = read_data_set(config)
-    _report(data_set, output, finish(data_set, output, plan_images(data_set, output)))
+    _report(data_set, output, finish(data_set, output, plan_begun(data_set, output)))

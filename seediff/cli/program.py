@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,7 +16,9 @@ from typer.exceptions import TyperException
 import seediff
 from seediff.cli import commands, stages
 from seediff.errors import SeediffError
-from seediff.names import visible
+from seediff.names import reason, visible
+
+_NO_MEMORY = re.compile("out of memory|not enough memory|DefaultCPUAllocator")
 
 app = typer.Typer(
     help=seediff.__doc__,
@@ -60,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         return _failed_to_read_or_write(error)
+    except (MemoryError, RuntimeError) as error:
+        return _failed_for_lack_of_memory(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -86,6 +91,13 @@ def _failed_to_read_or_write(error: OSError) -> int:
     if error.filename is None:
         raise error
     return _failed(f"{visible(str(error.filename))}: {error.strerror}.\nCorrect that and run again.")
+
+
+def _failed_for_lack_of_memory(error: MemoryError | RuntimeError) -> int:
+    """Torch has several errors of this kind, told by their words: those of devices, and that of the CPU."""
+    if not (isinstance(error, MemoryError) or _NO_MEMORY.search(str(error))):
+        raise error
+    return _failed(f"There is not enough memory: {reason(error)}\nLower --batch-size, height or width.")
 
 
 def _failed(message: str, code: int = 1) -> int:

@@ -42,8 +42,8 @@ def open_annotated(
     others become background. Raises ``SeediffError`` if the format or the split is unclear, for a class that the data
     set does not have, for more than 254 classes, and for whatever ``open_benchmark`` refuses.
     """
-    known = recognise(folder) if format is None else find_format(format)
-    chosen = _only_split(known, folder) if split is None else split
+    known = _format(folder, format)
+    chosen = chosen_split(folder, format, split)
     wanted = known.of(folder, chosen).classes if classes is None else classes
     if len(wanted) > MOST_CLASSES:
         raise SeediffError(
@@ -53,7 +53,11 @@ def open_annotated(
     return open_benchmark(known.name, folder, chosen, wanted)
 
 
-def _only_split(known: Format | CustomFormat, folder: Path) -> str:
+def chosen_split(folder: Path, format: str | None = None, split: str | None = None) -> str:
+    """The split that ``open_annotated`` opens."""
+    if split is not None:
+        return split
+    known = _format(folder, format)
     check_folder(folder, known.layout)
     found = known.present_splits(folder)
     if not found:
@@ -61,3 +65,7 @@ def _only_split(known: Format | CustomFormat, folder: Path) -> str:
     if len(found) > 1:
         raise SeediffError(f"{folder} has the splits {', '.join(found)}.\nSay which of them is wanted.")
     return found[0]
+
+
+def _format(folder: Path, format: str | None) -> Format | CustomFormat:
+    return recognise(folder) if format is None else find_format(format)

@@ -29,13 +29,14 @@ class Origin:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_origin(folder: Path) -> Origin:
-    """What the data set in ``folder`` tells; ``SeediffError`` if its metadata or settings are broken.
+def read_origin(folder: Path, split: str) -> Origin:
+    """What the data set in ``folder`` tells of a split; ``SeediffError`` if its metadata or settings are broken.
 
-    Metadata are read from the file ``metadata.jsonl`` of every split, settings where ``seediff generate`` left them.
+    Other splits may have images of the same names. Settings are those of the split that ``seediff generate`` wrote.
     """
-    rows = [row for path in sorted(folder.glob("*/metadata.jsonl")) for row in _rows(path)]
-    generated = (folder / METADATA).is_file() and (folder / SETTINGS).is_file()
+    path = folder / split / "metadata.jsonl"
+    rows = [*_rows(path)] if path.is_file() else []
+    generated = path == folder / METADATA and path.is_file() and (folder / SETTINGS).is_file()
     return Origin(
         captions=_column(rows, "text"),
         categories=_column(rows, "class"),

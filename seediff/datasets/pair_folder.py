@@ -55,32 +55,39 @@ class PairFolder:
 
     def check_settings(self, settings: Mapping[str, Any]) -> None:
         """Raise ``SeediffError`` if the folder holds pairs that were made with other settings, compared key by key."""
-        if not self._holds_images:
+        if not self.holds_images:
             return
         if not self.is_noted:
             raise SeediffError(
                 f"{self.path} holds images, but no {SETTINGS}, so their settings are unknown.\nDelete it."
             )
+        self.check_noted_settings(settings)
+
+    def check_noted_settings(self, settings: Mapping[str, Any]) -> None:
+        """Raise ``SeediffError`` if other settings are noted, whether there are pairs or not."""
         before = _flat(self.noted())
         for key, value in _flat(settings).items():
             if before.get(key) != value:
                 raise SeediffError(
-                    f"{self.path} holds images of other settings: {key} was {before.get(key)!r}, is {value!r}.\n"
+                    f"{self.path} {self._is_of} other settings: {key} was {before.get(key)!r}, is {value!r}.\n"
                     "Choose another folder, or delete this one."
                 )
 
     def check_model(self, checksums: Mapping[str, str]) -> None:
         """Raise ``SeediffError`` if the folder holds pairs of another model, by the checksums of the models' files."""
-        if not self._holds_images:
-            return
+        if self.holds_images:
+            self.check_noted_model(checksums)
+
+    def check_noted_model(self, checksums: Mapping[str, str]) -> None:
+        """Raise ``SeediffError`` if another model is noted, whether there are pairs or not."""
         before = self.noted().get(CHECKSUMS)
         if not isinstance(before, dict):
             raise SeediffError(
-                f"{self.path} holds images of a model that was not noted.\nChoose another folder, or delete it."
+                f"{self.path} {self._is_of} a model that was not noted.\nChoose another folder, or delete it."
             )
         if changed := differences(before, checksums):
             raise SeediffError(
-                f"{self.path} holds images of another model: other {' and '.join(changed)}, by their checksums.\n"
+                f"{self.path} {self._is_of} another model: other {' and '.join(changed)}, by their checksums.\n"
                 "Choose another folder, or delete this one."
             )
 
@@ -94,14 +101,17 @@ class PairFolder:
         return (self.path / SETTINGS).exists()
 
     @property
-    def _holds_images(self) -> bool:
+    def holds_images(self) -> bool:
+        """Whether there are pairs, or remains of them."""
         places = (self.path / "images", self.path / "masks", self.images, self.masks, self.overlays)
         return any(place.exists() for place in places)
 
+    @property
+    def _is_of(self) -> str:
+        return "holds images of" if self.holds_images else "was begun with"
+
     def noted(self) -> dict[str, Any]:
-        """What is noted of how the pairs are made; empty where there are no pairs."""
-        if not self._holds_images:
-            return {}
+        """What is noted of how the pairs are made, whether there are pairs or not."""
         try:
             return read_json(self.path / SETTINGS, "The file of settings")
         except SeediffError as error:

@@ -95,6 +95,16 @@ def pipeline_class(model: str | Path) -> str:
         raise _failed(model, error) from None
 
 
+def fetch(model: str | Path) -> None:
+    """Download what this machine lacks of a hub id's files; ``SeediffError`` as in ``load``."""
+    if is_local(model):
+        return
+    try:
+        _files(model, None)
+    except Exception as error:
+        raise _failed(model, error) from None
+
+
 def _device(name: str | None) -> str:
     return name or ("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -117,18 +127,24 @@ def _opened(model: str | Path, dtype: torch.dtype, variant: str | None) -> Any:
     try:
         if is_checkpoint(model):
             return load_checkpoint(_diffusers_class(_class_of_checkpoint(Path(model))), Path(model), dtype)
-        folder = _index_folder(model)
-        index = read_index(folder)
-        kind = _diffusers_class(check_index(model, index))
-        parts = {part: None if part in UNUSED else part_class(index, part) for part in _parts_of(kind)}
-        if not is_local(model):
-            absent = {part: None for part, name in parts.items() if name is None}
-            options = {"variant": variant, "use_safetensors": True, **absent}
-            folder = Path(kind.download(split_reference(model)[0], revision=folder.name, **options))
-        check_parts(model, index, [part for part in parts if part not in (*UNUSED, *DISPENSABLE)], folder)
+        kind, parts, folder = _files(model, variant)
         return load_pipeline(kind, folder, parts, dtype, variant)
     except Exception as error:  # the parts' readers raise a dozen different types for files that make no sense
         raise _failed(model, error) from None
+
+
+def _files(model: str | Path, variant: str | None) -> tuple[Any, dict[str, str | None], Path]:
+    """The class of a pipeline, those of its parts, and the folder of its files; a hub id's are downloaded."""
+    folder = _index_folder(model)
+    index = read_index(folder)
+    kind = _diffusers_class(check_index(model, index))
+    parts = {part: None if part in UNUSED else part_class(index, part) for part in _parts_of(kind)}
+    if not is_local(model):
+        absent = {part: None for part, name in parts.items() if name is None}
+        options = {"variant": variant, "use_safetensors": True, **absent}
+        folder = Path(kind.download(split_reference(model)[0], revision=folder.name, **options))
+    check_parts(model, index, [part for part in parts if part not in (*UNUSED, *DISPENSABLE)], folder)
+    return kind, parts, folder
 
 
 def _failed(model: str | Path, error: Exception) -> SeediffError:

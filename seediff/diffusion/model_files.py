@@ -189,7 +189,7 @@ def identity(model: str | Path, adapter: Path | None = None, variant: str | None
     """What tells a pipeline from any other, wherever it lies: sha256 of ``weights``, ``configuration``, ``adapter``.
 
     ``adapter``: its file; ``variant``: as in ``pipeline_files``. Raises ``SeediffError`` for a model that is not on
-    this machine.
+    this machine, or without its weights: of a hub id, the index may be here alone.
     """
     folder = local_folder(model)
     if folder is None:
@@ -197,6 +197,11 @@ def identity(model: str | Path, adapter: Path | None = None, variant: str | None
             f"There is no model {model} on this machine.\nGive a diffusers pipeline folder or a model id."
         )
     weights = weight_files(folder, variant)
+    if not weights:
+        raise SeediffError(
+            f"The model {model} has no weights in safetensors on this machine.\n"
+            "Download all of it, or give another model."
+        )
     others = [path for path in pipeline_files(folder, variant) if path not in weights]
     found = {kind: _checksum(folder, files) for kind, files in {"weights": weights, "configuration": others}.items()}
     found |= {"adapter": _checksum(adapter.parent, [adapter])} if adapter else {}

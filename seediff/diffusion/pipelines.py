@@ -22,8 +22,8 @@ class Kind:
     ``model``: what people call it. ``denoiser``: the class of its denoiser, and ``addition``: what a UNet is given
     besides the prompt. ``guidance``: the argument that is the scale of guidance. ``arguments``: further
     ones, so that the image is not cropped and the prompt is read as it is. ``negative``: what guidance leads away from,
-    where there is none without it. ``at_once``: images drawn at a time, at most. ``variant``: how masks are made if
-    nobody says how.
+    where there is none without it. ``is_negatable``: whether it can be told what to lead away from. ``at_once``: images
+    drawn at a time, at most. ``variant``: how masks are made if nobody says how.
     """
 
     model: str
@@ -32,6 +32,7 @@ class Kind:
     guidance: str = "guidance_scale"
     arguments: Mapping[str, Any] = field(default_factory=dict)
     negative: str | None = None
+    is_negatable: bool = True
     at_once: int = MOST_AT_ONCE
     variant: str = "ca_sa"
 
@@ -43,11 +44,11 @@ PIPELINES: dict[str, Kind] = {
     "StableDiffusionPipeline": Kind("Stable Diffusion 1 and 2", UNET, variant="look"),
     "StableDiffusionXLPipeline": Kind("Stable Diffusion XL", UNET, addition="text_time"),
     "StableDiffusion3Pipeline": Kind("Stable Diffusion 3", "SD3Transformer2DModel"),
-    "LatentConsistencyModelPipeline": Kind("latent consistency models", UNET, variant="look"),
+    "LatentConsistencyModelPipeline": Kind("latent consistency models", UNET, is_negatable=False, variant="look"),
     "PixArtAlphaPipeline": Kind("PixArt-α", "PixArtTransformer2DModel", arguments=_AS_IT_IS),
     "PixArtSigmaPipeline": Kind("PixArt-Σ", "PixArtTransformer2DModel", arguments=_AS_IT_IS),
-    "FluxPipeline": Kind("FLUX.1", "FluxTransformer2DModel"),
-    "Flux2KleinPipeline": Kind("FLUX.2 klein", "Flux2Transformer2DModel"),
+    "FluxPipeline": Kind("FLUX.1", "FluxTransformer2DModel", is_negatable=False),
+    "Flux2KleinPipeline": Kind("FLUX.2 klein", "Flux2Transformer2DModel", is_negatable=False),
     "ChromaPipeline": Kind("Chroma", "ChromaTransformer2DModel"),
     "QwenImagePipeline": Kind("Qwen-Image", "QwenImageTransformer2DModel", guidance="true_cfg_scale", negative=" "),
     "ZImagePipeline": Kind("Z-Image", "ZImageTransformer2DModel"),
@@ -73,6 +74,17 @@ def kind_of(pipe: Any) -> Kind:
         if name in PIPELINES:
             return PIPELINES[name]
     raise SeediffError(f"A {names[0]} is not drawn with.\n{SUPPORTED}")
+
+
+def check_negatable(kind: Kind, guidance_scale: float | None) -> None:
+    """Raise ``SeediffError`` where a negative prompt has no effect; a scale that is left out is the pipeline's own."""
+    if not kind.is_negatable:
+        raise SeediffError(f"A negative prompt has no effect with {kind.model}.\nLeave negative_prompt out.")
+    if guidance_scale is not None and guidance_scale <= 1:
+        raise SeediffError(
+            f"A negative prompt has no effect without guidance, and guidance_scale is {guidance_scale:g}.\n"
+            "Set it above 1, or leave negative_prompt out."
+        )
 
 
 def default_variant(pipeline: str) -> str:

@@ -19,7 +19,7 @@ from seediff.attention.maps import AttentionMaps, ClassMaps
 from seediff.attention.recording import denoiser_of, record_denoising
 from seediff.attention.tokens import tokenize
 from seediff.diffusion.looking import check_looks, look, look_seed
-from seediff.diffusion.pipelines import Kind, kind_of
+from seediff.diffusion.pipelines import Kind, check_negatable, kind_of
 from seediff.errors import SeediffError
 from seediff.finite import naming, within
 from seediff.masks.variants import apply, calls_of
@@ -68,8 +68,8 @@ def draw(
 
     Every image's noise comes from its own CPU generator, so it is the same whatever batch it is in. Raises
     ``SeediffError``, before anything is drawn, for a pipeline that images are not drawn with, a size that it does not
-    draw, and a prompt that lacks its class word or is cut off before it; and, naming the image, for the first value
-    that is not finite.
+    draw, a negative prompt without effect, and a prompt that lacks its class word or is cut off before it; and, naming
+    the image, for the first value that is not finite.
     """
     records = [calls for calls in recordings if isinstance(calls, Record)]
     looks = [calls for calls in recordings if isinstance(calls, LookAgain)]
@@ -79,6 +79,7 @@ def draw(
     _check_size(pipe, sampling)
     check_words(pipe, prompts)
     sampling = completed(sampling, pipe)
+    _check_negative(pipe, kind, sampling)
     size = min(sampling.batch_size, kind.at_once)
     for start in range(0, len(prompts), size):
         batch = prompts[start : start + size]
@@ -137,6 +138,18 @@ def _check_size(pipe: Any, sampling: Sampling) -> None:
     for name, side in _sides(sampling).items():
         if side % unit:
             raise SeediffError(f"The {name} is {side}, but a {type(pipe).__name__} draws multiples of {unit} pixels.")
+
+
+def _check_negative(pipe: Any, kind: Kind, sampling: Sampling) -> None:
+    """Raise ``SeediffError`` for a negative prompt that has no effect."""
+    if sampling.negative_prompt is None:
+        return
+    check_negatable(kind, sampling.guidance_scale)
+    if getattr(denoiser_of(pipe).config, "time_cond_proj_dim", None) is not None:
+        raise SeediffError(
+            "A negative prompt has no effect with this model: its UNet is given the scale of guidance as a number.\n"
+            "Leave negative_prompt out."
+        )
 
 
 def check_words(pipe: Any, prompts: Sequence[Prompt]) -> None:

@@ -106,11 +106,17 @@ def _making(source: Source) -> Iterator[str]:
     if not settings:
         return
     yield "## How it was made\n"
-    templates = ", ".join(map(_code, settings.get("templates", ())))
-    yield f"The images were drawn by the model {_code(settings.get('model'))} from the prompts {templates}, with words"
-    yield "of the classes in place of `{word}`. seediff made the masks from the model's own attention; nobody annotated"
-    yield "them. All settings:\n"
+    yield f"The images were drawn by the model {_code(settings.get('model'))} {_prompts(settings)}."
+    yield "seediff made the masks from the model's own attention; nobody annotated them. All settings:\n"
     yield f"```json\n{json.dumps(settings, indent=1)}\n```"
+
+
+def _prompts(settings: Mapping[str, Any]) -> str:
+    """What the images were drawn from; with a file of prompts, templates are not used."""
+    if settings.get("prompts"):
+        return "from a file of prompts"
+    templates = ", ".join(map(_code, settings.get("templates", ())))
+    return f"from the prompts {templates}, with words of the classes in place of `{{word}}`"
 
 
 def _code(text: object) -> str:

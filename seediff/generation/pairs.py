@@ -20,9 +20,9 @@ from seediff.datasets.flaws import Flaw, flaws_of
 from seediff.datasets.images import decode_rgb, encode_labels, encode_png, read_file
 from seediff.datasets.origins import METADATA
 from seediff.datasets.pair_folder import CHECKSUMS
-from seediff.diffusion.loading import load, pipeline_class
-from seediff.diffusion.model_files import identity, local_folder
-from seediff.diffusion.pipelines import default_variant
+from seediff.diffusion.loading import fetch, load, pipeline_class
+from seediff.diffusion.model_files import identity
+from seediff.diffusion.pipelines import PIPELINES, check_negatable, default_variant
 from seediff.diffusion.releases import diffusers_class
 from seediff.diffusion.synthesis import Drawn, Sampling, check_words, completed, draw
 from seediff.errors import SeediffError
@@ -70,13 +70,35 @@ def plan_images(data_set: DataSet, folder: Path) -> list[Wanted]:
 
     ``SeediffError`` if the folder holds pairs of other settings: classes may only be added at the end.
     """
-    pipeline_class(data_set.model)  # another kind of model is an error before anything is written
+    kind = PIPELINES[pipeline_class(data_set.model)]  # what it cannot do is an error before anything is written
+    if data_set.drawing.negative_prompt is not None:
+        check_negatable(kind, data_set.drawing.guidance_scale)
     pairs = DataSetFolder(folder).pairs
-    pairs.check_settings({key: value for key, value in _noted(data_set).items() if key not in FREE})
+    pairs.check_settings(_fixed(data_set))
     _check_earlier(folder)
-    _check_classes(pairs.noted().get("classes", {}), data_set)
+    if pairs.holds_images:
+        _check_classes(pairs.noted().get("classes", {}), data_set)
     known = {key: record.wanted for key, record in DataSetFolder(folder).records().items()}
     return wanted_images(data_set, known)
+
+
+def plan_begun(data_set: DataSet, folder: Path) -> list[Wanted]:
+    """``plan_images`` of a data set that was begun.
+
+    ``SeediffError`` also if other settings or another model were noted then, though there is no pair of them yet:
+    several parts may be drawn at once.
+    """
+    pairs = DataSetFolder(folder).pairs
+    if pairs.is_noted:
+        pairs.check_noted_settings(_fixed(data_set))
+        pairs.check_noted_model(_checksums(data_set))
+        _check_classes(pairs.noted().get("classes", {}), data_set)
+    return plan_images(data_set, folder)
+
+
+def _fixed(data_set: DataSet) -> dict[str, Any]:
+    """The settings that every call has to have in common."""
+    return {key: value for key, value in _noted(data_set).items() if key not in FREE}
 
 
 def _noted(data_set: DataSet) -> dict[str, Any]:
@@ -102,22 +124,22 @@ def _check_classes(before: Mapping[str, Sequence[str]], data_set: DataSet) -> No
     now = {of_class.name: list(of_class.words) for of_class in data_set.classes}
     if [*now.items()][: len(before)] != [*before.items()]:
         raise SeediffError(
-            f"The folder holds images of the classes {', '.join(before)}, whose labels and words must stay.\n"
+            f"The folder is one of the classes {', '.join(before)}, whose labels and words must stay.\n"
             "Add classes after these, or choose another folder."
         )
 
 
 def note_settings(data_set: DataSet, folder: Path) -> None:
     """Note what is asked for, before anything is drawn; ``SeediffError`` if the folder holds pairs of another model."""
-    checksums = check_model(data_set, folder)
-    DataSetFolder(folder).pairs.note({**_noted(data_set), CHECKSUMS: checksums})
+    pairs, checksums = DataSetFolder(folder).pairs, _checksums(data_set)
+    pairs.check_model(checksums)
+    pairs.note({**_noted(data_set), CHECKSUMS: checksums})
 
 
-def check_model(data_set: DataSet, folder: Path) -> dict[str, str]:
-    """The checksums of the model's files; ``SeediffError`` if the folder holds pairs of another model."""
-    checksums = identity(data_set.model, adapter_file(Path(data_set.adapter)) if data_set.adapter else None)
-    DataSetFolder(folder).pairs.check_model(checksums)
-    return checksums
+def _checksums(data_set: DataSet) -> dict[str, str]:
+    """Those of the model's files, which are downloaded before."""
+    fetch(data_set.model)
+    return identity(data_set.model, adapter_file(Path(data_set.adapter)) if data_set.adapter else None)
 
 
 # --- drawing
@@ -292,7 +314,7 @@ def make_data_set(data_set: DataSet, folder: Path) -> Finished:
     """
     images = plan_images(data_set, folder)
     unfinished = unfinished_images(DataSetFolder(folder), images, data_set.drawing.batch_size, WHOLE)
-    pipe = open_model(data_set) if unfinished or local_folder(data_set.model) is None else None
+    pipe = open_model(data_set) if unfinished else None
     if DataSetFolder(folder).pairs.is_noted:
         note_settings(data_set, folder)
     drawn = draw_part(data_set, folder, images, pipe=pipe)

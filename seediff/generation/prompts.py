@@ -17,7 +17,7 @@ import numpy as np
 from seediff.datasets.images import read_file
 from seediff.errors import SeediffError
 from seediff.generation.settings import DataSet, NamedClass
-from seediff.names import check_text, nearest, slug
+from seediff.names import check_text, cut, nearest, slug
 from seediff.prompts.prompt_sets import Prompt
 from seediff.prompts.synonyms.variety import Variety, article, check_phrasing, phrasings
 from seediff.prompts.synonyms.vocabulary import ClassWords, class_words
@@ -131,8 +131,9 @@ def _from_file(data_set: DataSet) -> dict[str, Iterator[_Text]]:
     """The prompts of a file by the class that each names first, or that its line says; without end."""
     path = Path(str(data_set.prompts))
     found: dict[str, list[_Text]] = {name: [] for name in data_set.class_names}
-    for line, (named, prompt) in enumerate(_lines(path), start=1):
+    for line, named, prompt in _lines(path):
         where = f"{path}, line {line}"
+        _check(prompt, where)
         objects = _named_in(prompt, data_set.classes, where)
         if named is not None:
             objects = _first_is(named, objects, prompt, data_set.classes, where)
@@ -144,27 +145,42 @@ def _from_file(data_set: DataSet) -> dict[str, Iterator[_Text]]:
     return {name: cycle(texts) for name, texts in found.items()}
 
 
-def _lines(path: Path) -> Iterator[tuple[str | None, str]]:
-    """The word and prompt of every line of a CSV; of other files each line that is not empty, without a word."""
+def _lines(path: Path) -> Iterator[tuple[int, str | None, str]]:
+    """Every line of a file that is not empty: its number, its word if the file is a CSV, and its prompt."""
     try:
         text = read_file(path).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise SeediffError(f"{path} is not text in UTF-8.") from None
     if path.suffix.lower() != ".csv":
-        yield from ((None, _checked(line, path)) for line in text.splitlines() if line.strip())
+        lines = ((number, line.strip()) for number, line in enumerate(text.splitlines(), start=1))
+        yield from ((number, None, line) for number, line in lines if line)
         return
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    if not {"word", "prompt"} <= {*(rows.fieldnames or ())}:
+    rows = _rows(text, path)
+    _, columns = next(rows, (1, []))
+    if not {"word", "prompt"} <= {*columns}:
         raise SeediffError(f"{path} has to have the columns word and prompt.")
-    for row in rows:
-        yield (row["word"] or "").strip(), _checked(row["prompt"] or "", path)
+    for number, row in rows:
+        cells = dict(zip(columns, row, strict=False))  # a row may be cut short
+        yield number, cells.get("word", "").strip(), cells.get("prompt", "").strip()
 
 
-def _checked(prompt: str, path: Path) -> str:
+def _rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV that are not empty, each with the number of its first line."""
+    rows, first = csv.reader(io.StringIO(text, newline="")), 1
     try:
-        return check_text(prompt.strip())
+        for row in rows:
+            if row:
+                yield first, row
+            first = rows.line_num + 1
+    except csv.Error as error:  # a field is too long
+        raise SeediffError(f"{path}, line {first}: {error}.\nIs a quotation mark not closed?") from None
+
+
+def _check(prompt: str, where: str) -> None:
+    try:
+        check_text(prompt)
     except ValueError as error:
-        raise SeediffError(f"{path}: {prompt!r} {error}.") from None
+        raise SeediffError(f"{where}: {cut(prompt, 80)!r} {error}.") from None
 
 
 def _named_in(prompt: str, classes: Sequence[NamedClass], where: str) -> tuple[Shown, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -168,17 +169,30 @@ def data_set(**settings: Any) -> DataSet:
 def read_data_set(path: Path) -> DataSet:
     """Read a YAML file; every problem is a ``SeediffError`` that names the file and the key.
 
-    Paths in it are relative to its folder.
+    ``prompts`` and ``adapter`` are relative to its folder, and so are models that begin with ``./`` or ``../``: others
+    may be ids of the hub.
     """
     if not path.is_file():
         raise SeediffError(f"There is no file {path}.")
     content = read_yaml(path, "data set")
     try:
-        found = _read(DataSet, content, "The data set")
+        return _placed(_read(DataSet, content, "The data set"), path.parent)
     except SeediffError as error:
         raise SeediffError(f"{path}: {error}") from None
-    places = {key: str(path.parent / getattr(found, key)) for key in ("prompts", "adapter") if getattr(found, key)}
-    return replace(found, **places)
+
+
+def _placed(found: DataSet, folder: Path) -> DataSet:
+    """The data set with its paths below the folder."""
+    beside = [key for key in ("prompts", "adapter") if getattr(found, key)]
+    places: dict[str, Any] = {key: str(folder / getattr(found, key)) for key in beside}
+    if found.filter is not None and found.filter.clip_model is not None:
+        places["filter"] = replace(found.filter, clip_model=_placed_model(found.filter.clip_model, folder))
+    return replace(found, model=_placed_model(found.model, folder), **places)
+
+
+def _placed_model(model: str, folder: Path) -> str:
+    """``os.path`` keeps the dot of ``./name``, without which it could be an id."""
+    return os.path.join(folder, model) if model.startswith(("./", "../")) else model
 
 
 def named_classes(content: Any) -> tuple[NamedClass, ...]:

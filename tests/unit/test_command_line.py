@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
-from seediff.cli import main
+from seediff.cli import main, program
 from seediff.cli.stages import _repeated
 
 HEAVY = ("torch", "pydantic", "pandas", "numpy", "rich", "yaml")
@@ -53,3 +57,26 @@ def test_wrong_usage(arguments: list[str], said: str, command: str, capsys: pyte
 )
 def test_a_list_takes_any_number_of_values(arguments: str, repeated: str) -> None:
     assert [*_repeated(arguments.split(), {"--images"})] == repeated.split()
+
+
+def full_gpu(_: Any) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
+
+
+@pytest.mark.parametrize(
+    "work", [full_gpu, lambda _: bytes(2**62), lambda _: np.zeros(2**58), lambda _: torch.zeros(2**58)]
+)
+def test_too_little_memory_is_no_traceback(
+    work: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(program, "_run", work)
+    assert main([]) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("error: There is not enough memory: ")
+    assert second == "Lower --batch-size, height or width."
+
+
+def test_other_errors_of_the_runtime_stay_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "_run", lambda _: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match="inconsistent tensor size"):
+        main([])

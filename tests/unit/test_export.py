@@ -21,6 +21,7 @@ from scipy import ndimage
 
 import seediff.export.parquet
 import seediff.export.webdataset
+from seediff.cli import main
 from seediff.datasets.annotated import open_annotated
 from seediff.datasets.images import Array, Pair
 from seediff.datasets.origins import Origin
@@ -29,6 +30,7 @@ from seediff.export.folders import MARK, whole_folder
 from seediff.export.formats import FORMATS, export
 from seediff.export.source import Source
 from seediff.export.splits import parse_shares, split_images
+from seediff.files.sealed import write_json
 
 CLASSES = ("cat", "traffic light", "Straße: 'a'")
 NAMES = tuple(f"{kind}-{index:06d}" for kind in ("train", "test-cat") for index in range(5))
@@ -278,6 +280,19 @@ def test_the_card(exported: Any) -> None:
     assert "`some/model`" in text and '"rng_seed": 0' in text
 
 
+@pytest.mark.parametrize(
+    ("prompts", "said"),
+    [
+        (None, "from the prompts `a {word}`, `one {word}`, with words of the classes in place of `{word}`."),
+        ("lines.txt", "from a file of prompts."),
+    ],
+)
+def test_the_card_tells_what_was_drawn_from(prompts: str | None, said: str) -> None:
+    origin = Origin(settings={"model": "some/model", "templates": ["a {word}", "one {word}"], "prompts": prompts})
+    text = seediff.export.parquet.card(Source(DATA, {}, origin), {})
+    assert f"The images were drawn by the model `some/model` {said}\n" in text
+
+
 def test_parquet_shards_are_bounded(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     (tmp_path / "out").mkdir()
@@ -289,6 +304,25 @@ def test_parquet_shards_are_bounded(tmp_path: Path) -> None:
     read = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"))["odd"]
     assert read["image_id"][:] == [NAMES[index] for index in range(1, 10, 2)]
     assert set(read["caption"]) == {None} == set(read["category"])
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_captions_are_those_of_the_split(split: str, tmp_path: Path) -> None:
+    """Images of two splits may have the same names."""
+    data = tmp_path / "data"
+    for name in ("train", "val"):
+        for kind, mode in (("images", "RGB"), ("masks", "L")):
+            (data / name / kind).mkdir(parents=True)
+            Image.new(mode, (8, 8), 1).save(data / name / kind / "0001.png")
+        row = {"file_name": "images/0001.png", "class": name, "text": f"a photo of a {name}"}
+        (data / name / "metadata.jsonl").write_text(json.dumps(row) + "\n")
+    (data / "classes.csv").write_text("label,class\n0,background\n1,cat\n")
+    write_json(data / "settings.json", {"model": "some/model"})
+    line = ["export", str(data), "--format", "webdataset", "--output", str(tmp_path / "out"), "--input-split", split]
+    assert main(line) == 0
+    about = json.loads(samples(tmp_path / "out", "train")["0001"]["json"])
+    assert (about["caption"], about["category"]) == (f"a photo of a {split}", split)
+    assert ("model" in json.loads((tmp_path / "out" / "source.json").read_text())) == (split == "train")
 
 
 def test_imagefolder_reads_the_plain_folder(exported: Any, tmp_path: Path) -> None:

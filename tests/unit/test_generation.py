@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+from multiprocessing import active_children
 from pathlib import Path
+from threading import Thread
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from PIL import Image
 
 from seediff.cli import main
 from seediff.datasets.annotated import open_annotated
-from seediff.diffusion.model_files import embedded_folder
+from seediff.diffusion.model_files import embedded_folder, local_folder
 from seediff.errors import SeediffError
 from seediff.filtering.measures import area, connectedness
 from seediff.generation.pairs import Part, draw_part, finish, make_data_set, note_settings, plan_images
@@ -69,6 +72,22 @@ def test_a_file_of_settings(tmp_path: Path) -> None:
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     (tmp_path / "set.yaml").write_text("model: pictograms\nclasses: [cat]\nprompts: lines.txt\n")
     assert read_data_set(tmp_path / "set.yaml").prompts == str(tmp_path / "lines.txt")
+
+
+def test_models_that_begin_with_dots_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(MODEL, tmp_path / "files" / "pictograms")
+    found = {}
+    for model in ("./pictograms", "../files/pictograms", "pictograms", "somebody/model"):
+        lines = ["classes: [cat]", f"model: {model}", f"filter: {{clip_model: {model}}}"]
+        (tmp_path / "files" / "set.yaml").write_text("\n".join(lines))
+        for folder, path in ((tmp_path, "files/set.yaml"), (tmp_path / "files", "set.yaml")):
+            monkeypatch.chdir(folder)
+            read = read_data_set(Path(path))
+            assert read.filter is not None and read.filter.clip_model == read.model
+            found[model, path] = read.model
+            if "pictograms" in model:
+                assert (local_folder(read.model) == embedded_folder()) == (model == "pictograms")
+    assert {name for (model, _), name in found.items() if "." not in model} == {"pictograms", "somebody/model"}
 
 
 @pytest.mark.parametrize(
@@ -198,6 +217,12 @@ def test_prompts_from_a_file(name: str, text: str, tmp_path: Path) -> None:
         ("a.csv", "word,text\ncat,a cat\n", "columns word and prompt"),
         ("a.csv", "word,prompt\ndog,a dog\n", "no class has the word 'dog'|names none"),
         ("a.csv", "word,prompt\ncat,a bus\n", "'cat' is not in the prompt"),
+        ("a.txt", "a cat\n\n \na dog\n", "line 4: 'a dog' names none of the classes"),
+        ("a.txt", "a cat\n\na\x07cat\n", "line 3: .* must be one line of text"),
+        ("a.csv", "word,prompt\ncat,a cat\n\nbus,a dog\n", "line 4: class word 'bus' is not in the prompt"),
+        ("a.csv", 'word,prompt\n\ncat,"a cat\nbus,a bus\n', r"line 3: 'a cat\\nbus,a bus' must be one line of text"),
+        ("a.csv", 'word,prompt\ncat,a cat\nbus,"' + "a bus\n" * 30000, "line 3: field larger .*\nIs a quotation mark"),
+        ("a.csv", "", "columns word and prompt"),
         ("none.txt", None, "cannot be read"),
     ],
 )
@@ -259,6 +284,30 @@ def test_parts_are_the_whole(whole: Path, tmp_path: Path) -> None:
 def test_several_processes_draw_the_same(whole: Path, tmp_path: Path) -> None:
     make_in_processes(small(objects=[0.5, 0.5], keep_scores=True, images=3), tmp_path, 2)
     assert contents(tmp_path) == contents(whole)
+
+
+def test_a_process_that_fails_stops_the_others(tmp_path: Path) -> None:
+    (tmp_path / "lines.txt").write_text(f"a cat\n{'a photo of ' * 40}a cat\n")
+    drawing = {**SHORT, "steps": 50, "batch_size": 1}
+    wanted = small(classes=["cat"], images=40, prompts=str(tmp_path / "lines.txt"), drawing=drawing)
+    with pytest.raises(SeediffError, match="'cat' is cut off"):
+        make_in_processes(wanted, tmp_path / "out", 2)
+    assert len(DataSetFolder(tmp_path / "out").records()) < 20  # all of the other part
+    assert not active_children()
+
+
+def test_a_process_that_is_killed_is_told_of(tmp_path: Path) -> None:
+    def kill() -> None:
+        while not [*tmp_path.glob("records/*")]:
+            sleep(0.1)
+        active_children()[0].kill()
+
+    Thread(target=kill, daemon=True).start()
+    wanted = small(images=50, drawing={**SHORT, "steps": 20, "batch_size": 1})
+    with pytest.raises(SeediffError, match="was killed, perhaps for lack of memory"):
+        make_in_processes(wanted, tmp_path, 2)
+    assert 0 < len(DataSetFolder(tmp_path).records()) < 100
+    assert not active_children()
 
 
 def test_parts_by_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -350,14 +399,41 @@ def test_prompts_of_a_file_know_whose_a_word_is(tmp_path: Path) -> None:
         wanted_images(small(classes={"cat": ["pet"], "bus": ["pet"]}, prompts=str(tmp_path / "a.txt")), {})
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"drawing": {**SHORT, "steps": 1}}, "was begun with other settings: drawing.steps was 2, is 1"),
+        ({"masks": {"variant": "ca_sa"}}, "was begun with other settings: masks.variant was 'look', is 'ca_sa'"),
+        ({"classes": ["bus", "cat"]}, "one of the classes cat, bus, whose labels and words must stay"),
+    ],
+)
+def test_a_part_is_drawn_with_the_settings_that_were_noted(
+    changes: dict[str, Any], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = {"model": MODEL, "classes": ["cat", "bus"], "images": 1, "drawing": SHORT}
+    (tmp_path / "begun.yaml").write_text(yaml.safe_dump(begun))
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(begun | changes))
+    output = ["--output", str(tmp_path / "out")]
+    assert main(["dataset", "begin", "--config", str(tmp_path / "begun.yaml"), *output]) == 0
+    for line in (["draw", "--part", "1/2"], ["finish"]):
+        assert main(["dataset", *line, "--config", str(tmp_path / "other.yaml"), *output]) == 1
+        assert words in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["settings.json"]
+    assert main(["dataset", "begin", "--config", str(tmp_path / "other.yaml"), *output]) == 0
+
+
 def test_a_part_is_drawn_with_the_model_that_was_noted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = shutil.copytree(MODEL, tmp_path / "model")
     settings = {"model": str(model), "classes": ["cat"], "images": 2, "drawing": {**SHORT, "batch_size": 1}}
     (tmp_path / "set.yaml").write_text(yaml.safe_dump(settings))
     where = ["--config", str(tmp_path / "set.yaml"), "--output", str(tmp_path / "out")]
     assert main(["dataset", "begin", *where]) == 0
-    assert main(["dataset", "draw", "--part", "1/2", *where]) == 0
     path = model / "scheduler/scheduler_config.json"
-    path.write_text(path.read_text().replace("v_prediction", "epsilon"))
-    assert main(["dataset", "draw", "--part", "2/2", *where]) == 1
-    assert "another model: other configuration" in capsys.readouterr().err
+    noted = path.read_text()
+    for drawn in (False, True):
+        if drawn:
+            assert main(["dataset", "draw", "--part", "1/2", *where]) == 0
+        path.write_text(noted.replace("v_prediction", "epsilon"))
+        assert main(["dataset", "draw", "--part", "2/2", *where]) == 1
+        assert "another model: other configuration" in capsys.readouterr().err
+        path.write_text(noted)

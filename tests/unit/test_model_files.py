@@ -6,10 +6,13 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from diffusers import StableDiffusionPipeline
 
 import seediff
+from seediff.cli import main
 from seediff.diffusion import model_files
 from seediff.diffusion.model_files import (
     hub_commit,
@@ -163,3 +166,28 @@ def test_a_commit_is_loaded_though_a_newer_one_is_there(hub: Path) -> None:
     ]
     assert kinds == ["v_prediction", "epsilon"]
     assert identity(f"somebody/model@{COMMIT}") == identity(MODEL) != identity("somebody/model")
+
+
+def test_a_model_is_downloaded_before_it_is_noted(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The index alone, which says how masks are made, is no model yet."""
+    snapshot, output = hub / "models--somebody--model" / "snapshots" / COMMIT, tmp_path / "out"
+    for part in snapshot.iterdir():
+        if part.is_dir():
+            shutil.rmtree(part)
+    with pytest.raises(SeediffError, match="somebody/model has no weights in safetensors on this machine"):
+        identity("somebody/model")
+    (tmp_path / "set.yaml").write_text("model: somebody/model\nclasses: [cat]\nimages: 1\n")
+    given = ["--config", str(tmp_path / "set.yaml"), "--output", str(output)]
+    for line in (["dataset", "begin"], ["generate", "--processes", "2"]):
+        assert main([*line, *given]) == 1
+        assert "somebody/model is not a whole diffusion pipeline" in capsys.readouterr().err
+        assert not output.exists()
+
+    def download(*_: Any, **__: Any) -> Path:
+        return shutil.copytree(MODEL, snapshot, dirs_exist_ok=True)
+
+    monkeypatch.setattr(StableDiffusionPipeline, "download", download)
+    assert main(["dataset", "begin", *given]) == 0
+    assert json.loads((output / "settings.json").read_text())["checksums"] == identity(MODEL)
