@@ -24,7 +24,11 @@ def segment(
     ] = None,
     variant: Annotated[str, typer.Option(help="how masks are made (docs/studies.md lists all variants)")] = "look",
     timesteps: Annotated[
-        list[int], typer.Option("--timestep", help="how much noise is added, 0 to 999; can be repeated")
+        list[int],
+        typer.Option(
+            "--timestep",
+            help="how much noise is added, 0 to 999, for all variants but look, which has its own; can be repeated",
+        ),
     ] = [],  # noqa: B006 - typer copies it
     beta: Annotated[float, typer.Option(help="what a score has to reach")] = 0.3,
     batch_size: Annotated[int, typer.Option(min=1, help="photographs at a time")] = 4,
@@ -35,9 +39,9 @@ def segment(
 
     Writes label maps, overlays, and a copy of the photographs.
     """
-    from seediff.diffusion.photographs import LOW_NOISE, Query, segment_files
+    from seediff.diffusion.photographs import Query, segment_files
 
-    query = Query(tuple(words), prompt, variant, tuple(timesteps or [LOW_NOISE]), beta=beta, rng_seed=rng_seed)
+    query = Query(tuple(words), prompt, variant, tuple(timesteps) or None, beta=beta, rng_seed=rng_seed)
     failures = segment_files(model, photographs, query, output, batch_size, dtype)
     say(f"label maps in {output} (images, masks, overlays, classes.csv)")
     report_failures(failures)

@@ -12,7 +12,7 @@ from seediff.cli.photographs import Photographs, report_failures
 from seediff.cli.terminal import say
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 Data = Annotated[Path, typer.Argument(parser=file, help="folder of a data set, such as one of `seediff generate`")]
 Format = Annotated[str | None, typer.Option(help="its format (`seediff data list`); recognised if left out")]
@@ -85,20 +85,22 @@ def predict(
     failures = predict_files(model, photographs, output)
     say(f"label maps in {output} (images, masks, overlays, classes.csv)")
     if labels is not None:
-        _compare(model, output, labels)
+        _compare(model, photographs, output, labels)
     report_failures(failures)
 
 
-def _compare(model: Path, output: Path, labels: Path) -> None:
-    """Print the numbers of the label maps in ``output``, and write them there."""
+def _compare(model: Path, photographs: Sequence[Path], output: Path, labels: Path) -> None:
+    """Print the numbers of the photographs' label maps in ``output``, and write them there."""
     from seediff.files.sealed import write_json
     from seediff.segmenter.evaluate import load_segmenter
-    from seediff.segmenter.own import measure_predictions, summary
+    from seediff.segmenter.own import METRICS, measure_predictions, predictions, summary
 
-    classes = load_segmenter(model).classes
-    numbers = summary(classes, measure_predictions(output, labels, classes))
+    classes, masks = load_segmenter(model).classes, predictions(photographs, output)
+    numbers = summary(classes, measure_predictions(masks, labels, classes))
+    if lacking := len(masks) - numbers["images"]:
+        say(f"{lacking} of {len(masks)} photographs have no label map in {labels}")
     say(_table(numbers))
-    write_json(output / "metrics.json", {"model": str(model), "labels": str(labels), **numbers})
+    write_json(output / METRICS, {"model": str(model), "labels": str(labels), **numbers})
 
 
 def evaluate(

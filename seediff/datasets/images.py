@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from seediff.datasets.findings import Problem
 from seediff.datasets.palettes import VOC_COLOURS, in_order, labels_of_indices
 from seediff.errors import SeediffError
-from seediff.names import reason
+from seediff.names import cut, one_line, reason
 
 Array = NDArray[np.uint8]
 
@@ -155,16 +155,26 @@ def decode_rgb(content: bytes, name: str) -> Array:
 
 
 def pixels_of(image: Image.Image | Array) -> Array:
-    """The pixels of a picture that is in memory: a PIL image in RGB, (H, W, 3) uint8; an array as it is.
+    """The pixels of a picture that is in memory, (H, W, 3) uint8: a PIL image in RGB, an array as it is.
 
     Raises ``PictureError`` for a PIL image that ``decode_photograph`` would refuse, and for one that viewers turn: its
-    owner may mean it either way.
+    owner may mean it either way. ``SeediffError`` for anything else, such as the name of a file.
     """
-    if not isinstance(image, Image.Image):
-        return np.asarray(image)
-    _check_kind(image, "The image")
-    _check_unturned(image, "The image", "Turn it with PIL's ImageOps.exif_transpose(image).", Problem.TURNED)
-    return np.asarray(image.convert("RGB"))
+    pixels = _in_rgb(image) if isinstance(image, Image.Image) else image
+    if not isinstance(pixels, np.ndarray):
+        raise SeediffError(
+            f"An image must be a PIL image or an array (H, W, 3) uint8, not {cut(one_line(repr(pixels)), 80)}.\n"
+            "Open a file with PIL.Image.open."
+        )
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+        raise SeediffError(f"An image must be (H, W, 3) uint8, not {pixels.shape} {pixels.dtype}.")
+    return pixels
+
+
+def _in_rgb(picture: Image.Image) -> Array:
+    _check_kind(picture, "The image")
+    _check_unturned(picture, "The image", "Turn it with PIL's ImageOps.exif_transpose(image).", Problem.TURNED)
+    return np.asarray(picture.convert("RGB"))
 
 
 def displayed_size(path: Path) -> tuple[int, int]:

@@ -18,12 +18,13 @@ from typing import Any
 from PIL import Image
 
 from seediff.datasets.class_lists import class_table
-from seediff.datasets.images import Array, encode_mask, encode_picture, resize_pair
+from seediff.datasets.images import Array, encode_mask, encode_picture, read_file, resize_pair
 from seediff.datasets.origins import SETTINGS
 from seediff.datasets.palettes import VOC_COLOURS, overlay
 from seediff.diffusion.model_files import differences
 from seediff.errors import SeediffError
 from seediff.files.sealed import partial, read_json, write_json
+from seediff.names import folded
 
 CLASSES = "classes.csv"
 PREVIEW = 1024
@@ -122,6 +123,21 @@ class PairFolder:
 
     def is_finished(self, image_name: str) -> bool:
         return all(path.exists() for path in self.files(image_name))
+
+    def unfinished(self, photographs: Sequence[Path]) -> list[Path]:
+        """The files among ``photographs`` that have no mask here yet.
+
+        ``SeediffError`` if the folder holds another photograph whose mask has the same name.
+        """
+        held = {folded(copy.stem): copy for copy in self.images.glob("*")}
+        for path in photographs:
+            copy = held.get(folded(path.stem))
+            if copy and (copy.name != path.name or read_file(copy) != read_file(path)):
+                raise SeediffError(
+                    f"{self.images} holds another {copy.name}, whose mask has the same name as that of {path}.\n"
+                    "Choose another folder, give the photograph another name, or delete that copy."
+                )
+        return [path for path in photographs if not self.is_finished(path.name)]
 
     def write(self, image_name: str, content: bytes, image: Array, mask: Array) -> None:
         """Write an image's file, its mask, and the two laid over each other.

@@ -25,7 +25,7 @@ from seediff.diffusion.model_files import (
     split_reference,
 )
 from seediff.diffusion.model_index import check_index, check_parts, part_class, read_index
-from seediff.diffusion.pipelines import SUPPORTED, UNET, kind_of
+from seediff.diffusion.pipelines import FURTHER, SUPPORTED, UNET, kind_of
 from seediff.diffusion.releases import diffusers_class, load_checkpoint, load_pipeline
 from seediff.errors import SeediffError
 from seediff.finite import check_weights, remedy
@@ -235,8 +235,7 @@ def _check_unet(model: str | Path, unet: Any, latents: int, addition: str | None
             f"The UNet of {model} takes {unet.in_channels} channels and gives {unet.out_channels}, but latents have"
             f" {latents}: it is one for inpainting or editing.\n{SUPPORTED}"
         )
-    further = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
-    wanted = {name: unet.get(name) for name in further if unet.get(name) is not None}
+    wanted = {name: unet.get(name) for name in FURTHER if unet.get(name) is not None}
     given = {} if addition is None else {"addition_embed_type": addition}
     if wanted != given:
         (name,) = [*wanted, *given][:1]

@@ -55,10 +55,14 @@ def look_again(
     return look(pipe, pixels[None], [prompt], seeds, {calls: [timestep]})[calls][0]
 
 
-def check_looks(pipe: Any) -> None:
-    """Raise ``SeediffError`` unless the pipeline's denoiser can look at finished images."""
-    advice = "Use a variant that does not begin with look_again, such as ca_sa."
+def check_looks(pipe: Any, advice: str = "Give one of these.") -> None:
+    """Raise ``SeediffError`` unless the pipeline can look at finished images."""
     check_plain_unet(pipe, "Finished images are looked at again", advice)
+    if not hasattr(pipe.scheduler, "alphas_cumprod"):
+        raise SeediffError(
+            "Finished images are looked at again with a scheduler of Stable Diffusion 1 and 2 alone: a"
+            f" {type(pipe.scheduler).__name__} has no alphas_cumprod, the noise of each timestep.\n{advice}"
+        )
 
 
 def look_seed(rng_seed: int, timestep: int) -> int:
@@ -128,9 +132,7 @@ def _noise(shape: Sequence[int], seed: int) -> Tensor:
 
 def _check_size(pipe: StableDiffusionPipeline, pixels: NDArray[np.uint8]) -> None:
     unit = pipe.vae_scale_factor
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-        raise SeediffError(f"An image to look at must be (H, W, 3) uint8, not {pixels.shape} {pixels.dtype}.")
-    if any(side % unit or not side for side in pixels.shape[:2]):
+    if any(side % unit for side in pixels.shape[:2]):
         raise SeediffError(
             f"An image to look at must have sides of whole latents, multiples of {unit} pixels, not"
             f" {pixels.shape[1]} x {pixels.shape[0]}.\nResize it, or use seediff.segment, which does."

@@ -9,12 +9,12 @@ as the pipeline draws. Scores are refined at that size, and enlarged to the phot
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from math import sqrt
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
 from annotated_types import Ge, Le, Len
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from seediff.attention.calls import Calls, Timestep
+from seediff.attention.calls import Calls, LookAgain, Timestep
 from seediff.attention.maps import AttentionMaps
 from seediff.datasets.class_lists import check_listed
 from seediff.datasets.classes import MOST_CLASSES
@@ -36,7 +36,7 @@ from seediff.errors import SeediffError
 from seediff.finite import naming
 from seediff.masks.make import make_labels
 from seediff.masks.refinement import SOFT_PAMR, Refinement
-from seediff.masks.variants import ALPHA, Steps, calls_of, named_steps, resolve
+from seediff.masks.variants import ALPHA, VARIANTS, Steps, calls_of, named_steps, resolve
 from seediff.names import repeated
 from seediff.prompts.words import caption, place_word
 from seediff.settings import Threshold, check_bounds
@@ -60,14 +60,14 @@ class Query:
 
     ``words``: they have the labels 1, 2, ... ``prompt``: has all of them; 'a photo of a dog and a sofa' if left out.
     ``variant``: how scores are made, a name or a list of steps. ``timesteps``: how much noise is added, for a call of
-    the denoiser each. They stand for those of a denoising run; a variant that looks again brings its own. ``alpha``,
-    ``beta``, ``refinement``: as in ``make_labels``.
+    the denoiser each; ``LOW_NOISE`` if left out, as it must be where a variant looks again, at its own timestep.
+    ``alpha``, ``beta``, ``refinement``: as in ``make_labels``.
     """
 
     words: Annotated[tuple[str, ...], Len(1, MOST_CLASSES)]
     prompt: str | None = None
     variant: str | tuple[object, ...] = "look"
-    timesteps: Annotated[tuple[Timestep, ...], Len(1)] = (LOW_NOISE,)
+    timesteps: Annotated[tuple[Timestep, ...], Len(1)] | None = None
     alpha: Annotated[float, Ge(0), Le(1)] = ALPHA
     beta: Threshold = 0.3
     refinement: Refinement | None = SOFT_PAMR
@@ -79,7 +79,30 @@ class Query:
             raise SeediffError(f"The word {twice[0]!r} is named twice.")
         for word in self.words:
             place_word(self.text, word)
-        resolve(named_steps(self.variant), alpha=self.alpha)
+        if isinstance(self.calls, LookAgain) and self.timesteps is not None:
+            others = [name for name, steps in VARIANTS.items() if not isinstance(calls_of(steps), LookAgain)]
+            raise SeediffError(
+                f"The variant always looks at timestep {self.calls.timestep}, so other timesteps have no effect.\n"
+                f"Leave them out, or choose a variant that uses them: {', '.join(others)}."
+            )
+
+    @property
+    def calls(self) -> Calls:
+        """What of the denoiser's calls the scores are made from."""
+        return calls_of(resolve(named_steps(self.variant), alpha=self.alpha))
+
+    @property
+    def schedule(self) -> tuple[int, ...]:
+        """The timesteps that stand for those of a denoising run."""
+        return (LOW_NOISE,) if self.timesteps is None else self.timesteps
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What label maps depend on, ready for JSON: timesteps only where they are used."""
+        settings = asdict(self) | {"timesteps": self.schedule}
+        if isinstance(self.calls, LookAgain):
+            del settings["timesteps"]
+        return cast("dict[str, Any]", json.loads(json.dumps(settings)))
 
     @property
     def text(self) -> str:
@@ -100,7 +123,7 @@ def segment(
     words: Sequence[str],
     prompt: str | None = None,
     variant: str | Sequence[object] = "look",
-    timesteps: Sequence[int] = (LOW_NOISE,),
+    timesteps: Sequence[int] | None = None,
     alpha: float = ALPHA,
     beta: float = 0.3,
     refinement: Refinement | None = SOFT_PAMR,
@@ -110,20 +133,24 @@ def segment(
 
     ``image``: a PIL image or (H, W, 3) uint8 of any size. ``prompt``: has all words; 'a photo of a dog and a sofa' if
     left out. ``variant``: how scores are made, a name or a list of steps. ``timesteps``: how much noise is added, from
-    0 to 999, for a call of the denoiser each; a variant that looks again brings its own. ``alpha``, ``beta``,
-    ``refinement``: as in ``make_labels``. ``rng_seed``: which noise. ``SeediffError`` for another pipeline than one of
-    Stable Diffusion 1 and 2, words that the prompt lacks or is cut off before, a photograph that is far longer than
-    wide, what is not finite, and what is no such image.
+    0 to 999, for a call of the denoiser each; 150 if left out, as it must be where a variant looks again, at its own
+    timestep. ``alpha``, ``beta``, ``refinement``: as in ``make_labels``. ``rng_seed``: which noise. ``SeediffError``
+    for another pipeline than one of Stable Diffusion 1 and 2, words that the prompt lacks or is cut off before, a
+    photograph that is far longer than wide, what is not finite, and what is no such image.
     """
-    steps = variant if isinstance(variant, str) else tuple(variant)
-    named = words if isinstance(words, str) else tuple(words)  # a text by itself is refused
-    query = Query(named, prompt, steps, tuple(timesteps), alpha, beta, refinement, rng_seed)  # type: ignore[arg-type]
+    listed = _listed(words), prompt, _listed(variant), _listed(timesteps)
+    query = Query(*listed, alpha, beta, refinement, rng_seed)
     return segment_batch(pipe, [pixels_of(image)], query)[0]
+
+
+def _listed(given: Any) -> Any:
+    """A list as a query has it; a text, or what is no list, as it is: the query says whether it may be."""
+    return tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else given
 
 
 def segment_batch(pipe: StableDiffusionPipeline, photographs: Sequence[Array], query: Query) -> list[Array]:
     """``segment`` for several photographs that the denoiser sees at the same size (``working_size``)."""
-    calls = calls_of(resolve(named_steps(query.variant), alpha=query.alpha))
+    calls = query.calls
     looks = look_at_photographs(pipe, photographs, query, [calls])
     return [
         make_labels(
@@ -149,7 +176,7 @@ def look_at_photographs(
     (size,) = {working_size(pipe, photograph.shape[:2]) for photograph in photographs}
     images = np.stack([_resized(photograph, size) for photograph in photographs])
     texts = [query.text] * len(images)
-    recorded = look_as(pipe, images, texts, query.timesteps, recordings, lambda _, at: look_seed(query.rng_seed, at))
+    recorded = look_as(pipe, images, texts, query.schedule, recordings, lambda _, at: look_seed(query.rng_seed, at))
     return [*zip(images, recorded, strict=True)]
 
 
@@ -175,8 +202,6 @@ def _whole(side: float, unit: int) -> int:
 
 
 def _resized(photograph: Array, size: Size) -> Array:
-    if photograph.ndim != 3 or photograph.shape[2] != 3 or photograph.dtype != np.uint8:
-        raise SeediffError(f"A photograph must be (H, W, 3) uint8, not {photograph.shape} {photograph.dtype}.")
     if photograph.shape[:2] == size:
         return photograph
     picture = Image.fromarray(photograph)
@@ -198,20 +223,22 @@ def segment_files(
 
     ``sources``: files, or folders of them. Finished photographs of an earlier call with the same settings are kept.
     Returns what could not be read, and why; the others are finished. ``SeediffError``, before anything is written, if
-    there are none, if two have the same name, and for a folder that holds label maps of other settings.
+    there are none, if two have the same name, for a model that is not there, and for a folder that holds label maps of
+    another model, of other settings, or of another photograph of the same name.
     """
     check_listed(query.words)
     found, pairs = photographs_in(sources), PairFolder(output)
-    settings = {**asdict(query), "dtype": dtype, "versions": {"refine": VERSIONS["refine"]}}
-    pairs.check_settings(json.loads(json.dumps(settings)))
-    unfinished = [path for path in found if not pairs.is_finished(path.name)]
-    pairs.write_classes(query.words)
+    settings = {**query.settings, "dtype": dtype, "versions": {"refine": VERSIONS["refine"]}}
+    pairs.check_settings(settings)
+    unfinished = pairs.unfinished(found)
     if not unfinished:
+        pairs.check_model(identity(model))
         return []
     pipe = load(model, dtype)
     checksums = identity(model)
     pairs.check_model(checksums)
     failures = list[str]()
+    pairs.write_classes(query.words)
     pairs.note({"model": model, **settings, CHECKSUMS: checksums})
     with tqdm(total=len(unfinished), unit="photograph", mininterval=5) as progress:
         for batch in _batches(pipe, unfinished, batch_size, failures):

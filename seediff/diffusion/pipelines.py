@@ -13,6 +13,8 @@ from seediff.errors import SeediffError
 from seediff.settings import MOST_AT_ONCE
 
 UNET = "UNet2DConditionModel"
+FURTHER = ("addition_embed_type", "class_embed_type", "num_class_embeds", "encoder_hid_dim_type")
+"""What a UNet's configuration has for what it is given besides latents and a prompt."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,14 @@ def default_variant(pipeline: str) -> str:
 
 
 def check_plain_unet(pipe: Any, what: str, advice: str) -> None:
-    """Raise ``SeediffError`` unless the denoiser is a UNet that needs a prompt alone; ``what`` is done with it."""
+    """Raise ``SeediffError`` unless the denoiser is a UNet that is given latents and a prompt alone, for ``what``."""
     unet = getattr(pipe, "unet", None)
-    if unet is None or unet.config.get("addition_embed_type") is not None:
+    if unet is None or any(unet.config.get(name) is not None for name in FURTHER):
         raise SeediffError(
             f"{what} with Stable Diffusion 1 and 2 alone, and not with a {type(pipe).__name__}.\n{advice}"
+        )
+    if (given := unet.config.in_channels) != (latents := pipe.vae.config.latent_channels):
+        raise SeediffError(
+            f"{what} with Stable Diffusion 1 and 2 alone, and not with one for inpainting or editing: the UNet takes"
+            f" {given} channels, but latents have {latents}.\n{advice}"
         )

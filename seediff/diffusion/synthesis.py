@@ -75,7 +75,7 @@ def draw(
     looks = [calls for calls in recordings if isinstance(calls, LookAgain)]
     kind = kind_of(pipe)
     if looks:
-        check_looks(pipe)
+        check_looks(pipe, "Use a variant that does not begin with look_again, such as ca_sa.")
     _check_size(pipe, sampling)
     check_words(pipe, prompts)
     sampling = completed(sampling, pipe)
@@ -166,7 +166,8 @@ def check_words(pipe: Any, prompts: Sequence[Prompt]) -> None:
 
 
 def _is_read_by_clip_alone(pipe: Any) -> bool:
-    is_alone = family_of(denoiser_of(pipe)).tokenizers == ["tokenizer"]
+    known = family_of(denoiser_of(pipe)).tokenizers
+    is_alone = [name for name in known if getattr(pipe, name, None) is not None] == ["tokenizer"]
     return is_alone and type(pipe.tokenizer).__name__.startswith("CLIPTokenizer")
 
 

@@ -84,6 +84,8 @@ def make_labels(
     for each word, the characters at which it begins. ``size``: (H, W) of the label map, to which the refined scores are
     enlarged; the image's if left out. The rest, and errors, as in ``make_mask``, whose mask this is for a single word.
     """
+    if size is not None and (len(size) != 2 or min(size) < 1):
+        raise SeediffError(f"size is {size!r}, but must be the height and width of a label map, 1 or more each.")
     check_texts("words", words)
     if len(words) > MOST_CLASSES:
         raise SeediffError(f"There are {len(words)} words, but label maps have room for {MOST_CLASSES}.")
@@ -110,6 +112,11 @@ def soft_scores(
     """
     if not words:
         raise SeediffError("There is no word to look for. Name one at least.")
+    if starts and len(starts) != len(words):
+        raise SeediffError(
+            f"starts has entries for {len(starts)} words, but there are {len(words)}.\n"
+            "Give one for each word, such as [[18], []]: an empty one stands for every place."
+        )
     _check_maps(maps)
     pixels = pixels_of(image)
     _check_shape(maps, pixels)

@@ -27,6 +27,8 @@ from seediff.segmenter.settings import SegmenterSettings, segmenter_settings
 from seediff.segmenter.train import train
 from seediff.versions import VERSIONS
 
+METRICS = "metrics.json"
+"""In a folder of predictions, the numbers of a comparison with true label maps."""
 _SHORT: dict[str, Any] = {"iterations": 5000, "batch_size": 8, "checkpoint_every": 250}
 """A training of a few hours on one GPU, where the papers' take 160,000 iterations of 16 images."""
 
@@ -68,9 +70,13 @@ def evaluate_segmenter(segmenter: Segmenter, data: Annotated) -> ImageConfusions
 def summary(classes: Sequence[str], found: ImageConfusions) -> dict[str, Any]:
     """Numbers of an evaluation, in percent: ``miou``, ``pixel_accuracy``, ``iou`` by class (None where it is nowhere).
 
-    ``confusion``: pixels, row = true class, column = predicted class.
+    ``confusion``: pixels, row = true class, column = predicted class. ``SeediffError`` if there are no pixels.
     """
     total = found.total
+    if not total.any():
+        raise SeediffError(
+            "All pixels are ignored (label 255), so there is nothing to compare.\nGive other label maps."
+        )
     by_class = {
         name: None if np.isnan(value) else round(100 * float(value), 2)
         for name, value in zip(classes, iou(total), strict=True)
@@ -83,7 +89,9 @@ def predict_files(folder: Path, sources: Sequence[Path], output: Path) -> list[s
     """Write a label map of every photograph below ``output`` (``datasets.pair_folder``), with a copy of the photograph.
 
     ``folder``: of the segmenter. ``sources``: files, or folders of them. Finished photographs of an earlier call are
-    kept. Returns what could not be read, and why; the others are finished.
+    kept; a comparison of theirs is not. Returns what could not be read, and why; the others are finished.
+    ``SeediffError``, before anything is written, if there are none, if two have the same name, and for a folder that
+    holds label maps of another segmenter, or of another photograph of the same name.
     """
     found, pairs, segmenter = photographs_in(sources), PairFolder(output), load_segmenter(folder)
     if len(segmenter.classes) > MOST_CLASSES + 1:
@@ -94,10 +102,11 @@ def predict_files(folder: Path, sources: Sequence[Path], output: Path) -> list[s
     checksums = {"segmenter": _sha256(folder / WEIGHTS)}
     pairs.check_settings(settings)
     pairs.check_model(checksums)
+    unfinished = pairs.unfinished(found)
+    (output / METRICS).unlink(missing_ok=True)
     pairs.write_classes(segmenter.classes[1:])
     pairs.note({"segmenter": str(folder), **settings, CHECKSUMS: checksums})
     failures = list[str]()
-    unfinished = [path for path in found if not pairs.is_finished(path.name)]
     for photograph in read_photographs(tqdm(unfinished, unit="photograph", mininterval=5), failures):
         with naming([str(photograph.path)]):
             (labels,) = predict(segmenter, photograph.image[None])
@@ -105,25 +114,42 @@ def predict_files(folder: Path, sources: Sequence[Path], output: Path) -> list[s
     return failures
 
 
-def measure_predictions(output: Path, labels: Path, classes: Sequence[str]) -> ImageConfusions:
-    """Compare label maps that ``predict_files`` wrote below ``output`` with those of ``labels``, by the files' names.
+def predictions(sources: Sequence[Path], output: Path) -> list[Path]:
+    """The label maps that ``predict_files`` wrote of these sources, by name."""
+    masks = [PairFolder(output).files(path.name)[1] for path in photographs_in(sources)]
+    return sorted(mask for mask in masks if mask.exists())
+
+
+def measure_predictions(masks: Sequence[Path], labels: Path, classes: Sequence[str]) -> ImageConfusions:
+    """Compare label maps that were predicted, ``masks``, with those of ``labels``, by the files' names.
 
     ``labels``: folder of PNGs with the labels of ``classes`` (background first), 255 = ignored. Photographs without one
     are left out. ``SeediffError`` if none has one, and for a map of another size or with other labels.
     """
-    predicted = {path.name: path for path in sorted(PairFolder(output).masks.glob("*.png"))}
+    predicted = {path.name: path for path in masks}
     known = [name for name in predicted if (labels / name).is_file()]
     if not known:
         wanted = f", such as {next(iter(predicted))}" if predicted else ""
-        raise SeediffError(f"{labels} has no label map of a photograph in {output}{wanted}.")
+        raise SeediffError(f"{labels} has no label map of one of these photographs{wanted}.")
     count = len(classes)
+    compared = ((name, labels / name, predicted[name]) for name in known)
     return image_confusions(
         (
-            (name, count_pixels(str(labels / name), _label_map(labels / name), _label_map(predicted[name]), count))
-            for name in known
+            (name, count_pixels(str(true), _label_map(true), _prediction(mask, count), count))
+            for name, true, mask in compared
         ),
         count,
     )
+
+
+def _prediction(path: Path, count: int) -> Array:
+    """A label map that a segmenter of ``count`` classes wrote."""
+    labels = _label_map(path)
+    if (highest := labels.max()) >= count:
+        raise SeediffError(
+            f"{path} holds {highest}, but the segmenter has only classes 0 to {count - 1}.\nDelete it and run again."
+        )
+    return labels
 
 
 def _label_map(path: Path) -> Array:

@@ -224,6 +224,28 @@ def test_make_mask_wants_an_image_whose_pixels_are_as_they_look() -> None:
         )
 
 
+@pytest.mark.parametrize("image", ["image.png", None])
+def test_masks_want_an_image_and_not_its_name(image: Any) -> None:
+    with pytest.raises(SeediffError, match=f"must be a PIL image or an array .* not {image!r}"):
+        make_mask(attention_maps(), "cat", image)
+    with pytest.raises(SeediffError, match=f"must be a PIL image or an array .* not {image!r}"):
+        seediff.make_labels(attention_maps(), ["cat"], image)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"starts": [[]]}, "starts has entries for 1 words, but there are 2"),
+        ({"starts": [[], [], []]}, "starts has entries for 3 words, but there are 2"),
+        ({"size": (0, 10)}, r"size is \(0, 10\), but must be the height and width"),
+        ({"size": (10,)}, r"size is \(10,\), but must be the height and width"),
+    ],
+)
+def test_label_maps_want_a_start_for_each_word_and_a_size(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(SeediffError, match=words):
+        seediff.make_labels(attention_maps(), ["cat", "photo"], random_image(5, 16, 16), **options)
+
+
 @pytest.mark.parametrize("others", ["photo", ["photo", 3]])
 def test_words_that_compete_are_a_list_of_texts(others: Any) -> None:
     with pytest.raises(SeediffError, match="others must be a list of texts"):

@@ -18,7 +18,9 @@ from seediff.cli import main
 from seediff.datasets.annotated import open_annotated
 from seediff.datasets.images import decode_mask, decode_rgb, encode_labels, encode_png
 from seediff.datasets.training_sets import TrainingSet
-from seediff.segmenter.evaluate import confusion, load_segmenter, predict
+from seediff.errors import SeediffError
+from seediff.segmenter.confusions import image_confusions
+from seediff.segmenter.evaluate import confusion, count_pixels, load_segmenter, predict
 from seediff.segmenter.folders import WEIGHTS
 from seediff.segmenter.own import evaluate_segmenter, own_settings, summary, train_segmenter
 from seediff.segmenter.train import train
@@ -164,12 +166,51 @@ def test_predictions_are_compared_with_label_maps(model: Path, data: Path, tmp_p
     images = ((name, decode_rgb((data / "images" / name).read_bytes(), name), truth[name]) for name in names)
     assert written["confusion"] == confusion(segmenter, images).tolist()
     assert "11 images" in printed and f"{written['miou']:.1f}" in printed
+    assert f"1 of 12 photographs have no label map in {labels}" in printed
+
+
+def test_only_the_photographs_of_a_call_are_compared(model: Path, data: Path, tmp_path: Path, capsys: Any) -> None:
+    image, output = data / "images" / "003.png", tmp_path / "out"
+    arguments = ["predict", str(model), "--output", str(output), "--labels", str(data / "masks")]
+    assert main([*arguments, str(data / "images")]) == 0
+    assert main([*arguments, str(image)]) == 0
+    assert json.loads((output / "metrics.json").read_text())["images"] == 1
+    assert "no label map" not in capsys.readouterr().out
+    assert main([*arguments[:-2], str(image)]) == 0
+    assert not (output / "metrics.json").exists()
+
+
+def test_a_prediction_with_a_label_that_is_no_class_is_refused(
+    model: Path, data: Path, tmp_path: Path, capsys: Any
+) -> None:
+    arguments = ["predict", str(model), str(data / "images" / "003.png"), "--output", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    mask = tmp_path / "out/masks/003.png"
+    mask.write_bytes(encode_labels(np.full((64, 80), 7, np.uint8)))
+    assert main([*arguments, "--labels", str(data / "masks")]) == 1
+    assert f"{mask} holds 7, but the segmenter has only classes 0 to 2" in capsys.readouterr().err
+
+
+def test_another_photograph_of_the_same_name_is_not_taken_for_predicted(
+    model: Path, data: Path, tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "003.png").write_bytes((data / "images" / "004.png").read_bytes())
+    for image, code in ((data / "images" / "003.png", 0), (tmp_path / "003.png", 1)):
+        assert main(["predict", str(model), str(image), "--output", str(tmp_path / "out")]) == code
+    assert "holds another 003.png" in capsys.readouterr().err
+
+
+def test_an_evaluation_of_ignored_pixels_alone_is_refused() -> None:
+    ignored = count_pixels("a", np.full((4, 4), 255, np.uint8), np.zeros((4, 4), np.uint8), 2)
+    with pytest.raises(SeediffError, match="All pixels are ignored"):
+        summary(("background", "ball"), image_confusions([("a", ignored)], 2))
 
 
 @pytest.mark.parametrize(
     ("labels", "words"),
     [
-        ({"other.png": np.zeros((64, 80), np.uint8)}, "no label map of a photograph in"),
+        ({"other.png": np.zeros((64, 80), np.uint8)}, "no label map of one of these photographs, such as 000.png"),
+        ({"003.png": np.full((64, 80), 255, np.uint8)}, "All pixels are ignored"),
         ({"003.png": np.zeros((64, 64), np.uint8)}, "003.png"),
         ({"003.png": np.full((64, 80), 7, np.uint8)}, "hold 7"),
     ],

@@ -109,6 +109,8 @@ def test_more_timesteps_are_averaged(pipe: StableDiffusionPipeline) -> None:
     assert (several != single).any()
     recorded = seediff.segment(pipe, image, ["cat"], variant=steps, timesteps=[900, 250, 50])
     np.testing.assert_array_equal(recorded, several)
+    usual = seediff.segment(pipe, image, ["cat"], variant="ca_sa", timesteps=[LOW_NOISE])
+    np.testing.assert_array_equal(seediff.segment(pipe, image, ["cat"], variant="ca_sa"), usual)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +123,11 @@ def test_more_timesteps_are_averaged(pipe: StableDiffusionPipeline) -> None:
         ({"words": ["cat"], "variant": "lok"}, "Did you mean 'look'"),
         ({"words": ["cat"], "timesteps": [1000]}, "from 0 to 999"),
         ({"words": ["cat"], "timesteps": []}, "is empty"),
+        ({"words": ["cat"], "timesteps": 150, "variant": "ca_sa"}, "timesteps is 150, but must be a list"),
+        ({"words": ["cat"], "timesteps": [150]}, r"(?s)always looks at timestep 150.*uses them: caa, .*, ca_sa"),
+        ({"words": ["cat"], "timesteps": [9], "variant": [("look_again", {"timestep": 9}), "caa"]}, "timestep 9"),
+        ({"words": ["cat"], "variant": 5}, "variant is 5"),
+        ({"words": 5}, "must be a list"),
         ({"words": ["cat"], "beta": 0.0}, "above 0"),
         ({"words": [f"word{number}" for number in range(300)]}, "254 at most"),
         ({"words": ["cat", *("bus " * 40).split(), "car"]}, "named twice"),
@@ -183,6 +190,43 @@ def test_a_folder_of_photographs(photographs: Path, tmp_path: Path, capsys: pyte
     capsys.readouterr()
     assert command(photographs, output, "--beta", "0.4") == 1
     assert "holds images of other settings: beta was 0.3, is 0.4" in capsys.readouterr().err
+
+
+def test_timesteps_are_noted_where_they_are_used(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(photographs, tmp_path / "look", "--timestep", "150") == 1
+    assert "other timesteps have no effect" in capsys.readouterr().err
+    assert not (tmp_path / "look").exists()
+    assert "timesteps" not in Query(("cat",)).settings
+    assert Query(("cat",), variant="ca_sa").settings == Query(("cat",), variant="ca_sa", timesteps=(150,)).settings
+    assert Query(("cat",), variant="ca_sa").settings["timesteps"] == [150]
+
+
+def test_another_model_does_not_go_on(photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Even where nothing is left to do; and nothing is written for a model that is not there."""
+    other, none = tmp_path / "other", tmp_path / "no model"
+    FAMILIES["stable_diffusion"]().save_pretrained(other)
+    assert command(photographs / "a.png", tmp_path / "out") == 0
+    for model, words in ((other, "images of another model"), (none, "There is no model")):
+        assert command(photographs / "a.png", tmp_path / "out", "--model", str(model)) == 1
+        assert words in capsys.readouterr().err
+    assert command(photographs / "a.png", tmp_path / "new", "--model", str(none)) == 1
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "A.png"])
+def test_another_photograph_of_the_same_name_is_refused(
+    photographs: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, other = tmp_path / "out", tmp_path / "other" / name
+    other.parent.mkdir()
+    Image.fromarray(photograph(70, 90, 7)).save(other)
+    assert command(photographs / "a.png", output) == 0
+    before = {path: path.read_bytes() for path in output.rglob("*.*")}
+    assert command(other, output) == 1
+    assert "images holds another a.png" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in output.rglob("*.*")} == before
 
 
 def test_what_cannot_be_read_is_listed_and_the_others_go_on(

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,8 +76,25 @@ def test_a_picture_in_memory_is_taken_in_rgb_and_an_array_as_it_is() -> None:
     picture = Image.fromarray(scene())
     for same in (picture, picture.convert("RGBA"), Image.open(BytesIO(saved(picture, "PNG", 1)))):
         assert np.array_equal(pixels_of(same), scene())
-    array = scene()[..., 0]
+    array = scene()
     assert pixels_of(array) is array
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("photo.jpg", r"not 'photo.jpg'.\nOpen a file with PIL.Image.open"),
+        (Path("photo.jpg"), r"not \w+Path\('photo.jpg'\)"),
+        (None, "not None"),
+        (np.zeros((0, 0, 3), np.uint8), r"not \(0, 0, 3\) uint8"),
+        (Image.new("RGB", (0, 0)), r"not \(0, 0, 3\) uint8"),
+        (scene()[..., 0], r"not \(16, 24\) uint8"),
+        (scene() / 255, r"not \(16, 24, 3\) float64"),
+    ],
+)
+def test_what_is_no_picture_is_refused_by_what_it_is(given: Any, words: str) -> None:
+    with pytest.raises(SeediffError, match=words):
+        pixels_of(given)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from seediff.diffusion.synthesis import Sampling, completed, draw
 from seediff.errors import SeediffError
 from seediff.prompts.prompt_sets import Prompt, make_prompts
 from tests.drawing import generate
-from tests.tiny_networks import unet, vae
+from tests.tiny_networks import flow, unet, vae
 from tests.tiny_pipelines import FAMILIES, OPTIONS
 from tests.tiny_text import clip, clip_tokenizer
 
@@ -209,6 +209,21 @@ def test_other_families_cannot_look_again(name: str) -> None:
     assert message in said(lambda: seediff.look_again(pipe, image, "a cat"))
     prompts = make_prompts("x", ["cat"], 1)
     assert message in said(lambda: next(draw(pipe, prompts, small(name), [LookAgain(150)])))
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"unet": unet(in_channels=9)}, "the UNet takes 9 channels, but latents have 4"),
+        ({"unet": unet(num_class_embeds=3)}, "not with a StableDiffusionPipeline"),
+        ({"scheduler": flow()}, "a FlowMatchEulerDiscreteScheduler has no alphas_cumprod"),
+    ],
+)
+def test_a_pipeline_with_other_parts_cannot_look(part: dict[str, Any], words: str) -> None:
+    pipe, image = FAMILIES["stable_diffusion"](), np.zeros((32, 32, 3), np.uint8)
+    pipe.register_modules(**part)
+    assert words in said(lambda: seediff.look_again(pipe, image, "a cat"))
+    assert words in said(lambda: seediff.segment(pipe, image, ["cat"]))
 
 
 def test_adapters_are_trained_for_stable_diffusion_alone(folder: Callable[[str], Path], tmp_path: Path) -> None:
