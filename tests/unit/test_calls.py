@@ -203,12 +203,12 @@ def test_looking_again_while_drawing_is_looking_at_the_finished_image(pipe: Stab
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((0, 16, 3), np.uint8), "multiples of"),
+        (np.zeros((0, 16, 3), np.uint8), r"not \(0, 16, 3\)"),
         (np.zeros((16, 16, 3), np.float32), "float32"),
         (np.zeros((16, 16), np.uint8), r"not \(16, 16\)"),
     ],
 )
-def test_an_image_of_parts_of_latents_is_refused(pipe: StableDiffusionPipeline, image: Any, message: str) -> None:
+def test_what_is_no_image_is_not_looked_at(pipe: StableDiffusionPipeline, image: Any, message: str) -> None:
     with pytest.raises(SeediffError, match=f"(?s){message}"):
         look_again(pipe, image, "a cat")
 
