@@ -12,6 +12,7 @@ import pytest
 from seediff.adaptation.settings import Adaptation
 from seediff.cli.bill import plan_text
 from seediff.errors import SeediffError
+from seediff.segmenter.settings import PRESETS_BY_BACKBONE, segmenter_settings
 from seediff.workflow import plan
 from seediff.workflow.costs.bill import StageCost, job_costs, jobs_of, stage_costs
 from seediff.workflow.costs.cores import wall_seconds
@@ -83,6 +84,13 @@ def test_a_per_pixel_network_is_no_mask2former() -> None:
     segmenters = load_study(ROOT / "config/studies/paper.yaml").segmenters
     plain, masks = (NETWORKS[network_name(segmenters[name])] for name in ("pixel", "resnet"))
     assert plain.training < masks.training / 2 and plain.parameters < masks.parameters
+
+
+@pytest.mark.parametrize("backbone", [name for name in PRESETS_BY_BACKBONE if not name.endswith("-mini")])
+@pytest.mark.parametrize("architecture", ["mask2former", "pixel"])
+def test_every_backbone_of_full_size_has_its_price(architecture: str, backbone: str) -> None:
+    network = NETWORKS[network_name(segmenter_settings(backbone, architecture=architecture))]
+    assert network.training == pytest.approx(3 * network.forward, rel=0.01), "backward is twice forward"
 
 
 def test_a_frozen_backbone_is_not_learnt() -> None:

@@ -17,11 +17,12 @@ from seediff.workflow.study import Study
 
 UNET, TEXT_ENCODER, AUTOENCODER = 866e6, 340e6, 84e6
 """Parameters of Stable Diffusion 2."""
-UNET_GIB, DECODER_GIB, ENCODER_GIB, ADAPTING_GIB = 0.127, 0.750, 0.628, 2.217
-"""One prompt at one timestep, one image decoded, one encoded, all in float32; one image's step of an adapter."""
+UNET_GIB, DECODER_GIB, ENCODER_GIB, ADAPTING_GIB = 0.127, 0.750, 0.628, 0.604
+"""One prompt at one timestep, one image decoded, one encoded, all in float32; one image's step of an
+adapter, beside the UNet's copy."""
 MAPS_GIB = 2 * (64**4 + 32**4 + 16**4 + 8**4) * 4 / 2**30
 """Sums of one image's self-attention at all levels, and a layer's own map beside them."""
-LEARNING_GIB = {"pixel resnet-50": 0.321, "pixel swin-base": 1.234}
+LEARNING_GIB = {"pixel resnet-50": 0.277, "pixel swin-tiny": 0.393, "pixel swin-base": 1.072}
 """One 512 x 512 crop's forward and backward. Mask2Former's are not counted yet."""
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
