@@ -137,5 +137,5 @@ def _by_onednn(rows: Tensor, columns: Tensor) -> Tensor:
 
 
 _product: Callable[[Tensor, Tensor], Tensor] = _by_onednn if torch.backends.mkldnn.is_available() else F.linear
-"""rows (n, d) times columns (m, d) transposed, on a CPU. The BLAS that torch links does not use AVX-512 on processors of
-other makers than its own; oneDNN does, and is twice as fast there (docs/performance.md)."""
+"""rows (n, d) times columns (m, d) transposed, on a CPU. The BLAS that torch links does not use AVX-512 on processors
+of other makers than its own; oneDNN does, and is twice as fast there (docs/performance.md)."""
