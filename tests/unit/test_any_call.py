@@ -378,9 +378,8 @@ def test_a_run_that_is_interrupted_has_no_maps() -> None:
 @pytest.mark.parametrize("strength", [0.5, 0.8, 0.9])
 def test_a_picture_is_drawn_anew_from_a_schedule_that_repeats_a_timestep(strength: float) -> None:
     """PNDM, the scheduler of Stable Diffusion 1, has its second timestep twice."""
-    pipe = in_form("stable_diffusion", diffusers.StableDiffusionImg2ImgPipeline)
-    pipe.scheduler = diffusers.PNDMScheduler(skip_prk_steps=True)
-    options = {"image": picture(), "strength": strength, "num_inference_steps": 10}
+    scheduler = diffusers.PNDMScheduler(skip_prk_steps=True)
+    pipe = in_form(diffusers.StableDiffusionImg2ImgPipeline, built("stable_diffusion"), scheduler=scheduler)
     with record_attention(pipe) as recording:
-        pipe(PROMPT, output_type="np", generator=torch.Generator().manual_seed(0), **options)
+        pipe(PROMPT, picture(16, 24), strength, num_inference_steps=10, output_type="np")
     assert recording.maps[0].prompt == PROMPT

@@ -93,10 +93,14 @@ def test_a_side_not_recorded_is_an_error_that_names_those_recorded(fraction: str
 
 def test_a_side_of_one_kind_of_attention_alone_is_not_recorded() -> None:
     seen = make_maps().for_word("cat")
-    for kind in ("cross_attention", "self_attention"):
-        less = {r: maps for r, maps in getattr(seen, kind).items() if r != (8, 16)}
-        with pytest.raises(SeediffError, match=r"Recorded: 1/4 \(2 x 4\), 1/2 \(4 x 8\)\."):
-            replace(seen, **{kind: less}).size("1")
+    cross, own = (
+        {size: maps for size, maps in kind.items() if size != (8, 16)}
+        for kind in (seen.cross_attention, seen.self_attention)
+    )
+    with pytest.raises(SeediffError, match=r"Recorded: 1/4 \(2 x 4\), 1/2 \(4 x 8\)\."):
+        replace(seen, cross_attention=cross).size("1")
+    with pytest.raises(SeediffError, match="No self-attention was recorded at 8 x 16"):
+        replace(seen, self_attention=own).looks((8, 16))
 
 
 @pytest.mark.parametrize("fraction", ["half", "1/0", ""])
